@@ -1,0 +1,53 @@
+"""What correlated signals are about."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from penelope.domain.signal import Severity
+
+
+class IncidentState(StrEnum):
+    """Where an incident stands in the story."""
+
+    RECEIVED = "received"
+    OBSERVING = "observing"
+    AWAITING_APPROVAL = "awaiting_approval"
+    ACTING = "acting"
+    VERIFYING = "verifying"
+    ROLLING_OUT = "rolling_out"
+    COMPENSATING = "compensating"
+    HEALED = "healed"
+    RESOLVED = "resolved"
+    ESCALATED = "escalated"
+
+    @property
+    def ended(self) -> bool:
+        """Whether Penelope does nothing more about it by itself."""
+        return self in _ENDED
+
+
+_ENDED = frozenset({IncidentState.HEALED, IncidentState.RESOLVED, IncidentState.ESCALATED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """One problem of one service, from its first signal to its outcome.
+
+    `resolved_at` is when the source said that the condition ended; Penelope's own verdict is in the outcome.
+    """
+
+    id: str
+    service: str
+    fingerprint: str
+    name: str
+    severity: Severity
+    state: IncidentState
+    opened_at: datetime
+    updated_at: datetime
+    signal_count: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+    summary: str = ""
+    resolved_at: datetime | None = None
+    ended_at: datetime | None = None

@@ -1,0 +1,236 @@
+"""The one error tree.
+
+PenelopeError
+├── InputError            the caller can mend it
+│   ├── InvalidRequest        malformed body, header or parameter
+│   ├── InvalidSignal         a signal that says too little, or something impossible
+│   ├── InvalidPlaybook       a playbook that does not follow its schema
+│   ├── InvalidCatalogue      a service catalogue that does not follow its schema
+│   ├── InvalidPatch          a diff that does not parse, or leaves its repository
+│   ├── UnknownService        not in the catalogue
+│   ├── UnknownPlaybook       not in the library
+│   ├── UnknownIncident       no such incident
+│   ├── UnknownAdapter        an action names an adapter or operation that is not installed
+│   ├── AlreadyDecided        the approval was decided, expired or withdrawn before
+│   ├── BadSettings           configuration that cannot be used
+│   ├── Unauthenticated       no key, or one that is wrong, expired or revoked
+│   ├── Forbidden             the key lacks the scope
+│   └── TooLarge              the body exceeds the limit
+├── DependencyError       something that we lean on
+│   ├── Unavailable           does not answer (retryable)
+│   └── Timeout               answered too late (retryable)
+├── ActionError           something that we tried to do
+│   ├── ActionFailed          it certainly did not happen, or its failure is known
+│   ├── OutcomeUnknown        it may have happened: probe it, never repeat it blindly
+│   └── CompensationFailed    it could not be taken back: the loudest event of the system
+├── VerificationError
+│   └── ObservationMissing    what a contract asks about could not be seen
+└── LedgerError
+    ├── ChainBroken           stored history does not hash to what was recorded
+    └── AppendConflict        another writer was first (retryable)
+
+Refusals, escalations and degraded evidence are ordinary values, not errors.
+"""
+
+from typing import ClassVar
+
+
+class PenelopeError(Exception):
+    """Base of all errors; `code` is stable, `hint` tells a person what to do next."""
+
+    code: ClassVar[str] = "penelope_error"
+    retryable: ClassVar[bool] = False
+    hint: ClassVar[str] = "Look into the server's log for the request id."
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.advice = hint if hint is not None else type(self).hint
+
+
+class InputError(PenelopeError):
+    """The caller can mend it."""
+
+    code = "invalid_input"
+    hint = "Correct the input and send it again."
+
+
+class InvalidRequest(InputError):
+    """A malformed body, header or parameter."""
+
+    code = "invalid_request"
+    hint = "Compare the request with the OpenAPI document at /openapi.json."
+
+
+class InvalidSignal(InputError):
+    """A signal that says too little, or something impossible."""
+
+    code = "invalid_signal"
+    hint = "A signal needs a name, a service and a start time with a time zone."
+
+
+class InvalidPlaybook(InputError):
+    """A playbook that does not follow its schema."""
+
+    code = "invalid_playbook"
+    hint = "Run `penelope playbooks lint FILE`: it names line and column of each mistake."
+
+
+class InvalidCatalogue(InputError):
+    """A service catalogue that does not follow its schema."""
+
+    code = "invalid_catalogue"
+    hint = "Compare the file with docs/reference/services.schema.json."
+
+
+class InvalidPatch(InputError):
+    """A diff that does not parse, or that leaves its repository."""
+
+    code = "invalid_patch"
+    hint = "Make the diff with `git diff` inside the repository; paths must stay inside it."
+
+
+class UnknownService(InputError):
+    """A service that the catalogue does not list."""
+
+    code = "unknown_service"
+    hint = "Add the service to services.yaml, or correct its name."
+
+
+class UnknownPlaybook(InputError):
+    """A playbook that the library does not hold."""
+
+    code = "unknown_playbook"
+    hint = "List the library with `penelope playbooks list`."
+
+
+class UnknownIncident(InputError):
+    """No incident has this identifier."""
+
+    code = "unknown_incident"
+    hint = "List incidents with `penelope incidents`."
+
+
+class UnknownAdapter(InputError):
+    """An action names an adapter or an operation that is not installed."""
+
+    code = "unknown_adapter"
+    hint = "See docs/playbooks.md for the operations that exist."
+
+
+class AlreadyDecided(InputError):
+    """The approval was decided, expired or withdrawn before this answer came."""
+
+    code = "already_decided"
+    hint = "Look at the incident: it shows who decided what, and when."
+
+
+class BadSettings(InputError):
+    """Configuration that cannot be used."""
+
+    code = "bad_settings"
+    hint = "Run `penelope config check`; every setting is in docs/reference/settings.md."
+
+
+class Unauthenticated(InputError):
+    """No key, or one that is wrong, expired or revoked."""
+
+    code = "unauthenticated"
+    hint = "Send `Authorization: Bearer <key>`; make a key with `penelope keys create`."
+
+
+class Forbidden(InputError):
+    """The key is good but lacks the scope."""
+
+    code = "forbidden"
+    hint = "Ask for a key with the scope that the message names."
+
+
+class TooLarge(InputError):
+    """The body exceeds the limit."""
+
+    code = "too_large"
+    hint = "Split the batch; the limit is the setting api.max_body_bytes."
+
+
+class DependencyError(PenelopeError):
+    """Something that we lean on."""
+
+    code = "dependency_failed"
+    hint = "Check the dependency that the message names; Penelope tries again by itself."
+
+
+class Unavailable(DependencyError):
+    """A dependency does not answer."""
+
+    code = "unavailable"
+    retryable = True
+
+
+class Timeout(DependencyError):
+    """A dependency answered too late."""
+
+    code = "timeout"
+    retryable = True
+
+
+class ActionError(PenelopeError):
+    """Something that we tried to do."""
+
+    code = "action_error"
+    hint = "Look at the incident's timeline for what was tried and what was taken back."
+
+
+class ActionFailed(ActionError):
+    """The action certainly did not take effect, or its failure is known."""
+
+    code = "action_failed"
+
+
+class OutcomeUnknown(ActionError):
+    """The action may have happened: it is probed, never repeated blindly."""
+
+    code = "outcome_unknown"
+    hint = "Check the target by hand, then reopen the incident or close it."
+
+
+class CompensationFailed(ActionError):
+    """What was done could not be taken back."""
+
+    code = "compensation_failed"
+    hint = "Restore the target by hand from the snapshot that the timeline shows."
+
+
+class VerificationError(PenelopeError):
+    """Something about judging an effect."""
+
+    code = "verification_error"
+    hint = "Check that the service's metrics are reachable."
+
+
+class ObservationMissing(VerificationError):
+    """What a contract asks about could not be seen."""
+
+    code = "observation_missing"
+
+
+class LedgerError(PenelopeError):
+    """Something about recorded history."""
+
+    code = "ledger_error"
+    hint = "Run `penelope ledger verify`."
+
+
+class ChainBroken(LedgerError):
+    """Stored history does not hash to what was recorded."""
+
+    code = "chain_broken"
+    hint = "Stop the server, keep the database file, and compare it with a backup."
+
+
+class AppendConflict(LedgerError):
+    """Another writer changed the unit of work first."""
+
+    code = "append_conflict"
+    retryable = True
+    hint = "Read it again and repeat the command if it still applies."

@@ -1,0 +1,40 @@
+"""What `act` needs from outside: adapters that change things."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from penelope.domain.action import Action, Effect, Progress, Snapshot
+from penelope.kit.canonical import Json
+
+
+class ActionAdapter(Protocol):
+    """Changes one kind of target. Every method may raise Unavailable or Timeout when the target is out of reach.
+
+    The conformance suite in tests/ports/actions holds every implementation to these promises.
+    """
+
+    name: str
+
+    def validate(self, operation: str, params: Mapping[str, Json]) -> None:
+        """Refuses, before anything runs, an operation that does not exist or parameters that cannot work.
+
+        Raises UnknownAdapter for the operation, InvalidPlaybook or InvalidPatch for the parameters.
+        """
+
+    async def snapshot(self, action: Action) -> Snapshot:
+        """What `compensate` needs to restore the target and `probe` needs to recognise the effect."""
+
+    async def probe(self, action: Action, snapshot: Snapshot) -> Progress:
+        """Whether this action (by its key, or by comparing with the snapshot) took effect. Changes nothing."""
+
+    async def execute(self, action: Action, snapshot: Snapshot) -> Effect:
+        """Carries the action out, or carries a half-done one to its end.
+
+        Raises ActionFailed when it certainly did not take effect, OutcomeUnknown when that cannot be said.
+        """
+
+    async def compensate(self, action: Action, snapshot: Snapshot) -> Effect:
+        """Puts back what the snapshot holds; doing it twice is harmless. Raises CompensationFailed."""
+
+    async def observe(self, action: Action) -> Mapping[str, Json]:
+        """The target's present state, for contract clauses with subject ``state.<key>``."""
