@@ -36,6 +36,7 @@ class Incident:
     """One problem of one service, from its first signal to its outcome.
 
     `resolved_at` is when the source said that the condition ended; Penelope's own verdict is in the outcome.
+    An escalated incident goes on taking signals in until its source ends it, or it has `lapsed`.
     """
 
     id: str
@@ -51,3 +52,9 @@ class Incident:
     summary: str = ""
     resolved_at: datetime | None = None
     ended_at: datetime | None = None
+    lapsed: bool = False
+
+    @property
+    def takes_signals(self) -> bool:
+        """Whether a new signal about the same problem belongs to this incident."""
+        return not self.state.ended or (self.state is IncidentState.ESCALATED and not self.lapsed)

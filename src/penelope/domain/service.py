@@ -65,6 +65,7 @@ class Target:
     """Something of a service that an action adapter can change."""
 
     name: str
+    service: str
     adapter: str
     options: Mapping[str, Json] = field(default_factory=dict)
 

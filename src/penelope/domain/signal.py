@@ -50,6 +50,12 @@ class Signal:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def subject(self) -> str:
+        """What the source watches (an alert of one instance, say): ends when a signal with equal labels says so."""
+        labels = (f"{name}={value}" for name, value in sorted(self.labels.items()))
+        return digest_id(self.source, self.service, self.name, *labels)
+
 
 def problem_fingerprint(service: str, name: str) -> str:
     """The identity of a problem: what it is about and what it is called, not where it was seen.

@@ -11,7 +11,8 @@ from penelope.kit.canonical import Json
 class UnitOfWork:
     """The present state of an incident, decision, plan, action, approval, rollout or outcome.
 
-    `content_hash` is SHA-256 over the canonical bytes of the attributes; `version` counts saves from 1.
+    `content_hash` is SHA-256 over the canonical bytes of the attributes; `version` counts saves from 1;
+    `head` is the hash of the unit's latest entry.
     """
 
     id: str
@@ -22,6 +23,7 @@ class UnitOfWork:
     content_hash: str
     version: int
     updated_at: datetime
+    head: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +51,10 @@ class Entry:
     """One line of history, chained to the one before it of the same unit.
 
     `hash` covers everything above it, including `previous_hash`, so that no line can be altered, dropped
-    from the middle or reordered without the chain showing it.
+    from the middle or reordered without the chain showing it. `seq` is the line's place in the whole log,
+    which the database gives when it commits (0 until then).
     """
 
-    seq: int
     unit: str
     version: int
     kind: str
@@ -67,3 +69,4 @@ class Entry:
     recorded_at: datetime
     previous_hash: str
     hash: str
+    seq: int = 0
