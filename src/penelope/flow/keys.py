@@ -1,0 +1,119 @@
+"""API keys: made, shown once, kept as a digest, and recognised."""
+
+import hashlib
+import hmac
+import re
+import secrets
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from penelope.errors import Unauthenticated
+
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_ID_LENGTH = 10
+_SECRET_LENGTH = 43
+"""43 characters of 62 are 256 random bits."""
+
+_FORM = re.compile(rf"pnl_([0-9A-Za-z]{{{_ID_LENGTH}}})_([0-9A-Za-z]{{{_SECRET_LENGTH}}})([0-9a-f]{{8}})")
+
+
+class Scope(StrEnum):
+    """What a key may do: look, send signals, answer approvals, or administer. `admin` holds all others."""
+
+    READ = "read"
+    WRITE = "write"
+    APPROVE = "approve"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A key as it is kept. `digest` is HMAC-SHA256 of the whole key under the pepper, in hexadecimal."""
+
+    id: str
+    name: str
+    scopes: frozenset[Scope]
+    digest: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def allows(self, scope: Scope) -> bool:
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+class KeyStore(Protocol):
+    """Where keys are kept."""
+
+    async def add(self, key: Key) -> None: ...
+
+    async def find(self, identifier: str) -> Key | None: ...
+
+    async def all(self) -> Sequence[Key]: ...
+
+    async def revoke(self, identifier: str, at: datetime) -> bool:
+        """False when there is no such key, or it was revoked before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a new key is to be: a name for people, its scopes, and when it expires (never, if None)."""
+
+    name: str
+    scopes: frozenset[Scope]
+    expires_at: datetime | None = None
+
+
+class KeyRing:
+    """Makes keys and recognises them."""
+
+    def __init__(self, store: KeyStore, pepper: bytes) -> None:
+        self._store = store
+        self._pepper = pepper
+
+    async def create(self, order: Order, now: datetime) -> tuple[Key, str]:
+        """A new key, and its text: the only time that it is known."""
+        identifier = _random_text(_ID_LENGTH)
+        body = f"pnl_{identifier}_{_random_text(_SECRET_LENGTH)}"
+        text = f"{body}{zlib.crc32(body.encode()):08x}"
+        key = Key(
+            id=identifier,
+            name=order.name,
+            scopes=order.scopes,
+            digest=self._digest(text),
+            created_at=now,
+            expires_at=order.expires_at,
+        )
+        await self._store.add(key)
+        return key, text
+
+    async def recognise(self, text: str, now: datetime) -> Key:
+        """The key that a caller shows. Raises Unauthenticated, without saying more than a caller may know."""
+        form = _FORM.fullmatch(text)
+        if form is None or f"{zlib.crc32(text[:-8].encode()):08x}" != form[3]:
+            message = "this is not an API key, or it was copied incompletely"
+            raise Unauthenticated(message)
+        key = await self._store.find(form[1])
+        # Compared even where there is no such key, so that time does not tell which ids exist.
+        same = hmac.compare_digest(self._digest(text), key.digest if key else "0" * 64)
+        if key is None or not same:
+            message = "this API key is not known"
+            raise Unauthenticated(message)
+        if key.revoked_at is not None:
+            message = f"API key {key.id} was revoked"
+            raise Unauthenticated(message)
+        if key.expires_at is not None and now >= key.expires_at:
+            message = f"API key {key.id} expired at {key.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+            raise Unauthenticated(message)
+        return key
+
+    def _digest(self, text: str) -> str:
+        return hmac.new(self._pepper, text.encode(), hashlib.sha256).hexdigest()
+
+
+def _random_text(length: int) -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
