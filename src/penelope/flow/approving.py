@@ -1,0 +1,56 @@
+"""Waits for a person's word on a plan, for days if need be."""
+
+from dataclasses import dataclass, replace
+
+from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.flow import records
+from penelope.flow.engine import Engine
+from penelope.flow.ports import Transaction
+from penelope.kit.canonical import Json
+from penelope.kit.codec import from_data, to_data
+
+_SHORTEST_WAIT_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """Where a request for approval stands; `seconds` are left until it expires."""
+
+    status: ApprovalStatus
+    reason: str
+    seconds: float
+
+
+async def await_word(engine: Engine, incident: str, identifier: str) -> Word:
+    """The word once there is one. A request expires by its own time, and is cancelled when the condition ends."""
+
+    async def body(transaction: Transaction) -> Json:
+        return to_data(await _look(transaction, incident, identifier))
+
+    while True:
+        word = from_data(Word, await engine.transaction("approval", body))
+        if word.status is not ApprovalStatus.PENDING:
+            return word
+        await engine.wait(word.seconds)
+
+
+async def _look(transaction: Transaction, incident: str, identifier: str) -> Word:
+    unit = await transaction.unit(identifier)
+    if unit is None:
+        return Word(status=ApprovalStatus.REJECTED, reason="the request for approval is lost", seconds=0.0)
+    approval = from_data(Approval, unit.attributes)
+    now = transaction.now()
+    if approval.status is ApprovalStatus.PENDING:
+        if (await records.incident_of(transaction, incident)).resolved_at is not None:
+            approval = replace(approval, status=ApprovalStatus.CANCELLED, decided_at=now)
+            await transaction.save(
+                records.of_approval(approval, "ApprovalCancelled", "the condition has ended")
+            )
+        elif now >= approval.expires_at:
+            approval = replace(approval, status=ApprovalStatus.EXPIRED, decided_at=now)
+            await transaction.save(
+                records.of_approval(approval, "ApprovalExpired", "nobody answered in time")
+            )
+    reason = f"the plan was {approval.status}" + (f": {approval.comment}" if approval.comment else "")
+    left = (approval.expires_at - now).total_seconds()
+    return Word(status=approval.status, reason=reason, seconds=max(_SHORTEST_WAIT_SECONDS, left))

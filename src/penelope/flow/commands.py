@@ -1,0 +1,141 @@
+"""What can be asked of Penelope; API, command line, chat and agents share this desk."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.domain.signal import Signal
+from penelope.domain.work import Change
+from penelope.errors import AlreadyDecided
+from penelope.flow import records
+from penelope.flow.engine import Engine
+from penelope.flow.ports import Transaction
+from penelope.kit.canonical import Json
+from penelope.kit.codec import from_data
+from penelope.kit.ids import new_id
+from penelope.rooms.intake.run import Correlation, Known, Rules, Transition, correlate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What became of a batch of signals: how many were new, how many seen before, and the incidents they touch."""
+
+    accepted: int
+    duplicates: int
+    incidents: tuple[str, ...]
+    opened: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A person's word on the plan that an incident waits with."""
+
+    incident: str
+    actor: str
+    approve: bool
+    comment: str = ""
+
+
+class Commands:
+    """Every command is durable when it returns."""
+
+    def __init__(self, engine: Engine, rules: Rules) -> None:
+        self._engine = engine
+        self._rules = rules
+
+    async def receive_signals(self, signals: Sequence[Signal]) -> Receipt:
+        """Takes signals in, all or none; sending the same ones again changes nothing.
+
+        Between the commit and the start of the stories the process may die: the sweep starts them then.
+        """
+
+        async def body(transaction: Transaction) -> Json:
+            correlation = await self._correlate(transaction, signals)
+            await transaction.save(*map(_of_transition, correlation.transitions))
+            await transaction.add_signals(correlation.signals)
+            return correlation
+
+        correlation: Correlation = await self._engine.transaction("intake", body)
+        for incident in correlation.opened:
+            await self._engine.start(incident)
+        for incident in correlation.ended_by_source:
+            await self._engine.nudge(incident)
+        touched = {incident for _, incident in correlation.signals if incident is not None}
+        return Receipt(
+            accepted=len(correlation.signals),
+            duplicates=correlation.duplicates,
+            incidents=tuple(sorted(touched)),
+            opened=tuple(correlation.opened),
+        )
+
+    async def _correlate(self, transaction: Transaction, signals: Sequence[Signal]) -> Correlation:
+        keys = {(signal.source, signal.id) for signal in signals}
+        problems = {(signal.service, signal.fingerprint) for signal in signals}
+        incidents = await transaction.latest_incidents(problems)
+        known = Known(
+            signals=await transaction.known_signals(keys),
+            incidents=incidents,
+            firing=await transaction.firing([incident.id for incident in incidents.values()]),
+        )
+        return correlate(signals, known, self._rules, now=transaction.now(), new_id=lambda: new_id("inc"))
+
+    async def answer_approval(self, answer: Answer) -> Approval:
+        """Approves or rejects. Raises UnknownIncident, or AlreadyDecided where nothing waits for an answer."""
+
+        async def body(transaction: Transaction) -> Json:
+            await records.incident_of(transaction, answer.incident)
+            approval = _open_approval(
+                [
+                    from_data(Approval, unit.attributes)
+                    for unit in await transaction.units(answer.incident, "approval")
+                ],
+                answer.incident,
+            )
+            # The row is locked now: two answers at once are one after the other.
+            unit = await transaction.unit(approval.id)
+            approval = _still_open(
+                approval if unit is None else from_data(Approval, unit.attributes), transaction
+            )
+            decided = replace(
+                approval,
+                status=ApprovalStatus.APPROVED if answer.approve else ApprovalStatus.REJECTED,
+                decided_at=transaction.now(),
+                decided_by=answer.actor,
+                comment=answer.comment,
+            )
+            event = "ApprovalGiven" if answer.approve else "ApprovalRefused"
+            reason = answer.comment or f"{answer.actor} {decided.status} the plan"
+            await transaction.save(records.of_approval(decided, event, reason, actor=answer.actor))
+            return decided
+
+        approval: Approval = await self._engine.transaction("answer", body)
+        await self._engine.nudge(answer.incident)
+        return approval
+
+
+def _open_approval(approvals: Sequence[Approval], incident: str) -> Approval:
+    pending = [item for item in approvals if item.status is ApprovalStatus.PENDING]
+    if pending:
+        return pending[-1]
+    if not approvals:
+        message = f"incident {incident} does not wait for an approval"
+        raise AlreadyDecided(message)
+    last = approvals[-1]
+    message = f"the plan of incident {incident} was {last.status} by {last.decided_by or 'nobody'}"
+    raise AlreadyDecided(message)
+
+
+def _still_open(approval: Approval, transaction: Transaction) -> Approval:
+    if approval.status is not ApprovalStatus.PENDING:
+        message = f"the plan was {approval.status} by {approval.decided_by or 'nobody'}"
+        raise AlreadyDecided(message)
+    if transaction.now() >= approval.expires_at:
+        message = f"the request expired at {approval.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+        raise AlreadyDecided(message)
+    return approval
+
+
+def _of_transition(transition: Transition) -> Change:
+    return records.of_incident(
+        transition.incident, transition.event, transition.reason, signals=transition.signals
+    )

@@ -1,0 +1,170 @@
+"""The durable engine behind a few words: step, transaction, wait, nudge. Nothing else here knows DBOS."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import dbos._serialization as dbos_serialization
+from dbos import DBOS, AsyncSQLAlchemyDatasource, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
+from sqlalchemy import Engine as SyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from penelope.flow.ports import Observer, Transaction
+from penelope.kit.canonical import Json
+
+WORKFLOW_SHAPE = "1"
+"""Changes only when the sequence of steps of a running incident would no longer fit the code (stack.md)."""
+
+_INBOX = "inbox"
+_TICK = "tick"
+
+_MAX_RECOVERIES = 1000
+"""An incident that waits for days lives through many restarts; a poisonous one must still end somewhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """Who this process is to the engine, and how often (seconds) SQLite is asked for messages."""
+
+    executor_id: str
+    poll_seconds: float
+
+
+class PickleRefused(Exception):
+    """A row of the engine's tables asked to be unpickled: only someone who tampers writes such rows."""
+
+
+def block_pickle() -> None:
+    """Makes the engine's pickle reader and writer refuse.
+
+    The engine unpickles any row that says it is pickled, whatever serializer is configured, so that whoever can
+    write a row could run code here (stack.md). Our rows are JSON.
+    """
+
+    def refuse(*_: object) -> Any:
+        message = "pickled data in the engine's tables"
+        raise PickleRefused(message)
+
+    for name in ("serialize", "deserialize"):
+        setattr(dbos_serialization.DefaultSerializer, name, refuse)
+
+
+class Engine:
+    """Runs the story. Values that cross a step are JSON, for they are stored and read back after a crash."""
+
+    def __init__(
+        self,
+        database: AsyncEngine,
+        workflow_database: SyncEngine,
+        make_transaction: Callable[[AsyncSession], Transaction],
+        observer: Observer,
+        settings: EngineSettings,
+    ) -> None:
+        self._database = database
+        self._workflow_database = workflow_database
+        self._make_transaction = make_transaction
+        self._observer = observer
+        self._settings = settings
+        self._datasource: AsyncSQLAlchemyDatasource | None = None
+        self._story: Callable[..., Any] | None = None
+
+    async def launch(self, story: Callable[[str], Awaitable[str]]) -> None:
+        """Starts the engine in the running event loop; interrupted stories go on where they were."""
+        block_pickle()
+        url = self._workflow_database.url.render_as_string(hide_password=False)
+        serializer = DBOSPortableJSONSerializer()
+        await asyncio.to_thread(_migrate, url)
+        config: DBOSConfig = {
+            "name": "penelope",
+            "system_database_url": url,
+            "system_database_engine": self._workflow_database,
+            "run_migrations": False,
+            "serializer": serializer,
+            "executor_id": self._settings.executor_id,
+            "application_version": WORKFLOW_SHAPE,
+            "notification_listener_polling_interval_sec": self._settings.poll_seconds,
+            "log_level": "WARNING",
+        }
+        DBOS(config=config)
+        self._datasource = await AsyncSQLAlchemyDatasource.create(
+            self._database.url.render_as_string(hide_password=False),
+            engine=self._database,
+            serializer=serializer,
+        )
+        self._story = DBOS.workflow(name="remediate", max_recovery_attempts=_MAX_RECOVERIES)(story)
+        DBOS.launch()
+
+    async def stop(self) -> None:
+        """Stops; stories that run are taken up again at the next launch."""
+        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
+
+    async def start(self, incident: str) -> None:
+        """Begins the story of an incident; one that was begun before is left alone."""
+        if self._story is None:
+            message = "the engine is not running"
+            raise RuntimeError(message)
+        with SetWorkflowID(incident):
+            await DBOS.start_workflow_async(self._story, incident)
+
+    async def nudge(self, incident: str) -> None:
+        """Wakes a story that waits; it looks at the database for what is new."""
+        await DBOS.send_async(incident, True, _INBOX)
+
+    async def wait(self, seconds: float) -> None:
+        """Inside a story: waits durably until a nudge, at most so long."""
+        await DBOS.recv_async(_INBOX, timeout_seconds=seconds)
+
+    async def pause(self, seconds: float) -> None:
+        """Inside a story: waits durably, deaf to nudges. A receive, since a sleeper could not be cancelled."""
+        await DBOS.recv_async(_TICK, timeout_seconds=seconds)
+
+    async def step(self, name: str, body: Callable[[], Awaitable[Json]]) -> Json:
+        """Inside a story: runs the body, and never again once its result is recorded."""
+        return await DBOS.run_step_async({"name": name}, _as_coroutine(body))
+
+    async def transaction(self, name: str, body: Callable[[Transaction], Awaitable[Json]]) -> Json:
+        """Runs the body in one transaction of the operational store.
+
+        Inside a story what it wrote and its result are committed together, so that it happens exactly once.
+        The body runs again when the database asks for that.
+        """
+        datasource = self._datasource
+        if datasource is None:
+            message = "the engine is not running"
+            raise RuntimeError(message)
+        committed: list[Transaction] = []
+
+        async def run() -> Json:
+            transaction = self._make_transaction(datasource.sql_session())
+            result = await body(transaction)
+            committed[:] = [transaction]
+            return result
+
+        result = await datasource.run_tx_step_async({"name": name}, run)
+        for transaction in committed:
+            for entry in transaction.entries:
+                self._observer.entry_recorded(entry)
+        return result
+
+
+def _as_coroutine(body: Callable[[], Awaitable[Json]]) -> Callable[[], Any]:
+    async def run() -> Json:
+        return await body()
+
+    return run
+
+
+def _migrate(url: str) -> None:
+    DBOS.migrate(url)
+
+
+@asynccontextmanager
+async def running(engine: Engine, story: Callable[[str], Awaitable[str]]) -> AsyncIterator[Engine]:
+    """The engine, launched, for the length of a block."""
+    await engine.launch(story)
+    try:
+        yield engine
+    finally:
+        await engine.stop()

@@ -1,0 +1,86 @@
+"""What the story works with, put together by bootstrap."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from penelope.domain.action import Action
+from penelope.domain.service import Service
+from penelope.errors import UnknownAdapter, UnknownService
+from penelope.kit.clock import Clock
+from penelope.rooms.act.ports import ActionAdapter
+from penelope.rooms.context import ports as context
+from penelope.rooms.decide.run import Limits as DecideLimits
+from penelope.rooms.gate.rules import Limits as GateLimits
+from penelope.rooms.plan.ports import PlaybookLibrary
+from penelope.rooms.rollout.ports import Router
+from penelope.rooms.verify import ports as verify
+
+
+class Metrics(context.MetricReader, verify.MetricReader, Protocol):
+    """One source of figures serves both rooms."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How long things may take, in seconds."""
+
+    window_seconds: float
+    verify_poll_seconds: float
+    approval_expires_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The catalogue, the adapters and the limits."""
+
+    services: Mapping[str, Service]
+    playbooks: PlaybookLibrary
+    metrics: Metrics
+    changes: context.ChangeReader
+    adapters: Mapping[str, ActionAdapter]
+    routers: Mapping[str, Router]
+    clock: Clock
+    decide: DecideLimits
+    gate: GateLimits
+    timing: Timing
+
+    def service(self, name: str) -> Service:
+        """Raises UnknownService."""
+        try:
+            return self.services[name]
+        except KeyError:
+            message = f"service {name!r} is not in the catalogue"
+            raise UnknownService(message) from None
+
+    def dependents(self, name: str) -> int:
+        """How many services of the catalogue lean on this one."""
+        return sum(1 for service in self.services.values() if name in service.dependencies)
+
+    def adapter(self, action: Action) -> ActionAdapter:
+        """Raises UnknownAdapter."""
+        try:
+            return self.adapters[action.adapter]
+        except KeyError:
+            message = f"adapter {action.adapter!r} is not installed"
+            raise UnknownAdapter(message) from None
+
+    def located(self, action: Action) -> Action:
+        """The action with its target's options, which hold addresses and secrets and so are never stored.
+
+        Raises UnknownService when the catalogue lost the service or the target.
+        """
+        service = self.service(action.target.service)
+        target = service.targets.get(action.target.name)
+        if target is None:
+            message = f"service {service.name!r} has no target {action.target.name!r} any more"
+            raise UnknownService(message)
+        return replace(action, target=target)
+
+    def router(self, service: Service) -> Router:
+        """Raises UnknownAdapter for a service without a router, or of a kind that is not installed."""
+        kind = None if service.router is None else service.router.kind
+        if kind is None or kind not in self.routers:
+            message = f"service {service.name!r} has no router of an installed kind ({kind})"
+            raise UnknownAdapter(message)
+        return self.routers[kind]

@@ -1,0 +1,193 @@
+"""The whole story of an incident, as a durable workflow: every await below is a place where the process may die."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from penelope.domain.action import Action
+from penelope.domain.approval import ApprovalStatus
+from penelope.domain.evidence import Dossier
+from penelope.domain.incident import Incident, IncidentState
+from penelope.domain.outcome import OutcomeKind
+from penelope.domain.plan import Plan
+from penelope.flow import records
+from penelope.flow.acting import Acting, Done
+from penelope.flow.approving import await_word
+from penelope.flow.canary import Canary
+from penelope.flow.checking import Question, verify
+from penelope.flow.deciding import Assessment, Next, assess
+from penelope.flow.engine import Engine
+from penelope.flow.parts import Parts
+from penelope.flow.ports import Transaction
+from penelope.kit.canonical import Json
+from penelope.kit.codec import from_data, to_data
+from penelope.rooms.context.run import gather
+from penelope.rooms.learn.run import conclude, counts_for_playbook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How the story ends, and why."""
+
+    kind: OutcomeKind
+    reason: str
+    playbook: str | None = None
+    acted: bool = False
+
+
+def story(engine: Engine, parts: Parts) -> Callable[[str], Awaitable[str]]:
+    """The workflow that the engine runs, once an incident."""
+
+    async def remediate(incident: str) -> str:
+        return await Remediation(engine, parts, incident).run()
+
+    return remediate
+
+
+class Remediation:
+    """One incident from its first signal to its outcome."""
+
+    def __init__(self, engine: Engine, parts: Parts, incident: str) -> None:
+        self._engine = engine
+        self._parts = parts
+        self._incident = incident
+        self._acting = Acting(engine, parts, incident)
+
+    async def run(self) -> str:
+        try:
+            ending = await self._decide()
+        except Exception as error:  # noqa: BLE001 - whatever breaks, a person must hear of the incident
+            reason = f"Penelope failed: {type(error).__name__}: {error}"
+            ending = Ending(kind=OutcomeKind.ESCALATED, reason=reason, acted=True)
+        await self._finish(ending)
+        return ending.kind.value
+
+    async def _decide(self) -> Ending:
+        while True:
+            answer = await self._assess()
+            match answer.next:
+                case Next.OBSERVE:
+                    await self._engine.wait(answer.recheck_seconds)
+                case Next.ASK:
+                    refusal = await self._ask(answer)
+                    if refusal is not None:
+                        return refusal
+                case Next.ACT if answer.plan is not None:
+                    return await self._intervene(answer.plan)
+                case Next.RESOLVED:
+                    return Ending(kind=OutcomeKind.RESOLVED, reason=answer.reason)
+                case _:
+                    return Ending(kind=OutcomeKind.ESCALATED, reason=answer.reason)
+
+    async def _assess(self) -> Assessment:
+        dossier = from_data(Dossier, await self._engine.step("gather", self._gather))
+
+        async def body(transaction: Transaction) -> Json:
+            return to_data(await assess(transaction, self._parts, self._incident, dossier))
+
+        return from_data(Assessment, await self._engine.transaction("assess", body))
+
+    async def _gather(self) -> Json:
+        incident = await self._engine.transaction("read", self._read)
+        now = self._parts.clock.now()
+        service = self._parts.services.get(incident.service)
+        if service is None:
+            return to_data(Dossier(service=incident.service, gathered_at=now, evidence=()))
+        window = self._parts.timing.window_seconds
+        return to_data(
+            await gather(
+                incident, service, self._parts.metrics, self._parts.changes, window_seconds=window, now=now
+            )
+        )
+
+    async def _read(self, transaction: Transaction) -> Incident:
+        return await records.incident_of(transaction, self._incident)
+
+    async def _ask(self, answer: Assessment) -> Ending | None:
+        """None once the plan is approved: it is then assessed again, on fresh evidence."""
+        word = await await_word(self._engine, self._incident, answer.approval or "")
+        match word.status:
+            case ApprovalStatus.APPROVED:
+                return None
+            case ApprovalStatus.CANCELLED:
+                reason = "its source saw it end while approval was awaited"
+                return Ending(kind=OutcomeKind.RESOLVED, reason=reason)
+            case _:
+                return Ending(kind=OutcomeKind.ESCALATED, reason=word.reason)
+
+    async def _intervene(self, plan: Plan) -> Ending:
+        done: list[Done] = []
+        trouble = await self._carry_out(plan.steps, done)
+        if not trouble and plan.rollout is not None:
+            await self._enter(IncidentState.ROLLING_OUT, "RolloutBegun", f"canary {plan.rollout.canary}")
+            trouble = await Canary(self._engine, self._parts, plan, plan.rollout).run()
+        if not trouble:
+            trouble = await self._carry_out(plan.after, done)
+        if not trouble:
+            trouble = await self._verify(plan)
+        if not trouble:
+            reason = f"{plan.playbook} did what it said"
+            return Ending(kind=OutcomeKind.HEALED, reason=reason, playbook=plan.playbook, acted=True)
+        reason = await self._unwind(done, trouble)
+        return Ending(kind=OutcomeKind.ESCALATED, reason=reason, playbook=plan.playbook, acted=True)
+
+    async def _carry_out(self, actions: Sequence[Action], done: list[Done]) -> str:
+        for action in actions:
+            done.append(await self._acting.act(action))
+            if done[-1].trouble:
+                return f"{action.name}: {done[-1].trouble}"
+        return ""
+
+    async def _verify(self, plan: Plan) -> str:
+        since = await self._enter(IncidentState.VERIFYING, "VerificationBegun", f"{plan.playbook} is done")
+        question = Question(
+            unit=f"{plan.id}:verdict",
+            label=plan.playbook,
+            incident=self._incident,
+            contract=plan.verify,
+            service=self._parts.service(plan.service),
+            since=since,
+        )
+        verdict = await verify(self._engine, self._parts, question)
+        missed = ", ".join(item.clause.subject for item in verdict.drift)
+        return "" if verdict.passed else f"the incident is not over ({missed})"
+
+    async def _unwind(self, done: Sequence[Done], trouble: str) -> str:
+        """Takes back what was done, last first. What may or may not have happened is left for a person to see."""
+        if done and done[-1].unknown:
+            return f"{trouble}; nothing was taken back, for nobody knows what is there"
+        await self._enter(IncidentState.COMPENSATING, "CompensationBegun", trouble)
+        for item in reversed([item for item in done if item.touched]):
+            failure = await self._acting.take_back(item)
+            if failure:
+                return f"{trouble}; TAKING IT BACK FAILED: {failure}"
+        return f"{trouble}; what was done has been taken back"
+
+    async def _enter(self, state: IncidentState, event: str, reason: str) -> datetime:
+        async def body(transaction: Transaction) -> Json:
+            incident = records.moved(await self._read(transaction), state, transaction)
+            await transaction.save(records.of_incident(incident, event, reason))
+            return transaction.now().isoformat()
+
+        return datetime.fromisoformat(await self._engine.transaction(event, body))
+
+    async def _finish(self, ending: Ending) -> None:
+        async def body(transaction: Transaction) -> Json:
+            incident = await self._read(transaction)
+            outcome = conclude(
+                incident,
+                ending.kind,
+                ending.reason,
+                transaction.now(),
+                playbook=ending.playbook,
+                acted=ending.acted,
+            )
+            if counts_for_playbook(outcome):
+                await transaction.add_outcome(outcome)
+            incident = records.moved(incident, IncidentState(ending.kind.value), transaction)
+            await transaction.save(
+                records.of_outcome(outcome, "OutcomeRecorded"),
+                records.of_incident(incident, f"Incident{ending.kind.value.title()}", ending.reason),
+            )
+
+        await self._engine.transaction("finish", body)

@@ -1,0 +1,28 @@
+"""What a decision rests on."""
+
+from dataclasses import dataclass
+
+from penelope.domain.evidence import Dossier
+from penelope.domain.incident import Incident
+from penelope.domain.outcome import PlaybookRecord
+from penelope.domain.plan import Plan, Playbook
+from penelope.domain.service import Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """An incident with all that is known. Without a plan, `obstacles` says why there is none.
+
+    `fits` says that a playbook is meant for this incident, even where it could not be bound yet;
+    `dependents` counts the services of the catalogue that lean on this one.
+    """
+
+    incident: Incident
+    service: Service
+    dependents: int
+    dossier: Dossier
+    playbook: Playbook | None = None
+    plan: Plan | None = None
+    record: PlaybookRecord | None = None
+    obstacles: tuple[str, ...] = ()
+    fits: bool = False

@@ -1,0 +1,267 @@
+"""A whole Penelope on fakes: the real engine, store and rooms; only adapters and figures follow a script."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from penelope.domain.action import Tier
+from penelope.domain.contract import Clause, Comparator, Contract
+from penelope.domain.incident import Incident, IncidentState
+from penelope.domain.plan import Match, Playbook, StepTemplate
+from penelope.domain.rollout import RolloutLimits, RolloutSpec
+from penelope.domain.service import (
+    CounterQuery,
+    ErrorSelector,
+    HistogramQuery,
+    MetricQueries,
+    Objective,
+    RouterReference,
+    Service,
+    Target,
+)
+from penelope.domain.signal import Severity, Signal, SignalStatus, problem_fingerprint
+from penelope.domain.work import Entry
+from penelope.flow.commands import Commands
+from penelope.flow.engine import Engine, EngineSettings
+from penelope.flow.parts import Parts, Timing
+from penelope.flow.remediation import story
+from penelope.kit.clock import SystemClock
+from penelope.rooms.decide.run import Limits as DecideLimits
+from penelope.rooms.gate.rules import Limits as GateLimits
+from penelope.rooms.intake.run import Rules
+from penelope.store.database import migrate, open_engine, open_reader, open_workflow_engine, parse_url
+from penelope.store.reader import SqlReader
+from penelope.store.transaction import SqlTransaction
+from penelope.testing.actions import FakeAction
+from penelope.testing.metrics import FakeMetrics, Figures, figures
+from penelope.testing.routers import FakeRouter
+
+PATIENCE_SECONDS = 20.0
+
+BAD = Figures(arms={"a": figures(100, 30, 0.6), "b": figures(100, 30, 0.6)})
+GOOD = Figures(arms={"a": figures(100, 0, 0.02), "b": figures(100, 0, 0.02)})
+
+DECIDE = DecideLimits(risk_limit=0.7, confidence_floor=0.4, observe_seconds=2.0, recheck_seconds=0.1)
+GATE = GateLimits(
+    halt_failures=3,
+    halt_window_seconds=900,
+    halt_seconds=3600,
+    rate_actions=100,
+    rate_window_seconds=3600,
+    approval_tier=3,
+)
+TIMING = Timing(window_seconds=60, verify_poll_seconds=0.05, approval_expires_seconds=60)
+
+
+def shop() -> Service:
+    """A service with two instances, a router and one target."""
+    return Service(
+        name="shop",
+        owner="team-shop",
+        tier=2,
+        objectives=(Objective(name="availability", metric="error_ratio", at_most=0.02),),
+        metrics=MetricQueries(
+            source="fake",
+            instances={"a": "http://a", "b": "http://b"},
+            requests=CounterQuery(counter="requests_total"),
+            errors=ErrorSelector(label="code", pattern="5.."),
+            latency=HistogramQuery(histogram="seconds"),
+        ),
+        router=RouterReference(kind="fake", options={}, arms={"a": "shop-a", "b": "shop-b"}),
+        targets={
+            name: Target(name=name, service="shop", adapter="fake", options={"password": "never-stored"})
+            for name in ("one", "two")
+        },
+    )
+
+
+def step(name: str, target: str = "one", **changes: Any) -> StepTemplate:
+    template = StepTemplate(
+        name=name,
+        adapter="fake",
+        operation="set",
+        target=target,
+        params={"value": name},
+        tier=Tier.SNAPSHOT,
+        timeout_seconds=0.5,
+    )
+    return replace(template, **changes)
+
+
+def state_is(value: str, seconds: float = 0.5) -> Contract:
+    clause = Clause(subject="state.value", comparator=Comparator.EQUALS, expected=value)
+    return Contract(clauses=(clause,), deadline_seconds=seconds)
+
+
+def healthy(seconds: float = 1.0) -> Contract:
+    clause = Clause(subject="metric.error_ratio", comparator=Comparator.AT_MOST, expected=0.02)
+    return Contract(clauses=(clause,), deadline_seconds=seconds)
+
+
+def playbook(**changes: Any) -> Playbook:
+    made = Playbook(
+        name="fix",
+        version="1",
+        title="Fix it",
+        match=Match(names=("Broken",)),
+        steps=(step("first", expect=state_is("first")), step("second", "two")),
+        verify=healthy(),
+    )
+    return replace(made, **changes)
+
+
+def signal(number: int = 1, **changes: Any) -> Signal:
+    """One of many observations of the same problem, unless it is told otherwise."""
+    now = datetime.now(UTC)
+    made = Signal(
+        source="test",
+        id=f"signal-{number}",
+        service="shop",
+        name="Broken",
+        severity=Severity.CRITICAL,
+        status=SignalStatus.FIRING,
+        starts_at=now,
+        received_at=now,
+        fingerprint="",
+        labels={"alertname": "Broken"},
+    )
+    made = replace(made, **changes)
+    return replace(made, fingerprint=problem_fingerprint(made.service, made.name))
+
+
+class Library:
+    """The playbooks of a test."""
+
+    def __init__(self, *playbooks: Playbook) -> None:
+        self._playbooks = playbooks
+
+    def playbooks(self) -> tuple[Playbook, ...]:
+        return self._playbooks
+
+
+class NoChanges:
+    async def changes(self, target: Target) -> dict[str, Any]:
+        return {}
+
+
+class Heard:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def entry_recorded(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+
+@dataclass
+class Stage:
+    """What a test works with. `adapter` is the world that actions change."""
+
+    commands: Commands
+    reader: SqlReader
+    engine: Engine
+    database: AsyncEngine
+    parts: Parts
+    adapter: FakeAction
+    router: FakeRouter
+    metrics: FakeMetrics
+    heard: Heard
+
+    async def until(self, incident: str, *states: IncidentState) -> Incident:
+        """The incident, once it is in one of these states (any ended one by default)."""
+        wanted = states or tuple(state for state in IncidentState if state.ended)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                found = await self.reader.incident(incident)
+                if found is not None and found.state in wanted:
+                    return found
+                await asyncio.sleep(0.02)
+
+    async def events(self, incident: str) -> list[str]:
+        return [entry.event for entry in await self.reader.entries(incident=incident, after=0, limit=1000)]
+
+    async def flaws(self) -> list[Any]:
+        return [flaw async for flaw in self.reader.flaws()]
+
+
+@dataclass(frozen=True)
+class Script:
+    """What is special about a test's Penelope."""
+
+    playbooks: Sequence[Playbook] = field(default_factory=lambda: (playbook(),))
+    decide: DecideLimits = DECIDE
+    gate: GateLimits = GATE
+    timing: Timing = TIMING
+    services: Sequence[Service] = field(default_factory=lambda: (shop(),))
+    adapter: FakeAction = field(default_factory=FakeAction)
+    router: FakeRouter = field(default_factory=FakeRouter)
+
+
+@asynccontextmanager
+async def performing(databases: tuple[str, str], script: Script | None = None) -> AsyncIterator[Stage]:
+    """Penelope on a database and an engine database; start it again on the same ones to see what survives."""
+    script = script or Script()
+    clock = SystemClock()
+    metrics = FakeMetrics(clock)
+    metrics.script("shop", BAD)
+    parts = Parts(
+        services={service.name: service for service in script.services},
+        playbooks=Library(*script.playbooks),
+        metrics=metrics,
+        changes=NoChanges(),
+        adapters={"fake": script.adapter},
+        routers={"fake": script.router},
+        clock=clock,
+        decide=script.decide,
+        gate=script.gate,
+        timing=script.timing,
+    )
+
+    def transaction(session: AsyncSession) -> SqlTransaction:
+        return SqlTransaction(session, clock.now())
+
+    async with AsyncExitStack() as stack:
+        writer, reading = open_engine(parse_url(databases[0])), open_reader(parse_url(databases[0]))
+        workflows = open_workflow_engine(parse_url(databases[1]))
+        stack.callback(workflows.dispose)
+        stack.push_async_callback(reading.dispose)
+        stack.push_async_callback(writer.dispose)
+        await migrate(writer)
+        heard = Heard()
+        engine = Engine(
+            writer, workflows, transaction, heard, EngineSettings(executor_id="test", poll_seconds=0.02)
+        )
+        await engine.launch(story(engine, parts))
+        stack.push_async_callback(engine.stop)
+        yield Stage(
+            commands=Commands(engine, Rules(hold_seconds=3600)),
+            reader=SqlReader(reading),
+            engine=engine,
+            database=writer,
+            parts=parts,
+            adapter=script.adapter,
+            router=script.router,
+            metrics=metrics,
+            heard=heard,
+        )
+
+
+def canary(**changes: Any) -> RolloutSpec:
+    spec = RolloutSpec(
+        canary="b",
+        control="a",
+        steps=(10, 100),
+        interval_seconds=0.05,
+        looks_per_step=2,
+        max_step_seconds=2.0,
+        limits=RolloutLimits(min_requests=10),
+    )
+    return replace(spec, **changes)
+
+
