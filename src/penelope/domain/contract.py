@@ -32,7 +32,11 @@ class Clause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """Clauses that must all hold `hold_seconds` on end, at the latest `deadline_seconds` after the change."""
+    """Clauses that must all hold `hold_seconds` on end.
+
+    They must begin to hold at the latest `deadline_seconds` after the change, so a verdict takes at most
+    the sum of both.
+    """
 
     clauses: tuple[Clause, ...]
     deadline_seconds: float
@@ -77,7 +81,7 @@ def _compare(clause: Clause, actual: Json) -> bool:
         case Comparator.EQUALS:
             return bool(actual == clause.expected)
         case Comparator.ONE_OF:
-            return bool(actual in clause.expected)
+            return isinstance(clause.expected, list | tuple) and actual in clause.expected
         case Comparator.AT_MOST:
             return bool(actual <= clause.expected)
         case Comparator.AT_LEAST:

@@ -7,6 +7,7 @@ import orjson
 import rfc8785
 
 _SAFE_INTEGER = 2**53 - 1
+_LARGEST_IN_DIGITS = 10**21
 
 Json = Any
 """A JSON value: None, bool, int, float, str, list or dict with text keys."""
@@ -18,14 +19,27 @@ def canonical(value: Json) -> bytes:
     orjson with sorted keys gives the same bytes, and is many times faster, as long as keys are ASCII
     and no float occurs (stack.md); everything else goes through the reference implementation.
 
-    Raises ValueError for NaN, infinities and integers beyond 2^53 - 1, TypeError for other types.
+    Raises ValueError for NaN, infinities and integers beyond 2^53 - 1 that are no float's digits, TypeError for
+    other types.
     """
     if _plain(value):
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     try:
-        return rfc8785.dumps(value)
+        return rfc8785.dumps(_floats_again(value))
     except rfc8785.CanonicalizationError as error:
         raise ValueError(str(error)) from error
+
+
+def _floats_again(value: Json) -> Json:
+    """Large whole floats as floats: canonical JSON writes 1e20 in digits, and reading it makes an int of it."""
+    if type(value) is int and not -_SAFE_INTEGER <= value <= _SAFE_INTEGER:
+        near = float(value) if abs(value) < _LARGEST_IN_DIGITS else None
+        return near if near is not None and rfc8785.dumps(near) == str(value).encode() else value
+    if type(value) is dict:
+        return {key: _floats_again(item) for key, item in value.items()}
+    if type(value) is list:
+        return [_floats_again(item) for item in value]
+    return value
 
 
 def _plain(value: Json) -> bool:

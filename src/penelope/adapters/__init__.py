@@ -1,0 +1,1 @@
+"""The outside world: a folder a port, a file a vendor."""

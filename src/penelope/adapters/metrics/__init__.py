@@ -1,0 +1,1 @@
+"""Where a service's figures are read from, a file a source."""
