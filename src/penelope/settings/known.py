@@ -1,0 +1,59 @@
+"""Every setting there is, read off the tree: its names, and what its JSON schema tells."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from penelope.settings.tree import Section, Settings
+
+PREFIX = "PENELOPE_"
+SEPARATOR = "__"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: `name` is dotted, `variable` its name in the environment, `schema` its JSON schema."""
+
+    name: str
+    variable: str
+    schema: Mapping[str, Any]
+    default: Any
+
+    @property
+    def section(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def options(self) -> list[Mapping[str, Any]]:
+        """The schemas of which a value must fit one."""
+        options: list[Mapping[str, Any]] = self.schema.get("anyOf", [self.schema])
+        return options
+
+    @property
+    def is_text(self) -> bool:
+        """Whether any text is a value, so that an environment variable must be taken as it is."""
+        return any(option.get("type") == "string" and "enum" not in option for option in self.options)
+
+    @property
+    def may_be_null(self) -> bool:
+        return any(option.get("type") == "null" for option in self.options)
+
+
+def sections() -> dict[str, type[Section]]:
+    """The sections by name, in the order of the tree."""
+    return {
+        name: field.annotation
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+    }
+
+
+def _walk() -> Iterator[Setting]:
+    for section, model in sections().items():
+        schemas = model.model_json_schema()["properties"]
+        for key, field in model.model_fields.items():
+            variable = f"{PREFIX}{section}{SEPARATOR}{key}".upper()
+            yield Setting(f"{section}.{key}", variable, schemas[key], field.default)
+
+
+SETTINGS: Mapping[str, Setting] = {setting.name: setting for setting in _walk()}

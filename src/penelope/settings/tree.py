@@ -1,0 +1,281 @@
+"""The settings themselves; the text below a setting is its entry in docs/reference/settings.md."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    Strict,
+    ValidationInfo,
+    field_validator,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+DEFAULT = "default"
+
+
+def _in_folder(path: Path, info: ValidationInfo) -> Path:
+    """The path, seen from the folder that `load` names; without one it stays as it is."""
+    folder = (info.context or {}).get("folder", Path())
+    return Path(folder) / path.expanduser()
+
+
+def _database_url(text: str, info: ValidationInfo) -> str:
+    # No message repeats the text: it may hold a password.
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        message = "should be a URL such as sqlite:///var/penelope.db or postgresql://user@host/database"
+        raise ValueError(message) from None
+    if url.drivername == "postgresql":
+        if not url.database:
+            raise ValueError("should name a database: postgresql://user@host/database")
+        return text
+    if url.drivername != "sqlite":
+        raise ValueError("should begin with sqlite:/// or postgresql://")
+    if not url.database or url.database.startswith((":", "file:")):
+        raise ValueError(
+            "should name a file: sqlite:///var/penelope.db; what is in memory is lost in a crash"
+        )
+    located = url.set(database=str(_in_folder(Path(url.database), info)))
+    return located.render_as_string(hide_password=False)
+
+
+Location = Annotated[Path, Strict(False), AfterValidator(_in_folder)]
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+Seconds = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """What all sections have in common: nothing unknown, nothing guessed, nothing changed later."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class Database(Section):
+    """Where state and history are kept."""
+
+    url: DatabaseUrl = Field(default="sqlite:///var/penelope.db", repr=False)
+    """The operational store and the ledger: `sqlite:///FILE` on one machine, `postgresql://user@host/database`
+    where several workers share it."""
+
+    engine_url: DatabaseUrl | None = Field(default=None, repr=False)
+    """Where the durable engine keeps its state. By default on SQLite a file beside that of `database.url`, with
+    `-engine` added to its name, and on PostgreSQL the same database, in the schema `dbos`."""
+
+    @property
+    def engine_address(self) -> str:
+        """`engine_url`, or what follows from `url` where that is not set."""
+        if self.engine_url is not None:
+            return self.engine_url
+        url = make_url(self.url)
+        if url.drivername != "sqlite" or not url.database:
+            return self.url
+        file = Path(url.database)
+        return str(url.set(database=str(file.with_name(f"{file.stem}-engine{file.suffix}"))))
+
+
+class Engine(Section):
+    """The durable engine that carries incidents through crashes."""
+
+    poll_seconds: Seconds = 0.25
+    """How often, in seconds, waiting workflows look for messages on SQLite. PostgreSQL tells them by itself."""
+
+    executor_id: str = Field(default="local", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    """The name of this process's place among the workers. It must stay the same over restarts, and no two live
+    processes may share it."""
+
+    reconcile_seconds: Seconds = 15
+    """How often, in seconds, open incidents are compared with running workflows, and lost ones started again."""
+
+
+class Api(Section):
+    """The HTTP server."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """The address to listen on. Put a proxy with TLS before it when it is not a loopback address."""
+
+    port: int = Field(default=8420, ge=0, le=65535)
+    """The TCP port to listen on; 0 takes a free one."""
+
+    max_body_bytes: Count = 16 * 1024 * 1024
+    """The largest request body, in bytes; a larger one is refused unread."""
+
+    max_batch: Count = 25_000
+    """The most signals in one request, be they a CloudEvents batch or the alerts of one webhook."""
+
+
+class Keys(Section):
+    """API keys."""
+
+    pepper: SecretStr | None = None
+    """A secret of at least 16 characters that is hashed together with every API key. Changing it revokes all
+    keys. When it is not set, `keys.pepper_file` is used."""
+
+    pepper_file: Location = Path("var/pepper")
+    """The file that holds the pepper; it is made at the first start, with mode 0600 and a random content."""
+
+    @field_validator("pepper")
+    @classmethod
+    def _pepper_is_long(cls, pepper: SecretStr | None) -> SecretStr | None:
+        if pepper is not None and len(pepper) < 16:
+            raise ValueError("should have at least 16 characters")
+        return pepper
+
+
+class Intake(Section):
+    """How signals become incidents."""
+
+    hold_seconds: Seconds = 86_400
+    """How long, in seconds, an incident that was handed to people goes on taking in signals about the same
+    problem; one that comes later opens a new incident."""
+
+
+class Catalogue(Section):
+    """What Penelope looks after."""
+
+    path: Location = Path("services.yaml")
+    """The service catalogue."""
+
+
+class Playbooks(Section):
+    """Where fixes are written down."""
+
+    paths: Annotated[tuple[Location, ...], Strict(False)] = ()
+    """Playbook files, and folders of them, in order of preference. They come before the shipped ones."""
+
+    shipped: bool = True
+    """Whether the starter library that comes with Penelope is in force."""
+
+
+class Metrics(Section):
+    """How the figures of services are read."""
+
+    interval_seconds: Seconds = 5
+    """How often, in seconds, every instance is read."""
+
+    timeout_seconds: Seconds = 2
+    """How long, in seconds, an instance may take to answer before it counts as not seen."""
+
+    retention_seconds: Seconds = 900
+    """How long, in seconds, samples are kept in memory."""
+
+    window_seconds: Seconds = 60
+    """The window, in seconds, over which figures are judged; at most `metrics.retention_seconds`."""
+
+    @field_validator("window_seconds")
+    @classmethod
+    def _window_is_kept(cls, window: float, info: ValidationInfo) -> float:
+        retention = info.data.get("retention_seconds", window)
+        if window > retention:
+            message = f"should not exceed metrics.retention_seconds, which is {retention:g}"
+            raise ValueError(message)
+        return window
+
+
+class Decide(Section):
+    """When to intervene, when to look on and when to call people."""
+
+    risk_limit: Share = 0.7
+    """The highest risk, 0 to 1, at which Penelope intervenes without asking."""
+
+    confidence_floor: Share = 0.5
+    """The lowest confidence, 0 to 1, at which Penelope intervenes."""
+
+    observe_seconds: Seconds = 60
+    """The longest observation, in seconds, before an incident is escalated."""
+
+    recheck_seconds: Seconds = 10
+    """How often, in seconds, an observed incident is judged again."""
+
+
+class Gate(Section):
+    """The rules that stand between a plan and production."""
+
+    halt_failures: Count = 3
+    """How many failures within `gate.halt_window_seconds` halt the healing of a service."""
+
+    halt_window_seconds: Seconds = 900
+    """The window, in seconds, in which those failures are counted."""
+
+    halt_seconds: Seconds = 3600
+    """How long, in seconds, a halt lasts after the last failure."""
+
+    rate_actions: Count = 10
+    """The most actions on one service within `gate.rate_window_seconds`."""
+
+    rate_window_seconds: Seconds = 3600
+    """The window, in seconds, in which those actions are counted."""
+
+    approval_tier: int = Field(default=3, ge=1, le=4)
+    """The lowest tier of an action (1 local, 2 with snapshot, 3 hard to reverse, 4 irreversible) that a person
+    must approve."""
+
+
+class Approval(Section):
+    """The word of a person."""
+
+    expires_seconds: Seconds = 86_400
+    """How long, in seconds, a request for approval stays open before the incident is escalated."""
+
+
+class Verify(Section):
+    """How a change is held against what it promised."""
+
+    poll_seconds: Seconds = 1.0
+    """How often, in seconds, a contract is looked at while it may still come true."""
+
+
+class Log(Section):
+    """What the server tells about itself."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe messages that are written."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    """`json` writes a JSON object a line, `console` is for the eye; `auto` is `console` on a terminal."""
+
+
+class Settings(Section):
+    """The whole tree. Built by `load`; tests may build it by hand."""
+
+    database: Database = Database()
+    engine: Engine = Engine()
+    api: Api = Api()
+    keys: Keys = Keys()
+    intake: Intake = Intake()
+    catalogue: Catalogue = Catalogue()
+    playbooks: Playbooks = Playbooks()
+    metrics: Metrics = Metrics()
+    decide: Decide = Decide()
+    gate: Gate = Gate()
+    approval: Approval = Approval()
+    verify: Verify = Verify()
+    log: Log = Log()
+
+    _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keeps the origins that `load` passes on, for `origin`."""
+        self._origins = (context or {}).get("origins", {})
+
+    def origin(self, name: str) -> str:
+        """Where the value of a setting such as ``api.port`` comes from."""
+        return self._origins.get(name, DEFAULT)

@@ -1,0 +1,104 @@
+"""The names of metrics and log fields: from this one list the objects are made and the reference is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+# Fields of log lines; request_id is bound by the API (structlog.contextvars) and so stands in every line below it.
+REQUEST_ID = "request_id"
+INCIDENT = "incident"
+SERVICE = "service"
+ACTION = "action"
+CODE = "code"
+SECONDS = "seconds"
+
+LOG_FIELDS: Mapping[str, str] = {
+    "timestamp": "When, in UTC (RFC 3339).",
+    "level": "`debug`, `info`, `warning` or `error`.",
+    "logger": "The part that speaks.",
+    "event": "What happened.",
+    "exception": "The traceback, where there is one.",
+    REQUEST_ID: "The HTTP request on whose behalf it happened; the answer's `X-Request-Id` header has it too.",
+    INCIDENT: "The incident that it is about.",
+    SERVICE: "The service that it is about.",
+    ACTION: "The idempotency key of the action that it is about.",
+    CODE: "The code of an error, see [errors](errors.md).",
+    SECONDS: "How long it took.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric; `buckets` are the upper bounds of a histogram in seconds."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+
+FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+SLOW = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+
+METRICS: tuple[Metric, ...] = (
+    Metric("penelope_signals_total", "counter", ("source", "outcome"), "Signals accepted: new or duplicate."),
+    Metric(
+        "penelope_signals_refused_total", "counter", ("source", "code"), "Signals refused, by error code."
+    ),
+    Metric("penelope_incidents_open", "gauge", ("state",), "Incidents that have not ended, by state."),
+    Metric("penelope_incidents_opened_total", "counter", ("service",), "Incidents opened."),
+    Metric(
+        "penelope_incidents_total",
+        "counter",
+        ("service", "outcome"),
+        "Incidents ended: healed, resolved or escalated.",
+    ),
+    Metric("penelope_heal_seconds", "histogram", (), "Time from an incident's opening to its healing.", SLOW),
+    Metric(
+        "penelope_decisions_total", "counter", ("judgement",), "Judgements: observe, intervene, escalate."
+    ),
+    Metric(
+        "penelope_decide_seconds",
+        "histogram",
+        (),
+        "Time from an incident's opening to its first decision.",
+        FAST,
+    ),
+    Metric(
+        "penelope_gate_verdicts_total",
+        "counter",
+        ("rule", "ruling"),
+        "What each rule of the gate said: pass, refuse, ask.",
+    ),
+    Metric(
+        "penelope_approvals_total",
+        "counter",
+        ("status",),
+        "Requests for approval: pending when made, then how they ended.",
+    ),
+    Metric(
+        "penelope_actions_total",
+        "counter",
+        ("adapter", "operation", "result"),
+        "Actions: done, failed, unknown, compensated, compensation_failed.",
+    ),
+    Metric("penelope_action_seconds", "histogram", ("adapter",), "Time that an action took.", SLOW),
+    Metric("penelope_verdicts_total", "counter", ("passed",), "Verdicts over contracts: true or false."),
+    Metric(
+        "penelope_rollout_looks_total",
+        "counter",
+        ("step",),
+        "Looks at canaries, by answer: promote, hold, rollback.",
+    ),
+    Metric("penelope_ledger_entries_total", "counter", ("event",), "Entries appended to the ledger."),
+    Metric(
+        "penelope_http_requests_total", "counter", ("method", "route", "status"), "HTTP requests answered."
+    ),
+    Metric("penelope_http_request_seconds", "histogram", ("route",), "Time to answer a request.", FAST),
+    Metric("penelope_problems_total", "counter", ("code",), "Problem details answered, by error code."),
+)
+
+# Some labels come from outside; each different value costs memory for as long as the process lives.
+MOST_LABEL_VALUES = 300
+LONGEST_LABEL_VALUE = 120
