@@ -1,0 +1,1 @@
+"""The service catalogue in YAML: its schema and its loader."""

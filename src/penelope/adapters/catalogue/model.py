@@ -1,0 +1,150 @@
+"""The shape of services.yaml: the one source of its checks, its JSON schema and its domain values."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from penelope.adapters.yaml_model import Form, Part
+from penelope.domain.service import CounterQuery, ErrorSelector, HistogramQuery, MetricQueries, Objective
+
+
+def _is_pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise PydanticCustomError("pattern", "is no regular expression: {why}", {"why": error.msg}) from error
+    return value
+
+
+Word = Annotated[str, Field(min_length=1, max_length=256)]
+Name = Annotated[
+    str, Form(r"[A-Za-z0-9][A-Za-z0-9_-]*", "a name of letters, digits, hyphens and underscores")
+]
+ServiceName = Annotated[
+    str,
+    Form(r"[A-Za-z0-9][A-Za-z0-9_./-]*", "a name of letters, digits, hyphens, underscores, dots and slashes"),
+]
+Url = Annotated[str, Form(r"https?://[^\s]+", "an http or https URL")]
+MetricName = Annotated[str, Form(r"[a-zA-Z_:][a-zA-Z0-9_:]*", "the name of a Prometheus metric")]
+LabelName = Annotated[str, Form(r"[a-zA-Z_][a-zA-Z0-9_]*", "the name of a Prometheus label")]
+Pattern = Annotated[str, Field(min_length=1), AfterValidator(_is_pattern)]
+
+
+class ObjectiveRule(Part):
+    """A service level objective."""
+
+    name: Word
+    """What it is called."""
+    metric: Word
+    """The figure that it is about, such as error_ratio."""
+    at_most: float
+    """The most that the figure may be."""
+
+
+class CounterRule(Part):
+    """A Prometheus counter."""
+
+    counter: MetricName
+    """Its name."""
+    match: dict[LabelName, str] = Field(default_factory=dict)
+    """The labels that select it."""
+
+
+class ErrorRule(Part):
+    """Which of the requests count as errors."""
+
+    label: LabelName
+    """The label of the requests counter that tells."""
+    pattern: Pattern
+    """A regular expression that the label's value matches in full, such as 5.. ."""
+
+
+class HistogramRule(Part):
+    """A Prometheus histogram in seconds."""
+
+    histogram: MetricName
+    """Its name, without _bucket."""
+    match: dict[LabelName, str] = Field(default_factory=dict)
+    """The labels that select it."""
+
+
+class MetricsRule(Part):
+    """Where the service's figures come from."""
+
+    source: Name
+    """How they are read, such as scrape."""
+    instances: Annotated[dict[Name, Url], Field(min_length=1)]
+    """The metrics page of each instance; an instance is also an arm."""
+    requests: CounterRule
+    """The counter of requests."""
+    errors: ErrorRule
+    """Which requests count as errors."""
+    latency: HistogramRule
+    """The histogram of response times."""
+    gauges: dict[LabelName, MetricName] = Field(default_factory=dict)
+    """Further figures by the name that playbooks use."""
+
+    def queries(self) -> MetricQueries:
+        return MetricQueries(
+            source=self.source,
+            instances=self.instances,
+            requests=CounterQuery(counter=self.requests.counter, match=self.requests.match),
+            errors=ErrorSelector(label=self.errors.label, pattern=self.errors.pattern),
+            latency=HistogramQuery(histogram=self.latency.histogram, match=self.latency.match),
+            gauges=self.gauges,
+        )
+
+
+class RouterRule(Part):
+    """The router that splits the service's traffic."""
+
+    kind: Name
+    """The router's adapter, such as traefik."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What the adapter needs; ${env:NAME} is taken from the environment."""
+    arms: Annotated[dict[Name, Word], Field(min_length=1)]
+    """The router's name of each arm."""
+
+
+class TargetRule(Part):
+    """Something of the service that an action can change."""
+
+    adapter: Name
+    """The adapter that can change it, such as process."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What the adapter needs; ${env:NAME} is taken from the environment."""
+
+
+class ServiceRule(Part):
+    """One service."""
+
+    owner: Word
+    """The team that is called."""
+    tier: Annotated[int, Field(ge=1, le=4)]
+    """How critical it is: 1 the most, 4 the least."""
+    dependencies: list[ServiceName] = Field(default_factory=list)
+    """What it needs; also things outside this catalogue."""
+    slos: list[ObjectiveRule] = Field(default_factory=list)
+    """Its service level objectives."""
+    metrics: MetricsRule | None = None
+    """Where its figures come from."""
+    router: RouterRule | None = None
+    """The router that splits its traffic."""
+    targets: dict[Name, TargetRule] = Field(default_factory=dict)
+    """What of it can be changed, by the name that playbooks use."""
+
+    def objectives(self) -> tuple[Objective, ...]:
+        return tuple(Objective(name=slo.name, metric=slo.metric, at_most=slo.at_most) for slo in self.slos)
+
+
+class ServicesFile(Part):
+    """The catalogue of services: who owns them, where their figures are, what of them can be changed."""
+
+    api_version: Literal["penelope.dev/v1"] = Field(alias="apiVersion")
+    """The version of this format."""
+    kind: Literal["Services"]
+    """What the file is."""
+    services: dict[ServiceName, ServiceRule]
+    """The services by name."""

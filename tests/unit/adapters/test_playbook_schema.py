@@ -1,0 +1,138 @@
+"""The published schema and the loader are one thing: what the schema refuses, the loader refuses."""
+
+import copy
+
+import pytest
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
+
+from penelope.adapters.playbooks.lint import check
+from penelope.adapters.playbooks.load import shipped_folder
+from penelope.adapters.playbooks.schema import playbook_schema
+from penelope.adapters.yaml_source import read
+
+SCHEMA = Draft202012Validator(playbook_schema())
+ROLLBACK = read(shipped_folder() / "rollback-release.yaml").data
+REMOVED = object()
+
+CHANGES = [
+    (("kind",), "Service"),
+    (("apiVersion",), "penelope.dev/v2"),
+    (("name",), "A B"),
+    (("name",), "a" * 65),
+    (("version",), 1),
+    (("title",), ""),
+    (("surprise",), 1),
+    (("match",), {}),
+    (("match",), {"names": []}),
+    (("match",), {"services": ["shop"]}),
+    (("match",), {"labels": {"a": 1}}),
+    (("match",), {"labels": {"a": "b"}}),
+    (("match", "names"), "x"),
+    (("parameters", "release", "type"), "text"),
+    (("parameters", "release", "from"), REMOVED),
+    (("parameters", "release", "from"), "nodot"),
+    (("parameters", "release", "default"), "r1"),
+    (("parameters", "Release"), {"type": "string", "from": "a.b"}),
+    (("preconditions", 0, "subject"), "nodot"),
+    (("preconditions", 0, "subject"), "change.config.head"),
+    (("preconditions", 0, "at_most"), 1),
+    (("preconditions", 0, "at_least"), "5"),
+    (("preconditions", 0, "at_least"), True),
+    (("preconditions", 0, "at_least"), 5),
+    (("steps",), []),
+    (("steps", 0), "restart"),
+    (("steps", 0, "action"), "restart"),
+    (("steps", 0, "target"), "a b"),
+    (("steps", 0, "tier"), 5),
+    (("steps", 0, "tier"), REMOVED),
+    (("steps", 0, "tier"), "1"),
+    (("steps", 0, "timeout"), "15"),
+    (("steps", 0, "timeout"), "1.5m"),
+    (("steps", 0, "timeout"), 0),
+    (("steps", 0, "timeout"), "0s"),
+    (("steps", 0, "timeout"), "0.00ms"),
+    (("steps", 0, "timeout"), 0.5),
+    (("steps", 0, "timeout"), -1),
+    (("steps", 0, "timeout"), True),
+    (("steps", 0, "params"), []),
+    (("steps", 0, "expect"), {"within": "1s"}),
+    (("steps", 1, "expect", "clauses", 0, "subject"), "metric.Bad"),
+    (("steps", 1, "expect", "clauses", 0, "subject"), "metric.error_ratio@b"),
+    (("steps", 1, "expect", "clauses", 0, "equals"), None),
+    (("steps", 1, "expect", "clauses", 0, "equals"), [1]),
+    (("steps", 1, "expect", "clauses", 0, "equals"), REMOVED),
+    (("steps", 1, "expect", "clauses", 0, "weight"), 0),
+    (("steps", 1, "expect", "clauses", 0, "weight"), 0.5),
+    (("rollout",), REMOVED),
+    (("rollout", "steps"), []),
+    (("rollout", "steps"), [0, 100]),
+    (("rollout", "steps"), [5, 100]),
+    (("rollout", "looks_per_step"), 0),
+    (("rollout", "limits", "min_success_ratio"), 1.1),
+    (("rollout", "limits", "min_requests"), 2.5),
+    (("rollout", "limits", "surprise"), 1),
+    (("after",), REMOVED),
+    (("approval",), "yes"),
+    (("approval",), True),
+    (("verify",), REMOVED),
+    (("verify", "hold"), 0),
+    (("verify", "hold"), "1 s"),
+    (("verify", "clauses"), []),
+]
+
+
+def changed(where, value):
+    document = copy.deepcopy(ROLLBACK)
+    part = document
+    for step in where[:-1]:
+        part = part[step]
+    if value is REMOVED:
+        del part[where[-1]]
+    else:
+        part[where[-1]] = value
+    return document
+
+
+def accepted_by_loader(document, path):
+    with path.open("w") as stream:
+        YAML(typ="safe").dump(document, stream)
+    problems = check(path, None)[1]
+    # What only the parts together show is beyond a schema, and asserted in test_playbook_lint.
+    return not [item for item in problems if "not used" not in item.message]
+
+
+def test_the_schema_is_a_schema_that_describes_itself():
+    schema = playbook_schema()
+    Draft202012Validator.check_schema(schema)
+
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["$id"].endswith("playbook.schema.json")
+    assert schema["title"] == "Playbook"
+    parts = [schema, *schema["$defs"].values()]
+    assert all(part["additionalProperties"] is False and part["description"] for part in parts)
+    assert [
+        (part["title"], name)
+        for part in parts
+        for name, item in part["properties"].items()
+        if not item.get("description")
+    ] == []
+
+
+def test_what_ships_follows_the_schema():
+    for path in shipped_folder().iterdir():
+        SCHEMA.validate(read(path).data)
+
+
+@pytest.mark.parametrize(("where", "value"), CHANGES, ids=str)
+def test_schema_and_loader_agree(tmp_path, where, value):
+    document = changed(where, value)
+
+    assert SCHEMA.is_valid(document) == accepted_by_loader(document, tmp_path / "p.yaml")
+
+
+def test_the_changes_are_of_both_kinds():
+    answers = [SCHEMA.is_valid(changed(*change)) for change in CHANGES]
+
+    assert answers.count(True) >= 12
+    assert answers.count(False) >= 40
