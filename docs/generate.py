@@ -16,6 +16,8 @@ from typing import Any
 import grimp
 import typer
 
+from penelope import errors
+
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURE = "docs/architecture.md"
 BEGIN, END = "<!-- imports:begin -->", "<!-- imports:end -->"
@@ -157,18 +159,14 @@ def settings_reference() -> str:
     """Every setting with its type, default and meaning."""
     from penelope import settings
 
-    text = settings.reference().strip()
-    if text.startswith("# "):
-        title, _, rest = text.partition("\n")
-        return f"{title}\n\n{NOTICE}\n\n{rest.strip()}\n"
-    return f"# Settings\n\n{NOTICE}\n\n{text}\n"
+    title, _, rest = settings.reference().partition("\n")
+    return f"{title}\n\n{NOTICE}\n{rest}"
 
 
-def error_classes() -> list[type[Exception]]:
+def error_classes() -> list[type[errors.PenelopeError]]:
     """The whole error tree, root first, in the order in which it is written down."""
-    from penelope import errors
 
-    def walk(error: type[Exception]) -> Iterator[type[Exception]]:
+    def walk(error: type[errors.PenelopeError]) -> Iterator[type[errors.PenelopeError]]:
         yield error
         for child in error.__subclasses__():
             # A test may derive a class of its own; only the shipped tree is documented.
@@ -178,14 +176,13 @@ def error_classes() -> list[type[Exception]]:
     return list(dict.fromkeys(walk(errors.PenelopeError)))
 
 
-def is_leaf(error: type[Exception]) -> bool:
+def is_leaf(error: type[errors.PenelopeError]) -> bool:
     """Whether no other class of the shipped tree derives from this one: only leaves are raised."""
     return not any(other is not error and issubclass(other, error) for other in error_classes())
 
 
-def status_of(error: type[Exception]) -> int | None:
+def status_of(error: type[errors.PenelopeError]) -> int | None:
     """The HTTP status of an error: its own, or that of its nearest base class below the root."""
-    from penelope import errors
     from penelope.entry.api import problems
 
     bases = error.__mro__[: error.__mro__.index(errors.PenelopeError)]
@@ -196,12 +193,12 @@ def errors_reference() -> str:
     """Every error that can leave Penelope: its code, its status, whether a retry makes sense, and what to do."""
     rows = [
         (
-            f"`{error.code}`",  # type: ignore[attr-defined]
+            f"`{error.code}`",
             f"`{error.__name__}`",
             str(status_of(error) or "-"),
-            "yes" if error.retryable else "no",  # type: ignore[attr-defined]
+            "yes" if error.retryable else "no",
             (inspect.cleandoc(error.__doc__ or "").partition("\n\n")[0]),
-            error.hint or "-",  # type: ignore[attr-defined]
+            error.hint or "-",
         )
         for error in error_classes()
         if is_leaf(error)
@@ -215,10 +212,10 @@ def errors_reference() -> str:
 
 
 def metrics_reference() -> str:
-    """Every metric that `/metrics` shows."""
+    """Every metric that `/metrics` shows, and every field that a log line may have."""
     from penelope import telemetry
 
-    rows = [
+    metrics = [
         (
             f"`{metric.name}`",
             metric.kind,
@@ -227,8 +224,23 @@ def metrics_reference() -> str:
         )
         for metric in sorted(telemetry.METRICS, key=lambda metric: metric.name)
     ]
-    introduction = "What `/metrics` exposes, in the Prometheus format."
-    return page("Metrics", introduction, table(("name", "kind", "labels", "meaning"), rows))
+    fields = [(f"`{name}`", meaning) for name, meaning in telemetry.LOG_FIELDS.items()]
+    introduction = (
+        "What `/metrics` exposes in the Prometheus format, beside the client's own `process_` metrics. A label\n"
+        f"has at most {telemetry.MOST_LABEL_VALUES} values a metric; what comes later is counted as `other`."
+    )
+    logs = (
+        "A log line is a JSON object, or on a terminal a coloured line with the same fields. Values under names\n"
+        "that sound like a secret are blanked, and so are API keys and passwords inside texts. `error` and\n"
+        "`warning` are for a person to read; `info` tells the story."
+    )
+    body = [
+        table(("name", "kind", "labels", "meaning"), metrics),
+        "## Log lines",
+        logs,
+        table(("field", "meaning"), fields),
+    ]
+    return page("Metrics and logs", introduction, "\n\n".join(body))
 
 
 def describe_command(command: Any, path: str, parent: Any) -> Iterator[str]:
