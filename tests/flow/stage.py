@@ -1,7 +1,7 @@
 """A whole Penelope on fakes: the real engine, store and rooms; only adapters and figures follow a script."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from penelope.domain.action import Tier
+from penelope.domain.action import Action, Effect, Snapshot, Tier
 from penelope.domain.contract import Clause, Comparator, Contract
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.plan import Match, Playbook, StepTemplate
@@ -37,7 +37,7 @@ from penelope.rooms.intake.run import Rules
 from penelope.store.database import migrate, open_engine, open_reader, open_workflow_engine, parse_url
 from penelope.store.reader import SqlReader
 from penelope.store.transaction import SqlTransaction
-from penelope.testing.actions import FakeAction
+from penelope.testing.actions import FakeAction, Mood
 from penelope.testing.metrics import FakeMetrics, Figures, figures
 from penelope.testing.routers import FakeRouter
 
@@ -145,7 +145,7 @@ class Library:
 
 
 class NoChanges:
-    async def changes(self, target: Target) -> dict[str, Any]:
+    async def changes(self, target: Target) -> dict[str, Any]:  # noqa: ARG002 - of no target is anything known
         return {}
 
 
@@ -265,3 +265,47 @@ def canary(**changes: Any) -> RolloutSpec:
     return replace(spec, **changes)
 
 
+def play(databases: tuple[str, str], scene: Callable[[Stage], Awaitable[None]], **script: Any) -> None:
+    """One scene on a fresh stage."""
+
+    async def run() -> None:
+        async with performing(databases, Script(**script)) as stage:
+            await scene(stage)
+
+    asyncio.run(run())
+
+
+async def begin(stage: Stage, *signals: Signal) -> str:
+    """The incident that these signals (by default one) open."""
+    receipt = await stage.commands.receive_signals(signals or [signal()])
+    assert len(receipt.opened) == 1
+    return receipt.opened[0]
+
+
+class Moody(FakeAction):
+    """Fails, hangs or loses its answer at the actions with these names, and `stubborn` ones cannot be taken back.
+
+    `history` tells in order what was tried.
+    """
+
+    def __init__(self, moods: Mapping[str, Mood], *, stubborn: Collection[str] = ()) -> None:
+        super().__init__()
+        self.moods = moods
+        self.stubborn = stubborn
+        self.history: list[str] = []
+
+    async def execute(self, action: Action, snapshot: Snapshot) -> Effect:
+        self.history.append(f"do {action.name}")
+        self.mood = self.moods.get(action.name, Mood.WELL)
+        try:
+            return await super().execute(action, snapshot)
+        finally:
+            self.mood = Mood.WELL
+
+    async def compensate(self, action: Action, snapshot: Snapshot) -> Effect:
+        self.history.append(f"undo {action.name}")
+        self.mood = Mood.FAILS if action.name in self.stubborn else Mood.WELL
+        try:
+            return await super().compensate(action, snapshot)
+        finally:
+            self.mood = Mood.WELL

@@ -27,7 +27,20 @@ class IncidentState(StrEnum):
         """Whether Penelope does nothing more about it by itself."""
         return self in _ENDED
 
+    @property
+    def intervening(self) -> bool:
+        """Whether the service is being changed, so that nothing else may change it now."""
+        return self in _INTERVENING
 
+
+_INTERVENING = frozenset(
+    {
+        IncidentState.ACTING,
+        IncidentState.VERIFYING,
+        IncidentState.ROLLING_OUT,
+        IncidentState.COMPENSATING,
+    }
+)
 _ENDED = frozenset({IncidentState.HEALED, IncidentState.RESOLVED, IncidentState.ESCALATED})
 
 
@@ -37,6 +50,7 @@ class Incident:
 
     `resolved_at` is when the source said that the condition ended; Penelope's own verdict is in the outcome.
     An escalated incident goes on taking signals in until its source ends it, or it has `lapsed`.
+    `observed_since` is from when on its observation counts.
     """
 
     id: str
@@ -53,6 +67,7 @@ class Incident:
     resolved_at: datetime | None = None
     ended_at: datetime | None = None
     lapsed: bool = False
+    observed_since: datetime | None = None
 
     @property
     def takes_signals(self) -> bool:

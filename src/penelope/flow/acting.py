@@ -51,13 +51,15 @@ class Acting:
         """Makes the action happen once, whatever crashes: an attempt is counted before anything is sent, and from
         the second one on the target is asked first what became of the one before.
         """
-        taken = await self._engine.step("snapshot", lambda: self._snapshot(action))
+        taken = await self._engine.step(f"snapshot {action.name}", lambda: self._snapshot(action))
         if "error" in taken:
             await self._record(action, "failed", "ActionFailed", taken["error"], {})
             return Done(action=action, trouble=taken["error"], touched=False)
         done = Done(action=action, snapshot=from_data(Snapshot, taken["snapshot"]))
         await self._record(action, "prepared", "ActionPrepared", "what was there is remembered", taken)
-        tried = from_data(_Tried, await self._engine.step("perform", lambda: self._perform(done, taken)))
+        tried = from_data(
+            _Tried, await self._engine.step(f"perform {action.name}", lambda: self._perform(done, taken))
+        )
         ended_at = await self._record_end(action, tried, taken)
         if tried.effect is None:
             return replace(done, trouble=tried.error, unknown=tried.unknown)
@@ -65,7 +67,7 @@ class Acting:
 
     async def take_back(self, done: Done) -> str:
         """Compensates an action; returns what went wrong, or nothing."""
-        undone = await self._engine.step("compensate", lambda: self._undo(done))
+        undone = await self._engine.step(f"compensate {done.action.name}", lambda: self._undo(done))
         kept = {"snapshot": to_data(done.snapshot), **undone}
         if "error" in undone:
             await self._record(
@@ -150,4 +152,4 @@ class Acting:
             await transaction.save(change)
             return transaction.now().isoformat()
 
-        return datetime.fromisoformat(await self._engine.transaction(event, body))
+        return datetime.fromisoformat(await self._engine.transaction(f"{event} {action.name}", body))

@@ -44,7 +44,9 @@ class Canary:
         looks: list[Look] = []
         while True:
             await self._engine.pause(self._spec.interval_seconds)
-            found = await self._engine.step("look", lambda: self._look(weight, looks, started_at))
+            found = await self._engine.step(
+                f"look at {weight} %", lambda: self._look(weight, looks, started_at)
+            )
             look = from_data(Look, found)
             looks.append(look)
             await self._record(weight, look.step.value, "CanaryLooked", "; ".join(look.reasons), look)
@@ -69,7 +71,7 @@ class Canary:
 
     async def _shift(self, weight: int, event: str, reason: str) -> datetime | None:
         """Puts a weight in force and records it; None when the router does not obey."""
-        trouble = await self._engine.step("shift", lambda: self._set(weight))
+        trouble = await self._engine.step(f"shift to {weight} %", lambda: self._set(weight))
         if trouble:
             return None
         status = "rolled_back" if event == "RolloutRolledBack" else "shifted"
@@ -115,7 +117,7 @@ class Canary:
             await transaction.save(change)
             return transaction.now().isoformat()
 
-        return datetime.fromisoformat(await self._engine.transaction(event, body))
+        return datetime.fromisoformat(await self._engine.transaction(f"{event} at {weight} %", body))
 
 
 def _figures(arm: ArmFigures | None) -> Json:

@@ -34,7 +34,9 @@ async def verify(engine: Engine, parts: Parts, question: Question) -> Verdict:
     """The final verdict, recorded. Between two looks it waits durably."""
     holding_since: datetime | None = None
     while True:
-        verdict = from_data(Verdict, await engine.step("look", lambda: _look(parts, question)))
+        verdict = from_data(
+            Verdict, await engine.step(f"look {question.label}", lambda: _look(parts, question))
+        )
         now = verdict.judged_at
         state = progress(question.contract, question.since, holding_since, verdict, now)
         if not isinstance(state, Waiting):
@@ -46,7 +48,7 @@ async def verify(engine: Engine, parts: Parts, question: Question) -> Verdict:
     async def record(transaction: Transaction) -> Json:
         await transaction.save(_of_verdict(question, ended))
 
-    await engine.transaction("verdict", record)
+    await engine.transaction(f"verdict {question.label}", record)
     return ended
 
 

@@ -61,6 +61,8 @@ async def assess(transaction: Transaction, parts: Parts, identifier: str, dossie
         gated, result = await _gate(transaction, parts, case.plan, case.record, decision)
         changes += [records.of_plan(case.plan, result.next.value, "PlanMade", decision.rationale), *gated]
     incident = records.moved(incident, _STATES.get(result.next, incident.state), transaction)
+    if result.next is Next.OBSERVE and decision.judgement is not Judgement.OBSERVE:
+        incident = replace(incident, observed_since=transaction.now())
     changes.append(records.of_incident(incident, _EVENTS[result.next], result.reason))
     await transaction.save(*changes)
     return result
@@ -128,7 +130,7 @@ async def _gate(
     verdict = gate(request, parts.gate)
     changes = [_of_verdict(made, verdict)]
     if verdict.ruling is Ruling.PASS:
-        return changes, Assessment(next=Next.ACT, reason=decision.rationale, plan=made)
+        return changes, await _go_or_queue(transaction, parts, made, decision)
     reason = "; ".join(verdict.reasons)
     if verdict.ruling is Ruling.REFUSE:
         return changes, Assessment(next=Next.ESCALATE, reason=reason, plan=made)
@@ -154,6 +156,17 @@ async def _gate(
         )
         changes.append(records.of_approval(approval, "ApprovalRequested", reason))
     return changes, Assessment(next=Next.ASK, reason=reason, plan=made, approval=asked)
+
+
+async def _go_or_queue(transaction: Transaction, parts: Parts, made: Plan, decision: Decision) -> Assessment:
+    """Acts, unless another incident changes the service now: two fixes at once would judge each other's effects."""
+    other = await transaction.intervening(made.service)
+    if other is None:
+        return Assessment(next=Next.ACT, reason=decision.rationale, plan=made)
+    seconds = parts.decide.recheck_seconds
+    return Assessment(
+        next=Next.OBSERVE, reason=f"incident {other} is being mended first", recheck_seconds=seconds
+    )
 
 
 def _is_open(approval: Approval) -> bool:

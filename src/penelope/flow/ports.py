@@ -50,6 +50,9 @@ class Transaction(Protocol):
     async def add_signals(self, signals: Sequence[tuple[Signal, str | None]]) -> None:
         """Keeps signals, each with its incident, and counts their subjects in or out of `firing`."""
 
+    async def intervening(self, service: str) -> str | None:
+        """The incident that changes a service now, if any."""
+
     async def claim(self, action: str, incident: str, service: str) -> int:
         """Counts an attempt at an action and returns its number, 1 for the first."""
 

