@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ WORKFLOW_SHAPE = "1"
 
 _INBOX = "inbox"
 _TICK = "tick"
+
+_STOP_SECONDS = 10.0
 
 _MAX_RECOVERIES = 1000
 """An incident that waits for days lives through many restarts; a poisonous one must still end somewhere."""
@@ -69,6 +72,8 @@ class Engine:
         self._settings = settings
         self._datasource: AsyncSQLAlchemyDatasource | None = None
         self._story: Callable[..., Any] | None = None
+        self._running: set[asyncio.Task[Any]] = set()
+        self._telling: set[asyncio.Task[Any]] = set()
 
     async def launch(self, story: Callable[[str], Awaitable[str]]) -> None:
         """Starts the engine in the running event loop; interrupted stories go on where they were."""
@@ -93,12 +98,35 @@ class Engine:
             engine=self._database,
             serializer=serializer,
         )
-        self._story = DBOS.workflow(name="remediate", max_recovery_attempts=_MAX_RECOVERIES)(story)
+        self._story = DBOS.workflow(name="remediate", max_recovery_attempts=_MAX_RECOVERIES)(
+            self._told(story)
+        )
         DBOS.launch()
 
     async def stop(self) -> None:
-        """Stops; stories that run are taken up again at the next launch."""
+        """Stops; stories are cut off where they are, as by a crash, and taken up again at the next launch."""
+        for task in self._telling:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=_STOP_SECONDS)
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
+        # The engine had lent the loop its own threads, which are gone now.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
+
+    def _told(self, story: Callable[[str], Awaitable[str]]) -> Callable[[str], Awaitable[str]]:
+        """The story, with its task noted: left alone, it would run on beside an engine that has stopped."""
+
+        async def told(incident: str) -> str:
+            task: Any = asyncio.current_task()  # a story always runs in one
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+            self._telling.add(task)
+            try:
+                return await story(incident)
+            finally:
+                self._telling.discard(task)
+
+        return told
 
     async def start(self, incident: str) -> None:
         """Begins the story of an incident; one that was begun before is left alone."""

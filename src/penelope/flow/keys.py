@@ -111,6 +111,14 @@ class KeyRing:
             raise Unauthenticated(message)
         return key
 
+    async def all(self) -> Sequence[Key]:
+        """Every key that was ever made, oldest first."""
+        return await self._store.all()
+
+    async def revoke(self, identifier: str, now: datetime) -> bool:
+        """False when there is no such key, or it was revoked before."""
+        return await self._store.revoke(identifier, now)
+
     def _digest(self, text: str) -> str:
         return hmac.new(self._pepper, text.encode(), hashlib.sha256).hexdigest()
 

@@ -72,7 +72,7 @@ def test_a_definite_failure_stays_one() -> None:
 
 
 @pytest.mark.parametrize("first_attempt", [True, False])
-def test_a_lost_answer_is_cleared_up_by_a_probe(first_attempt: bool) -> None:  # noqa: FBT001
+def test_a_lost_answer_is_cleared_up_by_a_probe(first_attempt: bool) -> None:  # noqa: FBT001 - pytest gives it by name
     adapter = FakeAction()
     adapter.mood = Mood.LOSES_THE_ANSWER
     assert run(adapter, first_attempt=first_attempt).repeated is True

@@ -1,0 +1,1 @@
+"""Adapters that change things: one file a kind of target."""

@@ -1,0 +1,93 @@
+"""Splits a service's traffic over its arms."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from penelope.adapters.actions.options import read_params, require_operation
+from penelope.adapters.routers.arms import require_fitting, router_of
+from penelope.domain.action import Action, Effect, Progress, Snapshot
+from penelope.domain.service import Service
+from penelope.errors import (
+    CompensationFailed,
+    InputError,
+    InvalidPlaybook,
+    UnknownAdapter,
+    UnknownService,
+)
+from penelope.kit.canonical import Json
+from penelope.rooms.rollout.ports import Router
+
+
+class WeightParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`weights` in percent, by arm: all arms of the service, 100 together."""
+
+    weights: dict[str, int]
+
+
+class TrafficAdapter:
+    """Operation `set_weights`, through the router that the catalogue names for the target's service."""
+
+    name = "traffic"
+    operations = frozenset({"set_weights"})
+
+    def __init__(self, routers: Mapping[str, Router], services: Mapping[str, Service]) -> None:
+        self._routers = routers
+        self._services = services
+
+    def validate(self, operation: str, params: Mapping[str, Json]) -> None:
+        require_operation(self.name, self.operations, operation)
+        weights = read_params(WeightParams, params).weights
+        if any(not 0 <= weight <= 100 for weight in weights.values()) or sum(weights.values()) != 100:
+            raise InvalidPlaybook("weights are percentages from 0 to 100 that add up to 100")
+
+    async def snapshot(self, action: Action) -> Snapshot:
+        return Snapshot(state={"weights": await self._in_force(action)})
+
+    async def probe(self, action: Action, snapshot: Snapshot) -> Progress:  # noqa: ARG002 - the target tells
+        service, _ = self._route(action)
+        applied = await self._in_force(action) == self._wanted(action, service)
+        return Progress.APPLIED if applied else Progress.NOT_APPLIED
+
+    async def execute(self, action: Action, snapshot: Snapshot) -> Effect:  # noqa: ARG002 - weights are absolute
+        service, router = self._route(action)
+        return await _put(router, service, self._wanted(action, service))
+
+    async def compensate(self, action: Action, snapshot: Snapshot) -> Effect:
+        try:
+            service, router = self._route(action)
+            return await _put(router, service, snapshot.state["weights"])
+        except InputError as error:
+            raise CompensationFailed(error.message, hint=error.advice) from error
+
+    async def observe(self, action: Action) -> Mapping[str, Json]:
+        weights = await self._in_force(action)
+        return {"weights": weights, **{f"weight.{arm}": weight for arm, weight in weights.items()}}
+
+    async def _in_force(self, action: Action) -> dict[str, int]:
+        service, router = self._route(action)
+        return dict(await router.weights(service))
+
+    def _route(self, action: Action) -> tuple[Service, Router]:
+        name = action.target.service
+        if name not in self._services:
+            raise UnknownService(f"the catalogue lists no service {name!r}")
+        service = self._services[name]
+        kind = router_of(service).kind
+        if kind not in self._routers:
+            raise UnknownAdapter(
+                f"there is no router {kind!r}", hint=f"Installed: {', '.join(sorted(self._routers))}."
+            )
+        return service, self._routers[kind]
+
+    def _wanted(self, action: Action, service: Service) -> dict[str, int]:
+        self.validate(action.operation, action.params)
+        weights = read_params(WeightParams, action.params).weights
+        require_fitting(service, weights)
+        return weights
+
+
+async def _put(router: Router, service: Service, weights: Mapping[str, int]) -> Effect:
+    await router.set_weights(service, weights)
+    shares = ", ".join(f"{arm} {weight} %" for arm, weight in sorted(weights.items()))
+    return Effect(summary=f"traffic of {service.name}: {shares}", details={"weights": dict(weights)})

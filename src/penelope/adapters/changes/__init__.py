@@ -1,0 +1,1 @@
+"""Readers of what changed lately on a target."""

@@ -1,0 +1,1 @@
+"""Routers that split a service's traffic: one file a mesh or proxy."""

@@ -1,0 +1,79 @@
+"""Who may do what: API keys as Bearer tokens, recognised once every few seconds."""
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from penelope.bootstrap import Application
+from penelope.errors import Forbidden, Unauthenticated, Unavailable
+from penelope.flow.keys import Key, KeyRing, Scope
+from penelope.kit.clock import Clock
+
+REMEMBERED = timedelta(seconds=5)
+"""How long a recognised key needs no look into the database; a revocation takes effect within this time."""
+
+_MOST_REMEMBERED = 1024
+
+
+class Acquaintances:
+    """The keys that were recognised a moment ago. Keys that were refused are not remembered."""
+
+    def __init__(self, keys: KeyRing, clock: Clock) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._known: dict[bytes, tuple[Key, datetime]] = {}
+
+    async def recognise(self, text: str) -> Key:
+        """The key with this text. Raises Unauthenticated."""
+        # Only a digest stays in memory.
+        name = hashlib.sha256(text.encode()).digest()
+        key, until = self._known.get(name, (None, None))
+        now = self._clock.now()
+        if key is not None and until is not None and now < until:
+            return key
+        key = await self._keys.recognise(text, now)
+        if len(self._known) >= _MOST_REMEMBERED:
+            self._known.clear()
+        until = now + REMEMBERED
+        self._known[name] = (key, until if key.expires_at is None else min(until, key.expires_at))
+        return key
+
+
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="ApiKey",
+    description="An API key, made with `penelope keys create`. Each operation names the scope that it needs.",
+)
+
+
+def running(request: Request) -> Application:
+    """The parts behind the interface. Raises Unavailable while the server starts or stops."""
+    application: Application | None = request.app.state.running
+    if application is None:
+        raise Unavailable("Penelope is starting or stopping", hint="Try again in a few seconds.")
+    return application
+
+
+Running = Annotated[Application, Depends(running)]
+
+
+def requires(scope: Scope) -> Any:
+    """A dependency that gives the caller's key, if it has the scope. Raises Unauthenticated or Forbidden."""
+
+    async def check(
+        request: Request,
+        _application: Running,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    ) -> Key:
+        if credentials is None:
+            raise Unauthenticated("the request carries no API key")
+        acquaintances: Acquaintances = request.app.state.acquaintances
+        key = await acquaintances.recognise(credentials.credentials)
+        if not key.allows(scope):
+            raise Forbidden(f"API key {key.id} ({key.name}) lacks the scope '{scope}'")
+        return key
+
+    return Depends(check)

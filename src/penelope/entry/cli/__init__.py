@@ -1,0 +1,1 @@
+"""The command line: a client of a running server, and what an operator does beside it."""

@@ -1,0 +1,94 @@
+"""The command `penelope`: the tree of its commands, and how errors leave it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import penelope
+from penelope.entry.cli import local, remote, screens
+from penelope.entry.cli.options import Options
+from penelope.errors import PenelopeError
+
+
+class _Commands(TyperGroup):
+    """The root of the tree; an error of ours ends in two lines and exit code 1 instead of a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PenelopeError as error:
+            screens.complain(error.message, error.advice)
+            raise typer.Exit(1) from None
+
+
+def _group(meaning: str) -> typer.Typer:
+    return typer.Typer(help=meaning, no_args_is_help=True)
+
+
+app = typer.Typer(
+    name="penelope",
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if wanted:
+        typer.echo(f"penelope {penelope.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    *,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Settings file; by default penelope.yaml, if it is there."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting; repeatable."),
+    ] = None,
+    version: Annotated[  # noqa: ARG001 - the callback has done its work by now
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Penelope turns signals into verified, reversible, audited fixes, or calls a person well prepared."""
+    context.obj = Options(config=config, overrides=tuple(overrides or ()))
+
+
+app.command()(local.serve)
+app.command()(remote.status)
+app.command()(remote.incidents)
+app.command()(remote.show)
+app.command()(remote.approve)
+app.command()(remote.reject)
+
+_ledger = _group("Check recorded history.")
+_ledger.command("verify")(remote.verify_ledger)
+app.add_typer(_ledger, name="ledger")
+
+_playbooks = _group("Check and list playbooks.")
+_playbooks.command("lint")(local.lint_playbooks)
+_playbooks.command("list")(local.list_playbooks)
+app.add_typer(_playbooks, name="playbooks")
+
+_config = _group("Check the settings.")
+_config.command("check")(local.check_config)
+app.add_typer(_config, name="config")
+
+_keys = _group("Make, list and revoke API keys.")
+_keys.command("create")(local.create_key)
+_keys.command("list")(local.list_keys)
+_keys.command("revoke")(local.revoke_key)
+app.add_typer(_keys, name="keys")
+
+
+def main() -> None:
+    """The entry point that the package installs."""
+    app()

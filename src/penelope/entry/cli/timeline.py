@@ -1,0 +1,182 @@
+"""One entry of the ledger as a line (or a few) for the terminal."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from penelope.entry.cli.words import milliseconds, percent, seconds, visible
+
+Entry = Mapping[str, Any]
+"""An entry as the interface gives it, in JSON values."""
+
+_LABEL_WIDTH = 10
+_INDENT = len("07:00:00  ") + _LABEL_WIDTH
+_NAME_WIDTH = 18
+_RULER = Console(width=80)  # rich wants one to measure text with
+
+
+def line(entry: Entry, width: int = 80) -> Text:
+    """Time (UTC), what it is about, and what happened, at most so many columns wide; text from outside is made
+    harmless.
+    """
+    label, style, say = _WORDS.get(entry["event"], (entry["kind"], "", _anything))
+    moment = datetime.fromisoformat(entry["recorded_at"]).astimezone(UTC)
+    text = Text.assemble(
+        (f"{moment:%H:%M:%S}  ", "dim"), (f"{visible(label)[:_LABEL_WIDTH]:<{_LABEL_WIDTH}}", style)
+    )
+    lines = say(entry).wrap(_RULER, max(20, width - _INDENT))
+    for part in lines:
+        part.rstrip()
+    return text.append_text(Text("\n" + " " * _INDENT).join(lines))
+
+
+# --- what each event says ---------------------------------------------------------------------------------
+
+
+def _anything(entry: Entry) -> Text:
+    return Text(visible(f"{entry['event']}: {entry['reason']}"))
+
+
+def _reason(style: str, mark: str = "") -> Callable[[Entry], Text]:
+    return lambda entry: Text(f"{mark}{visible(entry['reason'])}", style)
+
+
+def _decision(entry: Entry) -> Text:
+    details = entry["details"]
+    text = Text(visible(details.get("judgement", entry["status_after"])), "bold")
+    if details.get("playbook"):
+        text.append(f" with {visible(details['playbook'])}", "bold")
+    for name in ("risk", "confidence"):
+        score = details.get(name) or {}
+        if "value" in score:
+            text.append(f"\n{name} {score['value']:.2f}")
+            text.append_text(_contributions(score.get("contributions", ())))
+    return text
+
+
+def _contributions(items: Iterable[Mapping[str, Any]]) -> Text:
+    text = Text(style="dim")
+    for item in items:
+        name = visible(item["name"]).replace("_", " ")
+        text.append(f"\n {item['value']:+.2f} {name:<{_NAME_WIDTH}} {visible(item['reason'])}")
+    return text
+
+
+def _plan(entry: Entry) -> Text:
+    details = entry["details"]
+    text = Text(visible(details.get("playbook", "")), "bold")
+    text.append(f", tier {details.get('tier', '?')}", "default")
+    for number, step in enumerate(details.get("steps", ()), start=1):
+        text.append(f"\n {number}. {visible(step)}", "dim")
+    return text
+
+
+_RULINGS = {"pass": ("✓", "green"), "refuse": ("✗", "red"), "ask": ("?", "yellow")}
+
+
+def _gate(entry: Entry) -> Text:
+    text = Text()
+    remarks = Text(style="dim")
+    for verdict in entry["details"].get("verdicts", ()):
+        mark, style = _RULINGS.get(verdict["ruling"], ("·", ""))
+        text.append(f"{mark} {visible(verdict['rule'])}  ", style)
+        if verdict["ruling"] != "pass":
+            remarks.append(f"\n {visible(verdict['rule'])}: {visible(verdict['reason'])}")
+    return text.append_text(remarks)
+
+
+def _action(mark: str, style: str) -> Callable[[Entry], Text]:
+    def say(entry: Entry) -> Text:
+        details = entry["details"]
+        text = Text(f"{mark} {visible(details.get('action', entry['unit']))}", style)
+        if entry["event"] == "ActionPrepared":
+            where = f"{details.get('adapter')}.{details.get('operation')} on {details.get('target')}"
+            return text.append(visible(f" ({where}, tier {details.get('tier')})"), "dim")
+        if entry["event"] == "ActionStarted":
+            return text.append(f", attempt {details.get('attempt', 1)}", "dim")
+        repeated = ", which was done already" if (details.get("effect") or {}).get("repeated") else ""
+        return text.append(f": {visible(entry['reason'])}{repeated}", "default")
+
+    return say
+
+
+def _verdict(entry: Entry) -> Text:
+    details = entry["details"]
+    mark, style = ("✓ ", "green") if details.get("passed") else ("✗ ", "red")
+    text = Text(f"{mark}{visible(details.get('of', ''))}: {visible(entry['reason'])}", style)
+    waited = seconds(details.get("waited_seconds", 0))
+    return text.append(f", score {details.get('score', 0):.2f} after {waited}", "dim")
+
+
+_LOOKS = {"promote": "green", "hold": "yellow", "rollback": "red"}
+
+
+def _look(entry: Entry) -> Text:
+    details = entry["details"]
+    step = visible(details.get("step", ""))
+    text = Text(f"{details.get('weight', '?')} % ")
+    text.append(step, _LOOKS.get(step, ""))
+    for arm in ("canary", "control"):
+        text.append(f"\n {arm:<8} {_figures(details.get(arm))}")
+    return text.append(f"\n {visible(entry['reason'])}" if step != "promote" else "", "dim")
+
+
+def _figures(arm: Mapping[str, Any] | None) -> str:
+    if not arm or arm.get("error_ratio") is None:
+        return "no requests seen"
+    good, slow = percent(1 - arm["error_ratio"]), milliseconds(arm.get("latency_p99_seconds"))
+    return f"{good} of {arm.get('requests', 0):.0f} requests good, p99 {slow}"
+
+
+def _outcome(entry: Entry) -> Text:
+    details = entry["details"]
+    text = Text(visible(entry["status_after"]), "bold")
+    acted = "" if details.get("acted", True) else ", nothing was changed"
+    return text.append(f" after {seconds(details.get('seconds', 0))}{acted}", "default")
+
+
+_SIGNAL, _APPROVAL, _ACTION, _ROLLOUT, _UNDO = "signal", "approval", "action", "rollout", "undo"
+
+_WORDS: Mapping[str, tuple[str, str, Callable[[Entry], Text]]] = {
+    "IncidentOpened": (_SIGNAL, "red", _reason("")),
+    "SignalsCorrelated": (_SIGNAL, "red", _reason("dim")),
+    "ConditionEnded": (_SIGNAL, "green", _reason("")),
+    "IncidentLapsed": (_SIGNAL, "red", _reason("dim")),
+    "DecisionMade": ("decision", "cyan", _decision),
+    "PlanMade": ("plan", "cyan", _plan),
+    "GatePassed": ("gate", "cyan", _gate),
+    "GateRefused": ("gate", "red", _gate),
+    "GateAsked": ("gate", "yellow", _gate),
+    "ObservationBegun": ("observe", "yellow", _reason("")),
+    "ApprovalAwaited": ("wait", "yellow", _reason("")),
+    "InterventionBegun": ("intervene", "cyan", _reason("dim")),
+    "EscalationDecided": ("escalate", "magenta", _reason("")),
+    "ApprovalRequested": (_APPROVAL, "yellow", _reason("", "requested: ")),
+    "ApprovalGiven": (_APPROVAL, "green", _reason("green", "✓ ")),
+    "ApprovalRefused": (_APPROVAL, "red", _reason("red", "✗ ")),
+    "ApprovalExpired": (_APPROVAL, "red", _reason("red", "✗ ")),
+    "ApprovalCancelled": (_APPROVAL, "dim", _reason("dim", "withdrawn: ")),
+    "ActionPrepared": (_ACTION, "blue", _action("·", "dim")),
+    "ActionStarted": (_ACTION, "blue", _action("▶", "blue")),
+    "ActionDone": (_ACTION, "blue", _action("✓", "green")),
+    "ActionFailed": (_ACTION, "red", _action("✗", "red")),
+    "ActionUnknown": (_ACTION, "red", _action("?", "bold red")),
+    "VerdictReached": ("verdict", "cyan", _verdict),
+    "RolloutBegun": (_ROLLOUT, "blue", _reason("")),
+    "TrafficShifted": ("traffic", "blue", _reason("bold")),
+    "CanaryLooked": ("canary", "blue", _look),
+    "RolloutPromoted": (_ROLLOUT, "green", _reason("green", "✓ ")),
+    "RolloutRolledBack": (_ROLLOUT, "red", _reason("red", "✗ ")),
+    "RolloutStuck": (_ROLLOUT, "bold red", _reason("bold red", "✗ ")),
+    "VerificationBegun": ("verify", "cyan", _reason("dim")),
+    "CompensationBegun": (_UNDO, "yellow", _reason("yellow")),
+    "ActionCompensated": (_UNDO, "yellow", _action("✓", "yellow")),
+    "CompensationFailed": (_UNDO, "bold red", _action("✗", "bold red")),
+    "OutcomeRecorded": ("outcome", "bold", _outcome),
+    "IncidentHealed": ("healed", "bold green", _reason("green")),
+    "IncidentResolved": ("resolved", "bold green", _reason("green")),
+    "IncidentEscalated": ("escalated", "bold magenta", _reason("magenta")),
+}

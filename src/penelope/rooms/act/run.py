@@ -1,0 +1,113 @@
+"""Carries one action out, or takes it back, and says for certain which of the two came true."""
+
+import asyncio
+
+from penelope.domain.action import Action, Effect, Progress, Snapshot
+from penelope.errors import (
+    ActionFailed,
+    CompensationFailed,
+    DependencyError,
+    InputError,
+    OutcomeUnknown,
+    PenelopeError,
+    Timeout,
+)
+from penelope.rooms.act.ports import ActionAdapter
+
+_LOOKS = 3
+_PAUSE_SECONDS = 0.3
+
+
+async def perform(
+    adapter: ActionAdapter, action: Action, snapshot: Snapshot, *, first_attempt: bool
+) -> Effect:
+    """Makes the action take effect once. The target is probed before anything is done to it.
+
+    `first_attempt` says that nothing can have been sent before, so that a target which cannot tell is
+    acted upon. Raises ActionFailed or OutcomeUnknown.
+    """
+    if await _probe_first(adapter, action, snapshot, first_attempt=first_attempt) is Progress.APPLIED:
+        return _found(action)
+    try:
+        async with asyncio.timeout(action.timeout_seconds):
+            return await adapter.execute(action, snapshot)
+    except InputError as error:
+        raise ActionFailed(error.message, hint=error.advice) from error
+    except (TimeoutError, DependencyError) as error:
+        return await _settle(adapter, action, snapshot, error)
+
+
+async def undo(adapter: ActionAdapter, action: Action, snapshot: Snapshot) -> Effect:
+    """Puts back what the snapshot holds. A target out of reach is tried again, within the action's time,
+    for compensating twice is harmless. Raises CompensationFailed for anything that goes wrong.
+    """
+    try:
+        async with asyncio.timeout(action.timeout_seconds):
+            return await _compensate(adapter, action, snapshot)
+    except CompensationFailed:
+        raise
+    except TimeoutError as error:
+        seconds = f"{action.timeout_seconds:g} s"
+        raise CompensationFailed(f"{action.name} could not be taken back within {seconds}") from error
+    except PenelopeError as error:
+        raise CompensationFailed(f"{action.name} could not be taken back: {error.message}") from error
+
+
+async def _compensate(adapter: ActionAdapter, action: Action, snapshot: Snapshot) -> Effect:
+    for _ in range(_LOOKS - 1):
+        try:
+            return await adapter.compensate(action, snapshot)
+        except DependencyError:
+            await asyncio.sleep(_PAUSE_SECONDS)
+    return await adapter.compensate(action, snapshot)
+
+
+async def _probe_first(
+    adapter: ActionAdapter, action: Action, snapshot: Snapshot, *, first_attempt: bool
+) -> Progress:
+    try:
+        progress = await _probe(adapter, action, snapshot)
+    except DependencyError as error:
+        if first_attempt:
+            raise ActionFailed(f"{action.name} was not tried: {error.message}", hint=error.advice) from error
+        raise OutcomeUnknown(f"{action.name} was tried before, and {error.message}") from error
+    except InputError as error:
+        raise ActionFailed(error.message, hint=error.advice) from error
+    if progress is Progress.UNKNOWN and not first_attempt:
+        raise OutcomeUnknown(
+            f"{action.name} was tried before, and its target cannot tell whether it happened"
+        )
+    return progress
+
+
+async def _settle(
+    adapter: ActionAdapter, action: Action, snapshot: Snapshot, error: DependencyError | TimeoutError
+) -> Effect:
+    """Looks a few times, for what was sent may still be on its way; only the last look can say "not done"."""
+    progress = Progress.UNKNOWN
+    for look in range(_LOOKS):
+        if look:
+            await asyncio.sleep(_PAUSE_SECONDS)
+        try:
+            progress = await _probe(adapter, action, snapshot)
+        except DependencyError:
+            progress = Progress.UNKNOWN
+        if progress is Progress.APPLIED:
+            return _found(action)
+    seconds = f"has not ended within {action.timeout_seconds:g} s"
+    reason = error.message if isinstance(error, DependencyError) else seconds
+    if progress is Progress.NOT_APPLIED:
+        raise ActionFailed(f"{action.name}: {reason}") from error
+    raise OutcomeUnknown(f"{action.name}: {reason}; a probe found it {progress.value}") from error
+
+
+async def _probe(adapter: ActionAdapter, action: Action, snapshot: Snapshot) -> Progress:
+    try:
+        async with asyncio.timeout(action.timeout_seconds):
+            return await adapter.probe(action, snapshot)
+    except TimeoutError as error:
+        raise Timeout(f"a probe of {action.target.name} has not ended in time") from error
+
+
+def _found(action: Action) -> Effect:
+    return Effect(summary=f"{action.name} had taken effect already", repeated=True)

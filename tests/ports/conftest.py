@@ -1,0 +1,95 @@
+"""A real Traefik that watches a folder, for every suite that needs one."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from penelope.domain.service import RouterReference, Service
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Traefik:
+    """`folder` is watched; each service gets a file of its own in it."""
+
+    api: str
+    folder: Path
+
+    def service(self, name: str, weights: Mapping[str, int]) -> Service:
+        """A weighted service over named arms, written and already loaded."""
+        arms = {arm: f"{name}-{arm}" for arm in weights}
+        entries = "".join(
+            f"          - name: {arms[arm]}  # arm {arm}\n            weight: {weight}\n"
+            for arm, weight in weights.items()
+        )
+        backends = "".join(
+            f'    {backend}: {{loadBalancer: {{servers: [{{url: "http://127.0.0.1:9"}}]}}}}\n'
+            for backend in arms.values()
+        )
+        file = self.folder / f"{name}.yml"
+        file.write_text(
+            f"# kept by hand\nhttp:\n  routers:\n    {name}: {{rule: 'Path(`/{name}`)', service: {name}}}\n"
+            f"  services:\n    {name}:\n      weighted:\n        services:\n{entries}{backends}"
+        )
+        options = {"file": str(file), "service": name, "api": self.api}
+        self._wait_for(name)
+        router = RouterReference(kind="traefik", options=options, arms=arms)
+        return Service(name=name, owner="team", tier=2, router=router)
+
+    def shown(self, name: str) -> dict[str, int]:
+        answer = httpx.get(f"{self.api}/api/http/services/{name}@file", trust_env=False).json()
+        return {entry["name"]: entry["weight"] for entry in answer["weighted"]["services"]}
+
+    def _wait_for(self, name: str) -> None:
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            try:
+                url = f"{self.api}/api/http/services/{name}@file"
+                if httpx.get(url, trust_env=False).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.02)
+        raise AssertionError("Traefik did not load the service")
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    return _free_port
+
+
+@pytest.fixture(scope="session")
+def traefik(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traefik]:
+    folder = tmp_path_factory.mktemp("traefik")
+    port, web = _free_port(), _free_port()
+    process = subprocess.Popen(
+        [
+            str(Path(sys.executable).parent / "traefik"),
+            f"--entrypoints.web.address=127.0.0.1:{web}",
+            f"--entrypoints.traefik.address=127.0.0.1:{port}",
+            "--api.insecure=true",
+            f"--providers.file.directory={folder}",
+            "--providers.providersThrottleDuration=10ms",
+            "--global.checknewversion=false",
+            "--global.sendanonymoususage=false",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield Traefik(f"http://127.0.0.1:{port}", folder)
+    finally:
+        process.terminate()
+        process.wait(10)
