@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from penelope.adapters.actions.git_patch import GitPatchAdapter
 from penelope.adapters.actions.http import HttpAdapter
@@ -89,8 +89,8 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         stack.push_async_callback(reading.dispose)
         await migrate(writer)
 
-        def transaction(session: AsyncSession) -> SqlTransaction:
-            return SqlTransaction(session, clock.now())
+        def transaction(connection: AsyncConnection) -> SqlTransaction:
+            return SqlTransaction(connection, clock.now())
 
         telemetry = Telemetry()
         workflows = open_workflow_engine(parse_url(settings.database.engine_address))

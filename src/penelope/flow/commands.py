@@ -56,8 +56,8 @@ class Commands:
             return correlation
 
         correlation: Correlation = await self._engine.transaction("intake", body)
-        for incident in correlation.opened:
-            await self._engine.start(incident)
+        for incident, service in correlation.opened:
+            await self._engine.start(incident, service)
         for incident in correlation.ended_by_source:
             await self._engine.nudge(incident)
         touched = {incident for _, incident in correlation.signals if incident is not None}
@@ -65,7 +65,7 @@ class Commands:
             accepted=len(correlation.signals),
             duplicates=correlation.duplicates,
             incidents=tuple(sorted(touched)),
-            opened=tuple(correlation.opened),
+            opened=tuple(incident for incident, _ in correlation.opened),
         )
 
     async def _correlate(self, transaction: Transaction, signals: Sequence[Signal]) -> Correlation:

@@ -9,12 +9,13 @@ from penelope.domain.decision import Decision, Judgement
 from penelope.domain.evidence import Dossier
 from penelope.domain.gate import GateVerdict, Ruling
 from penelope.domain.incident import Incident, IncidentState
-from penelope.domain.outcome import PlaybookRecord
+from penelope.domain.outcome import OutcomeKind, PlaybookRecord
 from penelope.domain.plan import Plan
 from penelope.domain.service import Service
 from penelope.domain.work import Change
 from penelope.errors import InputError
 from penelope.flow import records
+from penelope.flow.ending import Ending, end
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.kit.codec import from_data, to_data
@@ -51,16 +52,24 @@ async def assess(transaction: Transaction, parts: Parts, identifier: str, dossie
     """Judges an incident on fresh evidence and records decision, plan, gate verdict and, if needed, a request."""
     incident = await records.incident_of(transaction, identifier)
     if incident.resolved_at is not None:
-        return Assessment(next=Next.RESOLVED, reason="its source saw it end before anything was done")
+        reason = "its source saw it end before anything was done"
+        await transaction.save(
+            *await end(transaction, incident, Ending(kind=OutcomeKind.RESOLVED, reason=reason))
+        )
+        return Assessment(next=Next.RESOLVED, reason=reason)
     case = await _case(transaction, parts, incident, dossier)
     decision = decide(case, parts.decide, transaction.now())
-    changes = [_of_decision(decision)]
+    changes = [_of_decision(decision, dossier)]
     if case.plan is None or decision.judgement is Judgement.OBSERVE:
         result = _without_acting(decision)
     else:
         gated, result = await _gate(transaction, parts, case.plan, case.record, decision)
         changes += [records.of_plan(case.plan, result.next.value, "PlanMade", decision.rationale), *gated]
-    incident = records.moved(incident, _STATES.get(result.next, incident.state), transaction)
+    if result.next is Next.ESCALATE:
+        ending = Ending(kind=OutcomeKind.ESCALATED, reason=result.reason)
+        await transaction.save(*changes, *await end(transaction, incident, ending))
+        return result
+    incident = records.moved(incident, _STATES[result.next], transaction)
     if result.next is Next.OBSERVE and decision.judgement is not Judgement.OBSERVE:
         incident = replace(incident, observed_since=transaction.now())
     changes.append(records.of_incident(incident, _EVENTS[result.next], result.reason))
@@ -78,7 +87,6 @@ _EVENTS = {
     Next.OBSERVE: "ObservationBegun",
     Next.ASK: "ApprovalAwaited",
     Next.ACT: "InterventionBegun",
-    Next.ESCALATE: "EscalationDecided",
 }
 
 
@@ -179,13 +187,13 @@ def _withdrawn(approval: Approval, now: datetime) -> Change:
     return records.of_approval(cancelled, "ApprovalCancelled", "fresh evidence led to another plan")
 
 
-def _of_decision(decision: Decision) -> Change:
+def _of_decision(decision: Decision, dossier: Dossier) -> Change:
     return Change(
         unit=f"{decision.incident}:decision",
         kind="decision",
         incident=decision.incident,
         status=decision.judgement.value,
-        attributes=to_data(decision),
+        attributes={**to_data(decision), "evidence": to_data(dossier.evidence)},
         event="DecisionMade",
         actor=records.PENELOPE,
         reason=decision.rationale,

@@ -1,7 +1,6 @@
 """The whole story of an incident, as a durable workflow: every await below is a place where the process may die."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 
 from penelope.domain.action import Action
@@ -16,30 +15,20 @@ from penelope.flow.approving import await_word
 from penelope.flow.canary import Canary
 from penelope.flow.checking import Question, verify
 from penelope.flow.deciding import Assessment, Next, assess
-from penelope.flow.engine import Engine
+from penelope.flow.ending import Ending, finish
+from penelope.flow.engine import Engine, Story
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data, to_data
 from penelope.rooms.context.run import gather
-from penelope.rooms.learn.run import conclude, counts_for_playbook
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """How the story ends, and why."""
-
-    kind: OutcomeKind
-    reason: str
-    playbook: str | None = None
-    acted: bool = False
-
-
-def story(engine: Engine, parts: Parts) -> Callable[[str], Awaitable[str]]:
+def story(engine: Engine, parts: Parts) -> Story:
     """The workflow that the engine runs, once an incident."""
 
-    async def remediate(incident: str) -> str:
-        return await Remediation(engine, parts, incident).run()
+    async def remediate(incident: str, service: str) -> str:
+        return await Remediation(engine, parts, incident, service).run()
 
     return remediate
 
@@ -47,58 +36,59 @@ def story(engine: Engine, parts: Parts) -> Callable[[str], Awaitable[str]]:
 class Remediation:
     """One incident from its first signal to its outcome."""
 
-    def __init__(self, engine: Engine, parts: Parts, incident: str) -> None:
+    def __init__(self, engine: Engine, parts: Parts, incident: str, service: str) -> None:
         self._engine = engine
         self._parts = parts
         self._incident = incident
+        self._service = service
         self._acting = Acting(engine, parts, incident)
 
     async def run(self) -> str:
+        ending: Ending | None
         try:
             ending = await self._decide()
         except Exception as error:  # noqa: BLE001 - whatever breaks, a person must hear of the incident
             reason = f"Penelope failed: {type(error).__name__}: {error}"
             ending = Ending(kind=OutcomeKind.ESCALATED, reason=reason, acted=True)
-        await self._finish(ending)
-        return ending.kind.value
+        if ending is not None:
+            await finish(self._engine, self._incident, ending)
+        return "" if ending is None else ending.kind.value
 
-    async def _decide(self) -> Ending:
+    async def _decide(self) -> Ending | None:
+        """How the story ends; None where the assessment has ended it already."""
+        ending: Ending | None
         while True:
             answer = await self._assess()
             match answer.next:
                 case Next.OBSERVE:
                     await self._engine.wait(answer.recheck_seconds)
                 case Next.ASK:
-                    refusal = await self._ask(answer)
-                    if refusal is not None:
-                        return refusal
+                    ending = await self._ask(answer)
+                    if ending is not None:
+                        return ending
                 case Next.ACT if answer.plan is not None:
                     return await self._intervene(answer.plan)
-                case Next.RESOLVED:
-                    return Ending(kind=OutcomeKind.RESOLVED, reason=answer.reason)
                 case _:
-                    return Ending(kind=OutcomeKind.ESCALATED, reason=answer.reason)
+                    return None
 
     async def _assess(self) -> Assessment:
-        dossier = from_data(Dossier, await self._engine.step("gather", self._gather))
+        # No step of its own: after a crash evidence is gathered afresh, unless the assessment is recorded already.
+        # What an assessment rests on is kept with its decision.
+        dossier = await self._gather()
 
         async def body(transaction: Transaction) -> Json:
             return to_data(await assess(transaction, self._parts, self._incident, dossier))
 
         return from_data(Assessment, await self._engine.transaction("assess", body))
 
-    async def _gather(self) -> Json:
-        incident = await self._engine.transaction("read", self._read)
+    async def _gather(self) -> Dossier:
         now = self._parts.clock.now()
-        service = self._parts.services.get(incident.service)
+        service = self._parts.services.get(self._service)
         if service is None:
-            return to_data(Dossier(service=incident.service, gathered_at=now, evidence=()))
+            return Dossier(service=self._service, gathered_at=now, evidence=())
         window = self._parts.timing.window_seconds
-        return to_data(
-            await gather(
-                incident, service, self._parts.metrics, self._parts.changes, window_seconds=window, now=now
-            )
-        )
+        metrics, changes = self._parts.metrics, self._parts.changes
+        return await gather(service, metrics, changes, window_seconds=window, now=now)
 
     async def _read(self, transaction: Transaction) -> Incident:
         return await records.incident_of(transaction, self._incident)
@@ -170,24 +160,3 @@ class Remediation:
             return transaction.now().isoformat()
 
         return datetime.fromisoformat(await self._engine.transaction(event, body))
-
-    async def _finish(self, ending: Ending) -> None:
-        async def body(transaction: Transaction) -> Json:
-            incident = await self._read(transaction)
-            outcome = conclude(
-                incident,
-                ending.kind,
-                ending.reason,
-                transaction.now(),
-                playbook=ending.playbook,
-                acted=ending.acted,
-            )
-            if counts_for_playbook(outcome):
-                await transaction.add_outcome(outcome)
-            incident = records.moved(incident, IncidentState(ending.kind.value), transaction)
-            await transaction.save(
-                records.of_outcome(outcome, "OutcomeRecorded"),
-                records.of_incident(incident, f"Incident{ending.kind.value.title()}", ending.reason),
-            )
-
-        await self._engine.transaction("finish", body)

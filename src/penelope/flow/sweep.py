@@ -4,6 +4,8 @@ import asyncio
 
 from penelope.domain.approval import ApprovalStatus
 from penelope.domain.incident import IncidentState
+from penelope.domain.outcome import OutcomeKind
+from penelope.flow.ending import Ending, finish
 from penelope.flow.engine import Engine
 from penelope.flow.ports import Reader
 
@@ -11,12 +13,15 @@ _PAGE = 500
 
 
 async def sweep(engine: Engine, reader: Reader) -> None:
-    """Starts stories that were never begun and wakes those whose news was never sent; doing it twice is harmless."""
+    """Starts stories that were never begun, wakes those whose news was never sent and hands to people those that
+    broke off; doing it twice is harmless.
+    """
     for incident in await _incidents(reader, IncidentState.RECEIVED):
-        await engine.start(str(incident["id"]))
+        await engine.start(str(incident["id"]), str(incident["service"]))
     for incident in await _incidents(reader, IncidentState.OBSERVING, IncidentState.AWAITING_APPROVAL):
         if incident["resolved_at"] is not None or await _answered(reader, str(incident["id"])):
             await engine.nudge(str(incident["id"]))
+    await _hand_over(engine, reader)
 
 
 async def sweep_forever(engine: Engine, reader: Reader, seconds: float) -> None:
@@ -24,6 +29,23 @@ async def sweep_forever(engine: Engine, reader: Reader, seconds: float) -> None:
     while True:
         await sweep(engine, reader)
         await asyncio.sleep(seconds)
+
+
+async def _hand_over(engine: Engine, reader: Reader) -> None:
+    """Without its story an incident would stay open for good, and bar its service to all others."""
+    states = [state for state in IncidentState if not state.ended]
+    begun = {
+        str(item["id"]): item["state"] != IncidentState.RECEIVED for item in await _incidents(reader, *states)
+    }
+    names = list(begun)
+    for page in (names[start : start + _PAGE] for start in range(0, len(names), _PAGE)):
+        broken_off = await engine.broken_off(page)
+        for incident in page:
+            # One that was received a moment ago has no story yet; any other must have one.
+            if broken_off.get(incident, begun[incident]):
+                reason = "its story broke off, so that nobody knows how far it came"
+                ending = Ending(kind=OutcomeKind.ESCALATED, reason=reason, acted=True)
+                await finish(engine, incident, ending)
 
 
 async def _incidents(reader: Reader, *states: IncidentState) -> list[dict[str, object]]:

@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from penelope.errors import BadSettings
+from penelope.store.inline import connect
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -39,8 +40,14 @@ def open_engine(url: URL) -> AsyncEngine:
     if url.get_backend_name() != "sqlite":
         return create_async_engine(url, pool_size=10, max_overflow=10)
     _make_folder(url)
-    engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=60)
-    tune_sqlite(engine.sync_engine)
+    inline = {"async_creator_fn": connect}
+    engine = create_async_engine(url, connect_args=inline, pool_size=1, max_overflow=0, pool_timeout=60)
+    tune_sqlite(engine.sync_engine, isolation_level=None)
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _immediate(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
     return engine
 
 
@@ -64,29 +71,30 @@ def open_reader(url: URL) -> AsyncEngine:
 
 
 def open_workflow_engine(url: URL) -> Engine:
-    """The synchronous engine in which the durable engine keeps its own state."""
+    """The synchronous engine in which the durable engine keeps its own state.
+
+    On SQLite its threads take turns at one connection; with more of them they met at the file's lock, where each
+    slept, and a step cost half as much again (docs/benchmarks.md).
+    """
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_size=10, max_overflow=10)
     _make_folder(url)
-    engine = create_engine(url.set(drivername="sqlite"), pool_size=4, max_overflow=16)
-    tune_sqlite(engine)
+    engine = create_engine(url.set(drivername="sqlite"), pool_size=1, max_overflow=0)
+    # As the engine itself sets SQLite up: its reads take no lock, and what it writes begins with one.
+    tune_sqlite(engine, isolation_level="IMMEDIATE")
     return engine
 
 
-def tune_sqlite(engine: Engine) -> None:
-    """WAL, a lock taken when a transaction begins rather than in its middle, and patience (stack.md)."""
+def tune_sqlite(engine: Engine, isolation_level: str | None) -> None:
+    """WAL, a lock taken when writing begins rather than in its middle, and patience (stack.md)."""
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None
+        connection.isolation_level = isolation_level
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA busy_timeout=30000")
         connection.execute("PRAGMA foreign_keys=ON")
-
-    @event.listens_for(engine, "begin")
-    def _immediate(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 async def migrate(engine: AsyncEngine) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Select, Table, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.base import Executable
 
-from penelope.domain.incident import Incident, IncidentState
+from penelope.domain.incident import Incident
 from penelope.domain.outcome import Outcome, PlaybookRecord
 from penelope.domain.signal import Signal, SignalStatus
 from penelope.domain.work import Change, Entry, UnitOfWork
@@ -16,9 +16,8 @@ from penelope.errors import AppendConflict
 from penelope.kit.clock import timestamp
 from penelope.kit.codec import from_data, to_data
 from penelope.ledger.chain import advance
-from penelope.store import rows, tables
-
-_units, _entries, _incidents = tables.units_of_work, tables.ledger_entries, tables.incidents
+from penelope.store import rows
+from penelope.store import statements as sql
 
 
 class SqlTransaction:
@@ -27,10 +26,11 @@ class SqlTransaction:
     Fulfils flow's Transaction. Every entry bears the moment at which the transaction began.
     """
 
-    def __init__(self, connection: AsyncSession | AsyncConnection, now: datetime) -> None:
+    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
         self._connection = connection
         self._now = now
         self._appended: list[Entry] = []
+        self._seen: dict[str, UnitOfWork] = {}
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -47,25 +47,31 @@ class SqlTransaction:
         for change in changes:
             after[change.unit], entry = advance(after.get(change.unit), change, self._now)
             entries.append(entry)
-        new = [unit for name, unit in after.items() if name not in before]
-        await self._insert(_units, [rows.unit_row(unit) for unit in new])
+        await self._insert(
+            sql.INSERT_UNITS, [rows.unit_row(after[name]) for name in after.keys() - before.keys()]
+        )
         for name, seen in before.items():
             await self._replace(seen, after[name])
-        await self._insert(_entries, [rows.entry_row(entry) for entry in entries])
+        await self._insert(sql.INSERT_ENTRIES, [rows.entry_row(entry) for entry in entries])
         await self._project([unit for unit in after.values() if unit.kind == "incident"], before)
+        self._seen |= after
         self._appended.extend(entries)
 
     async def _load(self, names: Sequence[str]) -> dict[str, UnitOfWork]:
-        found: dict[str, UnitOfWork] = {}
-        for chunk in rows.chunks(list(dict.fromkeys(names))):
-            query = select(_units).where(_units.c.id.in_(chunk)).order_by(_units.c.id).with_for_update()
-            found |= {row["id"]: rows.unit_from(row) for row in await self._rows(query)}
-        return found
+        """The units as they are. Those that this transaction has read are locked, and so still the same."""
+        wanted = dict.fromkeys(names)
+        unread = [name for name in wanted if name not in self._seen]
+        for chunk in rows.chunks(unread):
+            for row in await self._rows(sql.UNITS_BY_ID, {"ids": chunk}):
+                self._seen[row["id"]] = rows.unit_from(row)
+        return {name: self._seen[name] for name in wanted if name in self._seen}
 
     async def _replace(self, before: UnitOfWork, after: UnitOfWork) -> None:
-        statement = update(_units).where(_units.c.id == before.id, _units.c.version == before.version)
-        result = await self._connection.execute(statement.values(rows.unit_row(after)))
-        if cast("CursorResult[Any]", result).rowcount != 1:
+        row = rows.unit_row(after)
+        values = {f"new_{name}": row[name] for name in sql.CHANGING}
+        where = {"old_id": before.id, "old_version": before.version}
+        result = await self._connection.execute(sql.REPLACE_UNIT, values | where)
+        if result.rowcount != 1:
             message = f"{before.id} changed while it was being saved"
             raise AppendConflict(message)
 
@@ -75,30 +81,23 @@ class SqlTransaction:
         for unit in units:
             if unit.id in before:
                 row = rows.incident_row(unit)
-                await self._connection.execute(
-                    update(_incidents).where(_incidents.c.id == unit.id).values(row)
-                )
-        await self._insert(_incidents, [rows.incident_row(unit) for unit in units if unit.id not in before])
+                values = {"old_id": unit.id, "new_state": row["state"], "new_open_key": row["open_key"]}
+                await self._connection.execute(sql.MOVE_INCIDENT, values)
+        new = [rows.incident_row(unit) for unit in units if unit.id not in before]
+        await self._insert(sql.INSERT_INCIDENTS, new)
 
     async def unit(self, identifier: str) -> UnitOfWork | None:
         return (await self._load([identifier])).get(identifier)
 
     async def units(self, incident: str, kind: str) -> Sequence[UnitOfWork]:
-        query = (
-            select(_units)
-            .where(_units.c.incident == incident, _units.c.kind == kind)
-            .order_by(_units.c.updated_at, _units.c.id)
-        )
-        return [rows.unit_from(row) for row in await self._rows(query)]
+        found = await self._rows(sql.UNITS_OF_INCIDENT, {"incident": incident, "kind": kind})
+        return [rows.unit_from(row) for row in found]
 
     async def known_signals(self, keys: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-        signals = tables.signals
         known: set[tuple[str, str]] = set()
         for chunk in rows.chunks(list(keys)):
-            query = select(signals.c.source, signals.c.id).where(
-                tuple_(signals.c.source, signals.c.id).in_(chunk)
-            )
-            known |= {(row["source"], row["id"]) for row in await self._rows(query)}
+            found = await self._rows(sql.KNOWN_SIGNALS, {"keys": chunk})
+            known |= {(row["source"], row["id"]) for row in found}
         return known
 
     async def latest_incidents(
@@ -106,23 +105,17 @@ class SqlTransaction:
     ) -> Mapping[tuple[str, str], Incident]:
         latest: dict[tuple[str, str], Incident] = {}
         for chunk in rows.chunks(list(problems)):
-            query = (
-                select(_units)
-                .join(_incidents, _incidents.c.id == _units.c.id)
-                .where(tuple_(_incidents.c.service, _incidents.c.fingerprint).in_(chunk))
-                .order_by(_incidents.c.opened_at, _incidents.c.id)
-                .with_for_update(of=_units)
-            )
-            for row in await self._rows(query):
-                incident = from_data(Incident, rows.unit_from(row).attributes)
+            for row in await self._rows(sql.INCIDENTS_ABOUT, {"problems": chunk}):
+                unit = rows.unit_from(row)
+                incident = from_data(Incident, unit.attributes)
+                self._seen[unit.id] = unit
                 latest[incident.service, incident.fingerprint] = incident
         return latest
 
     async def firing(self, incidents: Collection[str]) -> Mapping[str, set[str]]:
         burning: dict[str, set[str]] = {name: set() for name in incidents}
         for chunk in rows.chunks(list(incidents)):
-            query = select(tables.firing).where(tables.firing.c.incident.in_(chunk))
-            for row in await self._rows(query):
+            for row in await self._rows(sql.FIRING, {"incidents": chunk}):
                 burning[row["incident"]].add(row["subject"])
         return burning
 
@@ -137,36 +130,29 @@ class SqlTransaction:
             }
             for signal, incident in signals
         ]
-        await self._insert(tables.signals, values)
+        await self._insert(sql.INSERT_SIGNALS, values)
         await self._count_firing(signals)
 
     async def _count_firing(self, signals: Sequence[tuple[Signal, str | None]]) -> None:
         last = {
             (incident, signal.subject): signal.status for signal, incident in signals if incident is not None
         }
-        pairs = list(last)
-        for chunk in rows.chunks(pairs):
-            key = tuple_(tables.firing.c.incident, tables.firing.c.subject)
-            await self._connection.execute(delete(tables.firing).where(key.in_(chunk)))
-        burning = [pair for pair in pairs if last[pair] is SignalStatus.FIRING]
+        for chunk in rows.chunks(list(last)):
+            await self._connection.execute(sql.FORGET_FIRING, {"pairs": chunk})
+        burning = [pair for pair, status in last.items() if status is SignalStatus.FIRING]
         await self._insert(
-            tables.firing, [{"incident": incident, "subject": subject} for incident, subject in burning]
+            sql.INSERT_FIRING, [{"incident": incident, "subject": subject} for incident, subject in burning]
         )
 
     async def intervening(self, service: str) -> str | None:
-        states = [state.value for state in IncidentState if state.intervening]
-        query = select(_incidents.c.id).where(_incidents.c.service == service, _incidents.c.state.in_(states))
-        found = await self._rows(query.limit(1))
+        found = await self._rows(sql.INTERVENING, {"service": service})
         return str(found[0]["id"]) if found else None
 
     async def claim(self, action: str, incident: str, service: str) -> int:
-        attempts = tables.attempts
         values = {"action": action, "incident": incident, "service": service, "count": 1}
-        statement = self._insert_or(attempts).values(started_at=timestamp(self._now), **values)
-        counted = statement.on_conflict_do_update(
-            index_elements=["action"], set_={"count": attempts.c.count + 1}
-        ).returning(attempts.c.count)
-        return int((await self._connection.execute(counted)).scalar_one())
+        statement = sql.claim(self._dialect.insert)
+        result = await self._connection.execute(statement, {**values, "started_at": timestamp(self._now)})
+        return int(result.scalar_one())
 
     async def add_outcome(self, outcome: Outcome) -> None:
         values = {
@@ -176,40 +162,34 @@ class SqlTransaction:
             "verified": bool(outcome.verified),
             "ended_at": timestamp(outcome.ended_at),
         }
-        await self._connection.execute(
-            self._insert_or(tables.outcomes).values(values).on_conflict_do_nothing()
-        )
+        await self._connection.execute(sql.add_outcome(self._dialect.insert), values)
 
     async def record(self, playbook: str, service: str, since: datetime) -> PlaybookRecord:
-        outcomes, attempts, start = tables.outcomes.c, tables.attempts.c, timestamp(since)
-        count = select(outcomes.verified, func.count().label("number")).group_by(outcomes.verified)
-        count = count.where(outcomes.playbook == playbook, outcomes.service == service)
-        numbers = {row["verified"]: row["number"] for row in await self._rows(count)}
-        actions = select(attempts.started_at).where(attempts.service == service, attempts.started_at >= start)
-        failures = select(outcomes.ended_at).where(
-            outcomes.service == service, outcomes.ended_at >= start, outcomes.verified.is_(False)
-        )
+        lately = {"service": service, "since": timestamp(since)}
+        counted = await self._rows(sql.OUTCOME_COUNTS, {"playbook": playbook, "service": service})
+        numbers = {row["verified"]: row["number"] for row in counted}
         return PlaybookRecord(
             playbook=playbook,
             service=service,
             successes=numbers.get(True, 0),
             failures=numbers.get(False, 0),
-            recent_actions=await self._moments(actions.order_by(attempts.started_at)),
-            recent_failures=await self._moments(failures.order_by(outcomes.ended_at)),
+            recent_actions=await self._moments(sql.RECENT_ACTIONS, lately),
+            recent_failures=await self._moments(sql.RECENT_FAILURES, lately),
         )
 
-    async def _moments(self, query: Select[Any]) -> tuple[datetime, ...]:
-        found = (await self._connection.execute(query)).scalars()
+    async def _moments(self, query: Executable, values: Mapping[str, Any]) -> tuple[datetime, ...]:
+        found = (await self._connection.execute(query, values)).scalars()
         return tuple(datetime.fromisoformat(text) for text in found)
 
-    async def _rows(self, query: Select[Any]) -> Sequence[Mapping[str, Any]]:
-        return cast("Sequence[Mapping[str, Any]]", (await self._connection.execute(query)).mappings().all())
+    async def _rows(self, query: Executable, values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        found = (await self._connection.execute(query, values)).mappings().all()
+        return cast("Sequence[Mapping[str, Any]]", found)
 
-    async def _insert(self, table: Table, values: Sequence[Mapping[str, Any]]) -> None:
+    async def _insert(self, statement: Executable, values: Sequence[Mapping[str, Any]]) -> None:
         if values:
-            await self._connection.execute(insert(table), values)
+            await self._connection.execute(statement, values)
 
-    def _insert_or(self, table: Table) -> sqlite.Insert | postgresql.Insert:
-        """An INSERT that can say what to do on a conflict; both dialects write it the same way."""
-        bind = self._connection.get_bind() if isinstance(self._connection, AsyncSession) else self._connection
-        return sqlite.insert(table) if bind.dialect.name == "sqlite" else postgresql.insert(table)
+    @property
+    def _dialect(self) -> Any:
+        """Both dialects write an upsert the same way, but each has its own class for it."""
+        return sqlite if self._connection.dialect.name == "sqlite" else postgresql

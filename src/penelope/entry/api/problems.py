@@ -128,7 +128,7 @@ def answer(request: Request, error: Exception, telemetry: Telemetry | None) -> R
     if problem.status < _UNEXPECTED:
         _log.warning(event, **{CODE: problem.code})
     else:
-        _log.error(event, **{CODE: problem.code}, exc_info=error)
+        _log.error(event, **{CODE: problem.code}, exc_info=None if _is_expected(error) else error)
     if telemetry is not None:
         telemetry.problem_answered(problem.code)
     content = {
@@ -145,6 +145,10 @@ def answer(request: Request, error: Exception, telemetry: Telemetry | None) -> R
     return Response(
         orjson.dumps(content), problem.status, headers=dict(problem.headers), media_type=MEDIA_TYPE
     )
+
+
+def _is_expected(error: Exception) -> bool:
+    return isinstance(error, errors.PenelopeError)
 
 
 def install(app: FastAPI) -> None:

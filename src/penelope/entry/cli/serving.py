@@ -8,6 +8,7 @@ import sys
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from rich.text import Text
 
 import penelope
 from penelope.entry.api.app import create_app
@@ -63,9 +64,8 @@ async def _run(app: FastAPI, server: uvicorn.Server, listener: socket.socket) ->
 
 
 def _announce(address: str) -> None:
+    told = f"Penelope {penelope.__version__} serves {address}"
     if sys.stdout.isatty():
-        screens.show(
-            f"Penelope {penelope.__version__} serves {address}, with its documentation at {address}/docs"
-        )
+        screens.show(Text(f"{told}, documentation at {address}/docs"))
     else:
-        _log.info(f"Penelope {penelope.__version__} serves {address}")
+        _log.info(told)

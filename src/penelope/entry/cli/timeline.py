@@ -1,6 +1,6 @@
 """One entry of the ledger as a line (or a few) for the terminal."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,9 +12,9 @@ from penelope.entry.cli.words import milliseconds, percent, seconds, visible
 Entry = Mapping[str, Any]
 """An entry as the interface gives it, in JSON values."""
 
-_LABEL_WIDTH = 10
+_LABEL_WIDTH = 11
 _INDENT = len("07:00:00  ") + _LABEL_WIDTH
-_NAME_WIDTH = 18
+_NAME_WIDTH = 14
 _RULER = Console(width=80)  # rich wants one to measure text with
 
 
@@ -25,12 +25,18 @@ def line(entry: Entry, width: int = 80) -> Text:
     label, style, say = _WORDS.get(entry["event"], (entry["kind"], "", _anything))
     moment = datetime.fromisoformat(entry["recorded_at"]).astimezone(UTC)
     text = Text.assemble(
-        (f"{moment:%H:%M:%S}  ", "dim"), (f"{visible(label)[:_LABEL_WIDTH]:<{_LABEL_WIDTH}}", style)
+        (f"{moment:%H:%M:%S}  ", "dim"), (f"{visible(label)[: _LABEL_WIDTH - 1]:<{_LABEL_WIDTH}}", style)
     )
-    lines = say(entry).wrap(_RULER, max(20, width - _INDENT))
-    for part in lines:
-        part.rstrip()
+    lines = [part for paragraph in say(entry).split("\n") for part in _wrapped(paragraph, width - _INDENT)]
     return text.append_text(Text("\n" + " " * _INDENT).join(lines))
+
+
+def _wrapped(paragraph: Text, width: int) -> Iterator[Text]:
+    """The lines of a paragraph; where the first is indented the others are indented further."""
+    hanging = "    " if paragraph.plain.startswith(" ") else ""
+    for number, part in enumerate(paragraph.wrap(_RULER, max(20, width - len(hanging)))):
+        part.rstrip()
+        yield Text(hanging).append_text(part) if number else part
 
 
 # --- what each event says ---------------------------------------------------------------------------------
@@ -91,14 +97,17 @@ def _gate(entry: Entry) -> Text:
 def _action(mark: str, style: str) -> Callable[[Entry], Text]:
     def say(entry: Entry) -> Text:
         details = entry["details"]
-        text = Text(f"{mark} {visible(details.get('action', entry['unit']))}", style)
+        name = details.get("action", entry["unit"])
+        text = Text(f"{mark} {visible(name)}", style)
         if entry["event"] == "ActionPrepared":
             where = f"{details.get('adapter')}.{details.get('operation')} on {details.get('target')}"
             return text.append(visible(f" ({where}, tier {details.get('tier')})"), "dim")
         if entry["event"] == "ActionStarted":
             return text.append(f", attempt {details.get('attempt', 1)}", "dim")
         repeated = ", which was done already" if (details.get("effect") or {}).get("repeated") else ""
-        return text.append(f": {visible(entry['reason'])}{repeated}", "default")
+        # Errors of adapters begin with the action's name.
+        reason = entry["reason"].removeprefix(f"{name}: ")
+        return text.append(f": {visible(reason)}{repeated}", "default")
 
     return say
 
@@ -151,7 +160,7 @@ _WORDS: Mapping[str, tuple[str, str, Callable[[Entry], Text]]] = {
     "GateRefused": ("gate", "red", _gate),
     "GateAsked": ("gate", "yellow", _gate),
     "ObservationBegun": ("observe", "yellow", _reason("")),
-    "ApprovalAwaited": ("wait", "yellow", _reason("")),
+    "ApprovalAwaited": ("wait", "yellow", _reason("dim")),
     "InterventionBegun": ("intervene", "cyan", _reason("dim")),
     "EscalationDecided": ("escalate", "magenta", _reason("")),
     "ApprovalRequested": (_APPROVAL, "yellow", _reason("", "requested: ")),

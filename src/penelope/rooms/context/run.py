@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from penelope.domain.evidence import Dossier, Evidence
-from penelope.domain.incident import Incident
 from penelope.domain.metrics import Reading, observations
 from penelope.domain.service import Objective, Service, Target
 from penelope.errors import Timeout, Unavailable
@@ -16,7 +15,6 @@ CHANGES_TIMEOUT_SECONDS = 2.0
 
 
 async def gather(
-    incident: Incident,
     service: Service,
     metrics: MetricReader,
     changes: ChangeReader,
@@ -24,9 +22,9 @@ async def gather(
     window_seconds: float,
     now: datetime,
 ) -> Dossier:
-    """All evidence about an incident, always in the same order.
+    """All evidence about a service, always in the same order.
 
-    Concepts: ``incident.signal_count``, ``service.owner``, ``service.tier``, ``service.dependencies``,
+    Concepts: ``service.owner``, ``service.tier``, ``service.dependencies``,
     ``slo.<name>``, ``metric.<name>`` and ``metric.<name>@<arm>``, ``change.<target>.<key>``. What cannot be
     seen has value None, confidence 0 and a note why: always ``metric.error_ratio`` and each ``slo.<name>``,
     and ``change.<target>`` for a target that does not answer within CHANGES_TIMEOUT_SECONDS.
@@ -38,12 +36,11 @@ async def gather(
     return Dossier(
         service=service.name,
         gathered_at=now,
-        evidence=(*_told(incident, service, now), *(item for part in parts for item in part)),
+        evidence=(*_told(service, now), *(item for part in parts for item in part)),
     )
 
 
-def _told(incident: Incident, service: Service, now: datetime) -> Iterator[Evidence]:
-    yield _seen("incident.signal_count", incident.signal_count, "signals", incident.updated_at)
+def _told(service: Service, now: datetime) -> Iterator[Evidence]:
     yield _seen("service.owner", service.owner, "catalogue", now)
     yield _seen("service.tier", service.tier, "catalogue", now)
     yield _seen("service.dependencies", list(service.dependencies), "catalogue", now)

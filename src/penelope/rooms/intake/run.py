@@ -32,12 +32,15 @@ class Transition:
 
 @dataclass(slots=True)
 class Correlation:
-    """What a batch comes to. A signal whose incident is None ended something that nobody had opened."""
+    """What a batch comes to. A signal whose incident is None ended something that nobody had opened.
+
+    `opened` names new incidents and their services.
+    """
 
     signals: list[tuple[Signal, str | None]] = field(default_factory=list)
     duplicates: int = 0
     transitions: list[Transition] = field(default_factory=list)
-    opened: list[str] = field(default_factory=list)
+    opened: list[tuple[str, str]] = field(default_factory=list)
     ended_by_source: list[str] = field(default_factory=list)
 
 
@@ -152,7 +155,7 @@ class _Problem:
         result.transitions.append(
             Transition(incident=self._incident, event="IncidentOpened", reason=reason, signals=1)
         )
-        result.opened.append(self._incident.id)
+        result.opened.append((self._incident.id, self._incident.service))
 
     def _resolve(self, signal: Signal, result: Correlation) -> None:
         incident = self._incident

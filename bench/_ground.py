@@ -1,0 +1,101 @@
+"""What the benchmarks share: a Penelope in a temporary folder, figures, and the raw limit to compare with."""
+
+import asyncio
+import json
+import math
+import socket
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from penelope.settings import Settings, load
+
+
+def furnish(folder: Path, services: Sequence[str], *, port: int) -> Settings:
+    """Settings, a catalogue of services without metrics, and one playbook that waits for a person."""
+    catalogue = {name: {"owner": "bench", "tier": 3, "targets": {"api": _TARGET}} for name in services}
+    _write(
+        folder / "services.yaml", {"apiVersion": "penelope.dev/v1", "kind": "Services", "services": catalogue}
+    )
+    _write(folder / "playbook.yaml", _PLAYBOOK)
+    settings = folder / "penelope.yaml"
+    content = {
+        "database": {"url": "sqlite:///penelope.db"},
+        "keys": {"pepper_file": "pepper"},
+        "playbooks": {"paths": ["playbook.yaml"], "shipped": False},
+        "api": {"port": port},
+        "decide": {"confidence_floor": 0.1},
+        "log": {"level": "warning", "format": "json"},
+    }
+    _write(settings, content)
+    return load(settings, {}, ())
+
+
+_TARGET = {"adapter": "http", "options": {"base_url": "http://127.0.0.1:9"}}
+
+_PLAYBOOK = {
+    "apiVersion": "penelope.dev/v1",
+    "kind": "Playbook",
+    "name": "ask",
+    "version": "1",
+    "title": "Ask a person",
+    "match": {"names": ["NeedsAPerson"]},
+    "approval": True,
+    "steps": [
+        {
+            "name": "Call",
+            "action": "http.call",
+            "target": "api",
+            "params": {"path": "/fix"},
+            "tier": 3,
+            "timeout": "5s",
+        }
+    ],
+    "verify": {"within": "5s", "clauses": [{"subject": "metric.error_ratio", "at_most": 1}]},
+}
+
+
+def _write(file: Path, content: Any) -> None:
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+class Server(uvicorn.Server):
+    """The real HTTP server, inside this process so that a benchmark can put its clock into it."""
+
+    def __init__(self, app: FastAPI, port: int) -> None:
+        super().__init__(uvicorn.Config(app, port=port, log_config=None, access_log=False))
+        self.ready = asyncio.Event()
+
+    def install_signal_handlers(self) -> None:
+        """Leaves signals to the benchmark."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+def percentile(values: Sequence[float], rank: float) -> float:
+    """The value that `rank` (0…1) of all do not exceed."""
+    return sorted(values)[max(0, math.ceil(rank * len(values)) - 1)]
+
+
+def raw_inserts(folder: Path, bodies: Sequence[str]) -> float:
+    """Seconds that SQLite needs to keep these texts by itself, one transaction for each hundred."""
+    connection = sqlite3.connect(folder / "raw.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("CREATE TABLE raw (id INTEGER PRIMARY KEY, body TEXT NOT NULL)")
+    began = time.perf_counter()
+    for start in range(0, len(bodies), 100):
+        connection.execute("BEGIN IMMEDIATE")
+        rows = [(body,) for body in bodies[start : start + 100]]
+        connection.executemany("INSERT INTO raw (body) VALUES (?)", rows)
+        connection.execute("COMMIT")
+    seconds = time.perf_counter() - began
+    connection.close()
+    return seconds
