@@ -92,7 +92,7 @@ def main() -> int:
         folder = Path(name)
         services = [f"service-{number:03d}" for number in range(SERVICES)]
         furnish(folder, services, port=PORT)
-        command = [sys.executable, "-m", "penelope.entry.cli.main", "--config", str(folder / "penelope.yaml")]
+        command = [str(Path(sys.executable).with_name("penelope")), "--config", str(folder / "penelope.yaml")]
         made = subprocess.run(
             [*command, "keys", "create", "storm", "--scope", "read", "--scope", "write"],
             capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "200"},

@@ -144,7 +144,7 @@ class ControlPlane:
         return httpx.Client(base_url=self.url, headers=headers, timeout=10, trust_env=False)
 
 
-_PENELOPE = (sys.executable, "-m", "penelope.entry.cli.main")
+_PENELOPE = (str(Path(sys.executable).with_name("penelope")),)
 
 
 def services(world: World) -> dict[str, Any]:

@@ -116,3 +116,5 @@ def _check_state(unit: UnitOfWork, last: Entry | None) -> Iterator[Flaw]:
         yield Flaw(unit=unit.id, version=unit.version, problem="its attributes were altered")
     if unit.status != last.status_after:
         yield Flaw(unit=unit.id, version=unit.version, problem="its status was altered")
+    if (unit.kind, unit.incident, unit.updated_at) != (last.kind, last.incident, last.recorded_at):
+        yield Flaw(unit=unit.id, version=unit.version, problem="its kind, incident or time was altered")

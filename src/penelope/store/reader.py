@@ -1,6 +1,6 @@
 """Reads for screens and reports, from what was committed."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -100,15 +100,24 @@ async def _names_after(connection: AsyncConnection, last: str) -> list[str]:
 
 async def _flaws_of(connection: AsyncConnection, names: Sequence[str]) -> list[Flaw]:
     units = await _rows(connection, select(_units).where(_units.c.id.in_(names)))
-    states = {row["id"]: rows.unit_from(row) for row in units}
-    history = select(_entries).where(_entries.c.unit.in_(names)).order_by(_entries.c.unit, _entries.c.version)
-    entries = [rows.entry_from(row) for row in await _rows(connection, history)]
-    chains = {name: list(chain) for name, chain in groupby(entries, key=lambda entry: entry.unit)}
-    flaws = [flaw for name in names for flaw in check(states.get(name), chains.get(name, []))]
     incidents = await _rows(connection, select(_incidents).where(_incidents.c.id.in_(names)))
-    filed = {row["id"]: dict(row) for row in incidents}
-    for unit in states.values():
-        if unit.kind == "incident" and filed.get(unit.id) != rows.incident_row(unit):
-            problem = "is filed as something that it is not"
-            flaws.append(Flaw(unit=unit.id, version=unit.version, problem=problem))
+    history = select(_entries).where(_entries.c.unit.in_(names)).order_by(_entries.c.unit, _entries.c.version)
+    states, filed = {row["id"]: row for row in units}, {row["id"]: row for row in incidents}
+    entries = groupby(await _rows(connection, history), key=lambda row: row["unit"])
+    chains = {name: list(chain) for name, chain in entries}
+    flaws: list[Flaw] = []
+    for name in names:
+        try:
+            flaws += _flaws_in(states.get(name), chains.get(name, []), filed.get(name))
+        except (TypeError, ValueError) as error:
+            flaws.append(Flaw(unit=name, version=0, problem=f"cannot be read any more: {error}"))
+    return flaws
+
+
+def _flaws_in(state: Row | None, entries: Iterable[Row], filed: Row | None) -> list[Flaw]:
+    unit = None if state is None else rows.unit_from(state)
+    flaws = list(check(unit, map(rows.entry_from, entries)))
+    if unit is not None and unit.kind == "incident" and filed != rows.incident_row(unit):
+        problem = "is filed as something that it is not"
+        flaws.append(Flaw(unit=unit.id, version=unit.version, problem=problem))
     return flaws
