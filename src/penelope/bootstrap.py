@@ -1,6 +1,7 @@
 """The one place where parts are put together."""
 
 import asyncio
+import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -41,6 +42,8 @@ from penelope.store.keys import SqlKeys
 from penelope.store.reader import SqlReader
 from penelope.store.transaction import SqlTransaction
 from penelope.telemetry import Telemetry
+
+_log = logging.getLogger(__name__)
 
 OPERATIONS: Mapping[str, frozenset[str]] = {
     adapter.name: adapter.operations
@@ -157,13 +160,19 @@ def _adapters(routers: Mapping[str, Router], services: Mapping[str, Service]) ->
 async def _background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
     """Runs a coroutine beside everything else until the stack is unwound."""
     task = asyncio.create_task(work)
+    task.add_done_callback(_cry_out)
 
     async def end() -> None:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait([task])
 
     stack.push_async_callback(end)
+
+
+def _cry_out(task: asyncio.Task[None]) -> None:
+    """Work in the background has nobody who waits for it, and so nobody who would hear that it broke."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.critical("background work broke off", exc_info=error)
 
 
 def pepper(settings: Settings) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penelope.domain.action import Action, Effect, Snapshot, Tier
 from penelope.domain.contract import Clause, Comparator, Contract
@@ -30,7 +30,7 @@ from penelope.flow.commands import Commands
 from penelope.flow.engine import Engine, EngineSettings
 from penelope.flow.parts import Parts, Timing
 from penelope.flow.remediation import story
-from penelope.kit.clock import SystemClock
+from penelope.kit.clock import Clock, SystemClock
 from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.gate.rules import Limits as GateLimits
 from penelope.rooms.intake.run import Rules
@@ -183,6 +183,12 @@ class Stage:
                     return found
                 await asyncio.sleep(0.02)
 
+    async def heard_of(self, incident: str, event: str, *, times: int = 1) -> None:
+        """Waits until the incident's history has so many entries of an event."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await self.events(incident)).count(event) < times:  # noqa: ASYNC110 - another process may write it
+                await asyncio.sleep(0.02)
+
     async def events(self, incident: str) -> list[str]:
         return [entry.event for entry in await self.reader.entries(incident=incident, after=0, limit=1000)]
 
@@ -201,13 +207,14 @@ class Script:
     services: Sequence[Service] = field(default_factory=lambda: (shop(),))
     adapter: FakeAction = field(default_factory=FakeAction)
     router: FakeRouter = field(default_factory=FakeRouter)
+    clock: Clock = field(default_factory=SystemClock)
 
 
 @asynccontextmanager
 async def performing(databases: tuple[str, str], script: Script | None = None) -> AsyncIterator[Stage]:
     """Penelope on a database and an engine database; start it again on the same ones to see what survives."""
     script = script or Script()
-    clock = SystemClock()
+    clock = script.clock
     metrics = FakeMetrics(clock)
     metrics.script("shop", BAD)
     parts = Parts(
@@ -223,8 +230,8 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
         timing=script.timing,
     )
 
-    def transaction(session: AsyncSession) -> SqlTransaction:
-        return SqlTransaction(session, clock.now())
+    def transaction(connection: AsyncConnection) -> SqlTransaction:
+        return SqlTransaction(connection, clock.now())
 
     async with AsyncExitStack() as stack:
         writer, reading = open_engine(parse_url(databases[0])), open_reader(parse_url(databases[0]))
@@ -235,7 +242,11 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
         await migrate(writer)
         heard = Heard()
         engine = Engine(
-            writer, workflows, transaction, heard, EngineSettings(executor_id="test", poll_seconds=0.02)
+            writer,
+            workflows,
+            transaction,
+            heard,
+            EngineSettings(executor_id="test", poll_seconds=0.02, stop_seconds=1),
         )
         await engine.launch(story(engine, parts))
         stack.push_async_callback(engine.stop)

@@ -145,7 +145,6 @@ def test_without_a_playbook_people_hear_of_it_at_once(databases: Databases) -> N
         assert await stage.events(incident) == [
             "IncidentOpened",
             "DecisionMade",
-            "EscalationDecided",
             "OutcomeRecorded",
             "IncidentEscalated",
         ]

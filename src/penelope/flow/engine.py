@@ -21,8 +21,6 @@ WORKFLOW_SHAPE = "1"
 _INBOX = "inbox"
 _TICK = "tick"
 
-_STOP_SECONDS = 10.0
-
 _BROKEN_OFF = frozenset({"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
 
 _MAX_RECOVERIES = 1000
@@ -31,10 +29,13 @@ _MAX_RECOVERIES = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """Who this process is to the engine, and how often (seconds) SQLite is asked for messages."""
+    """Who this process is to the engine, how often (seconds) SQLite is asked for messages, and how long (seconds)
+    a step under way may take to end when the engine stops.
+    """
 
     executor_id: str
     poll_seconds: float
+    stop_seconds: float = 10.0
 
 
 Story = Callable[[str, str], Awaitable[str]]
@@ -79,7 +80,8 @@ class Engine:
         self._datasource: AsyncSQLAlchemyDatasource | None = None
         self._story: Callable[..., Any] | None = None
         self._running: set[asyncio.Task[Any]] = set()
-        self._telling: set[asyncio.Task[Any]] = set()
+        self._waiting: set[asyncio.Task[Any]] = set()
+        self._stopping = False
 
     async def launch(self, story: Story) -> None:
         """Starts the engine in the running event loop; interrupted stories go on where they were."""
@@ -110,11 +112,15 @@ class Engine:
         DBOS.launch()
 
     async def stop(self) -> None:
-        """Stops; stories are cut off where they are, as by a crash, and taken up again at the next launch."""
-        for task in self._telling:
+        """Stops: steps under way come to their end, if they soon do; stories go on at the next launch."""
+        self._stopping = True
+        for task in self._waiting:
             task.cancel()
         if self._running:
-            await asyncio.wait(self._running, timeout=_STOP_SECONDS)
+            _, late = await asyncio.wait(self._running, timeout=self._settings.stop_seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
         # The engine had lent the loop its own threads, which are gone now.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
@@ -126,11 +132,7 @@ class Engine:
             task: Any = asyncio.current_task()  # a story always runs in one
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-            self._telling.add(task)
-            try:
-                return await story(incident, service)
-            finally:
-                self._telling.discard(task)
+            return await story(incident, service)
 
         return told
 
@@ -155,14 +157,29 @@ class Engine:
 
     async def wait(self, seconds: float) -> None:
         """Inside a story: waits durably until a nudge, at most so long."""
-        await DBOS.recv_async(_INBOX, timeout_seconds=seconds)
+        await self._receive(_INBOX, seconds)
 
     async def pause(self, seconds: float) -> None:
         """Inside a story: waits durably, deaf to nudges. A receive, since a sleeper could not be cancelled."""
-        await DBOS.recv_async(_TICK, timeout_seconds=seconds)
+        await self._receive(_TICK, seconds)
+
+    async def _receive(self, topic: str, seconds: float) -> None:
+        self._go_on()
+        task: Any = asyncio.current_task()
+        self._waiting.add(task)
+        try:
+            await DBOS.recv_async(topic, timeout_seconds=seconds)
+        finally:
+            self._waiting.discard(task)
+
+    def _go_on(self) -> None:
+        """Where a story ends that an engine about to stop has let come so far."""
+        if self._stopping and asyncio.current_task() in self._running:
+            raise asyncio.CancelledError
 
     async def step(self, name: str, body: Callable[[], Awaitable[Json]]) -> Json:
         """Inside a story: runs the body, and never again once its result is recorded."""
+        self._go_on()
         return await DBOS.run_step_async({"name": name}, _as_coroutine(body))
 
     async def transaction(self, name: str, body: Callable[[Transaction], Awaitable[Json]]) -> Json:
@@ -175,6 +192,7 @@ class Engine:
         if datasource is None:
             message = "the engine is not running"
             raise RuntimeError(message)
+        self._go_on()
         committed: list[Transaction] = []
 
         async def run() -> Json:

@@ -1,6 +1,7 @@
 """Closes the gaps that a crash can leave between a commit and the message after it."""
 
 import asyncio
+import logging
 
 from penelope.domain.approval import ApprovalStatus
 from penelope.domain.incident import IncidentState
@@ -10,6 +11,8 @@ from penelope.flow.engine import Engine
 from penelope.flow.ports import Reader
 
 _PAGE = 500
+
+_log = logging.getLogger(__name__)
 
 
 async def sweep(engine: Engine, reader: Reader) -> None:
@@ -27,7 +30,10 @@ async def sweep(engine: Engine, reader: Reader) -> None:
 async def sweep_forever(engine: Engine, reader: Reader, seconds: float) -> None:
     """Sweeps at once, and then each `seconds`, until cancelled."""
     while True:
-        await sweep(engine, reader)
+        try:
+            await sweep(engine, reader)
+        except Exception:  # noqa: BLE001 - the database may be away for a moment; the next sweep tries again
+            _log.exception("a sweep failed")
         await asyncio.sleep(seconds)
 
 

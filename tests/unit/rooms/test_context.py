@@ -1,9 +1,7 @@
 import asyncio
-from datetime import UTC, datetime
 
 import pytest
 
-from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.service import (
     CounterQuery,
     ErrorSelector,
@@ -13,19 +11,12 @@ from penelope.domain.service import (
     Service,
     Target,
 )
-from penelope.domain.signal import Severity
 from penelope.errors import ActionFailed, Timeout, Unavailable
 from penelope.kit.canonical import canonical
 from penelope.kit.codec import to_data
 from penelope.rooms.context import run
 from penelope.testing.clock import FakeClock
 from penelope.testing.metrics import FakeMetrics, Figures, figures
-
-OPENED = datetime(2026, 11, 21, 6, 59, tzinfo=UTC)
-INCIDENT = Incident(
-    id="i", service="shop", fingerprint="f", name="HighErrors", severity=Severity.ERROR,
-    state=IncidentState.RECEIVED, opened_at=OPENED, updated_at=OPENED, signal_count=3,
-)  # fmt: skip
 
 
 def target(name: str, adapter: str = "process") -> Target:
@@ -81,9 +72,7 @@ CLOCK = FakeClock()
 def gather(*answers, service: Service = SHOP, changes: Changes | None = None):
     metrics = FakeMetrics(CLOCK)
     metrics.script("shop", *answers)
-    return asyncio.run(
-        run.gather(INCIDENT, service, metrics, changes or Changes(), window_seconds=60, now=CLOCK.now())
-    )
+    return asyncio.run(run.gather(service, metrics, changes or Changes(), window_seconds=60, now=CLOCK.now()))
 
 
 BROKEN = Figures(
@@ -97,7 +86,6 @@ def test_everything_that_is_known_is_in_the_dossier_in_order():
     found = gather(BROKEN, changes=changes)
     names = ["error_ratio", "latency_p99_seconds", "request_rate", "requests", "success_ratio", "valid"]
     assert [item.concept for item in found.evidence] == [
-        "incident.signal_count",
         "service.owner",
         "service.tier",
         "service.dependencies",
@@ -110,7 +98,6 @@ def test_everything_that_is_known_is_in_the_dossier_in_order():
     ]
     assert found.service == "shop"
     assert found.gathered_at == CLOCK.now()
-    assert found.value("incident.signal_count") == 3
     assert found.value("service.owner") == "team-shop"
     assert found.value("service.tier") == 2
     assert found.value("service.dependencies") == ["db", "mail"]
@@ -129,7 +116,6 @@ def test_sources_and_moments_are_told():
     assert found.get("service.owner").source == "catalogue"
     assert found.get("metric.error_ratio").source == "metrics"
     assert found.get("change.config.head").source == "git_patch"
-    assert found.get("incident.signal_count").observed_at == OPENED
     assert found.get("metric.error_ratio").observed_at == CLOCK.now()
 
 

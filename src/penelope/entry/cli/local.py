@@ -94,7 +94,9 @@ def list_playbooks(context: typer.Context) -> None:
 
 def create_key(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Who or what will use it; the ledger names it.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Who or what will use it; the ledger names it.")
+    ],
     scope: Annotated[list[Scope], typer.Option(help="What it may do; repeatable.")],
     expires_days: Annotated[
         int | None, typer.Option(min=1, max=3650, help="How many days it is good for; by default for ever.")

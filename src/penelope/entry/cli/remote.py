@@ -35,7 +35,7 @@ ApiKey = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print what the server says, as JSON.")]
-Id = Annotated[str, typer.Argument(help="The id of an incident.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The id of an incident.")]
 Comment = Annotated[str, typer.Option(help="Why; it is kept with the decision.")]
 
 
@@ -63,7 +63,10 @@ def status(
 def incidents(
     context: typer.Context,
     *,
-    state: Annotated[list[IncidentState] | None, typer.Option(help="Only in this state; repeatable.")] = None,
+    state: Annotated[
+        list[IncidentState] | None,
+        typer.Option(metavar="STATE", help="Only in this state, such as escalated; repeatable."),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 20,
     server: Server = None,
     key: ApiKey = None,

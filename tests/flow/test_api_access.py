@@ -1,0 +1,98 @@
+"""Who may do what over HTTP."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from doorstep import Doorstep, settings
+
+from penelope.flow.keys import Scope
+
+ROUTES = [
+    ("POST", "/api/v1/events", Scope.WRITE),
+    ("POST", "/api/v1/alertmanager", Scope.WRITE),
+    ("GET", "/api/v1/incidents", Scope.READ),
+    ("GET", "/api/v1/incidents/inc_none", Scope.READ),
+    ("GET", "/api/v1/incidents/inc_none/timeline", Scope.READ),
+    ("POST", "/api/v1/incidents/inc_none/approve", Scope.APPROVE),
+    ("POST", "/api/v1/incidents/inc_none/reject", Scope.APPROVE),
+    ("GET", "/api/v1/ledger/checkpoint", Scope.READ),
+    ("GET", "/api/v1/ledger/verify", Scope.READ),
+    ("GET", "/api/v1/status", Scope.READ),
+    ("GET", "/api/v1/playbooks", Scope.READ),
+]
+OPEN = {("GET", "/health/live"), ("GET", "/health/ready"), ("GET", "/metrics")}
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doorstep]:
+    with Doorstep(settings(tmp_path_factory.mktemp("access"))) as door:
+        yield door
+
+
+def test_every_operation_is_in_the_matrix_or_open(door: Doorstep) -> None:
+    paths = door.app.openapi()["paths"]
+    served = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    assert served == OPEN | {(method, path.replace("inc_none", "{id}")) for method, path, _ in ROUTES}
+
+
+@pytest.mark.parametrize("scope", Scope)
+@pytest.mark.parametrize(("method", "path", "needed"), ROUTES)
+def test_a_key_opens_what_its_scope_says(
+    door: Doorstep, method: str, path: str, needed: Scope, scope: Scope
+) -> None:
+    if scope in {needed, Scope.ADMIN}:
+        assert door.ask(method, path, key=door.key(scope)).status_code in {200, 400, 404}
+        return
+    problem = door.problem(403, "forbidden", lambda: door.ask(method, path, key=door.key(scope)))
+    assert f"'{needed}'" in problem["detail"]
+
+
+@pytest.mark.parametrize(("method", "path", "needed"), ROUTES)
+def test_without_a_key_nothing_opens(door: Doorstep, method: str, path: str, needed: Scope) -> None:
+    problem = door.problem(401, "unauthenticated", lambda: door.ask(method, path, key=None))
+    assert "carries no API key" in problem["detail"], needed
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(OPEN))
+def test_probes_and_scrapers_need_no_key(door: Doorstep, method: str, path: str) -> None:
+    assert door.ask(method, path, key=None).status_code == 200
+
+
+def test_the_challenge_names_the_scheme(door: Doorstep) -> None:
+    answer = door.ask("GET", "/api/v1/status", key=None)
+    assert answer.headers["www-authenticate"] == 'Bearer realm="penelope"'
+
+
+@pytest.mark.parametrize("key", ["nonsense", "pnl_" + "a" * 60, "pnl_0123456789_" + "a" * 43 + "00000000"])
+def test_a_malformed_key_is_refused(door: Doorstep, key: str) -> None:
+    problem = door.problem(401, "unauthenticated", lambda: door.ask("GET", "/api/v1/status", key=key))
+    assert "not an API key" in problem["detail"]
+    assert key not in str(problem)
+
+
+def test_another_scheme_is_no_key(door: Doorstep) -> None:
+    headers = {"Authorization": "Basic YTpi"}
+    problem = door.problem(
+        401, "unauthenticated", lambda: door.ask("GET", "/api/v1/status", key=None, headers=headers)
+    )
+    assert "carries no API key" in problem["detail"]
+
+
+def test_an_expired_key_is_refused(door: Doorstep) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    key, text = door.new_key(name="old", scopes=frozenset(Scope), expires_at=past)
+    problem = door.problem(401, "unauthenticated", lambda: door.ask("GET", "/api/v1/status", key=text))
+    assert f"API key {key.id} expired" in problem["detail"]
+
+
+def test_a_revoked_key_is_refused(door: Doorstep) -> None:
+    key, text = door.new_key(name="gone", scopes=frozenset(Scope))
+    door.run(door.running.keys.revoke(key.id, datetime.now(UTC)))
+    problem = door.problem(401, "unauthenticated", lambda: door.ask("GET", "/api/v1/status", key=text))
+    assert f"API key {key.id} was revoked" in problem["detail"]
+
+
+def test_a_key_in_the_address_is_not_looked_at(door: Doorstep) -> None:
+    path = f"/api/v1/status?key={door.key(Scope.READ)}"
+    assert door.ask("GET", path, key=None).status_code == 401

@@ -1,0 +1,198 @@
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from penelope.entry.cli.timeline import line
+from penelope.telemetry.counting import RULES
+
+
+def entry(event: str, reason: str = "so it is", **changes: Any) -> dict[str, Any]:
+    made = {
+        "seq": 1,
+        "unit": "unit-1",
+        "kind": "incident",
+        "incident": "inc_1",
+        "event": event,
+        "actor": "penelope",
+        "reason": reason,
+        "status_before": None,
+        "status_after": "acting",
+        "details": {},
+        "recorded_at": "2026-11-21T08:00:00.123456+01:00",
+    }
+    return {**made, **changes}
+
+
+def shown(event: str, reason: str = "so it is", **details: Any) -> list[str]:
+    return line(entry(event, reason, details=details)).plain.splitlines()
+
+
+ARM = {"requests": 120.0, "errors": 1.0, "error_ratio": 0.008, "latency_p99_seconds": 0.041}
+EFFECT: Mapping[str, Any] = {"summary": "restarted", "details": {}, "repeated": True}
+
+
+def test_a_line_begins_with_the_time_in_utc_and_what_it_is_about() -> None:
+    assert shown("IncidentOpened", "alertmanager says HighErrorRate on shop") == [
+        "07:00:00  signal     alertmanager says HighErrorRate on shop"
+    ]
+
+
+def test_a_decision_shows_what_its_scores_are_made_of() -> None:
+    parts = [{"name": "blast_radius", "value": 0.3, "reason": "2 services lean on it"}]
+    lines = shown(
+        "DecisionMade",
+        judgement="intervene",
+        playbook="restart-instance",
+        risk={"value": 0.3, "contributions": parts},
+        confidence={"value": 0.9, "contributions": [{"name": "fit", "value": -0.1, "reason": "odd"}]},
+    )
+    assert [text.strip() for text in lines] == [
+        "07:00:00  decision   intervene with restart-instance",
+        "risk 0.30",
+        "+0.30 blast radius   2 services lean on it",
+        "confidence 0.90",
+        "-0.10 fit            odd",
+    ]
+
+
+def test_a_decision_without_a_playbook_names_none() -> None:
+    assert shown("DecisionMade", judgement="escalate") == ["07:00:00  decision   escalate"]
+
+
+def test_a_plan_lists_its_steps() -> None:
+    lines = shown("PlanMade", playbook="rollback", steps=["Take traffic off", "Switch back"], tier=2)
+    assert [text.strip() for text in lines] == [
+        "07:00:00  plan       rollback, tier 2",
+        "1. Take traffic off",
+        "2. Switch back",
+    ]
+
+
+def test_a_gate_shows_every_rule_and_why_one_did_not_pass() -> None:
+    verdicts = [
+        {"rule": "halt", "ruling": "pass", "reason": "quiet"},
+        {"rule": "rate", "ruling": "refuse", "reason": "10 actions in an hour"},
+        {"rule": "approval", "ruling": "ask", "reason": "tier 3"},
+        {"rule": "moon", "ruling": "new", "reason": "full"},
+    ]
+    lines = shown("GateRefused", verdicts=verdicts)
+    assert lines[0] == "07:00:00  gate       ✓ halt  ✗ rate  ? approval  · moon"
+    assert [text.strip() for text in lines[1:]] == [
+        "rate: 10 actions in an hour",
+        "approval: tier 3",
+        "moon: full",
+    ]
+
+
+ACTION = {"action": "Restart b", "adapter": "process", "operation": "restart", "target": "b", "tier": 1}
+
+
+@pytest.mark.parametrize(
+    ("event", "reason", "details", "said"),
+    [
+        ("ActionPrepared", "remembered", {}, "· Restart b (process.restart on b, tier 1)"),
+        ("ActionStarted", "first attempt", {"attempt": 2}, "▶ Restart b, attempt 2"),
+        ("ActionDone", "restarted", {}, "✓ Restart b: restarted"),
+        ("ActionDone", "restarted", {"effect": EFFECT}, "✓ Restart b: restarted, which was done already"),
+        ("ActionFailed", "Restart b: it is out of reach", {}, "✗ Restart b: it is out of reach"),
+        ("ActionUnknown", "no answer", {"effect": None}, "? Restart b: no answer"),
+        ("CompensationFailed", "it is gone", {}, "✗ Restart b: it is gone"),
+    ],
+)
+def test_an_action_says_what_became_of_it(
+    event: str, reason: str, details: dict[str, Any], said: str
+) -> None:
+    (text,) = shown(event, reason, **ACTION, **details)
+    assert text[21:] == said
+
+
+def test_a_verdict_shows_how_far_it_came_true() -> None:
+    details = {"of": "Restart b", "passed": True, "score": 1.0, "waited_seconds": 3.21}
+    (good,) = shown("VerdictReached", "the contract holds", **details)
+    assert good[21:] == "✓ Restart b: the contract holds, score 1.00 after 3.2 s"
+    bad = shown("VerdictReached", "state.release is 1", **{**details, "passed": False, "score": 0.5})
+    assert bad[0][21:] == "✗ Restart b: state.release is 1, score 0.50 after 3.2 s"
+
+
+def test_a_look_at_a_canary_shows_both_arms() -> None:
+    lines = shown("CanaryLooked", "too few requests", weight=10, step="hold", canary=ARM, control=None)
+    assert [text.strip() for text in lines] == [
+        "07:00:00  canary     10 % hold",
+        "canary   99.2 % of 120 requests good, p99 41 ms",
+        "control  no requests seen",
+        "too few requests",
+    ]
+
+
+def test_a_good_look_needs_no_words() -> None:
+    lines = shown("CanaryLooked", "all good", weight=100, step="promote", canary=ARM, control=ARM)
+    assert len(lines) == 3
+    assert "all good" not in "".join(lines)
+
+
+def test_an_arm_that_served_nothing_has_no_figures() -> None:
+    idle = {"requests": 0.0, "errors": 0.0, "error_ratio": None, "latency_p99_seconds": None}
+    assert "no requests seen" in shown("CanaryLooked", weight=10, step="hold", canary=idle, control=idle)[1]
+
+
+def test_an_outcome_says_how_long_it_took() -> None:
+    text = line(entry("OutcomeRecorded", status_after="healed", details={"seconds": 25.14, "acted": True}))
+    assert text.plain == "07:00:00  outcome    healed after 25.1 s"
+    idle = line(entry("OutcomeRecorded", status_after="resolved", details={"seconds": 1, "acted": False}))
+    assert idle.plain.endswith("resolved after 1.0 s, nothing was changed")
+
+
+@pytest.mark.parametrize("event", [*RULES, "ConditionEnded", "RolloutPromoted", "ActionPrepared", "Unheard"])
+def test_any_event_can_be_shown_even_without_details(event: str) -> None:
+    assert shown(event)[0].startswith("07:00:00  ")
+
+
+def test_an_event_that_is_not_known_is_shown_by_its_name() -> None:
+    assert shown("MoonRose") == ["07:00:00  incident   MoonRose: so it is"]
+
+
+def test_long_texts_are_broken_below_where_they_began() -> None:
+    lines = shown("IncidentEscalated", "word " * 40)
+    assert len(lines) > 2
+    assert max(map(len, lines)) <= 80
+    assert all(text.startswith(" " * 21 + "word") for text in lines[1:])
+
+
+def test_parts_of_a_list_are_broken_further_in() -> None:
+    lines = shown("PlanMade", playbook="x", steps=["word " * 40], tier=1)
+    assert max(map(len, lines)) <= 80
+    assert lines[1].startswith(" " * 22 + "1. word")
+    assert all(text.startswith(" " * 25 + "word") for text in lines[2:])
+
+
+def test_a_narrow_terminal_still_gets_something() -> None:
+    assert "word" in line(entry("IncidentOpened", "word " * 10), 10).plain
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\nIncidentHealed [bold]x[/bold]"
+
+
+@pytest.mark.parametrize(
+    ("event", "details"),
+    [
+        ("IncidentOpened", {}),
+        ("Unheard", {}),
+        ("DecisionMade", {"judgement": HOSTILE, "playbook": HOSTILE}),
+        (
+            "DecisionMade",
+            {"risk": {"value": 0, "contributions": [{"name": HOSTILE, "value": 0, "reason": HOSTILE}]}},
+        ),
+        ("PlanMade", {"playbook": HOSTILE, "steps": [HOSTILE]}),
+        ("GateAsked", {"verdicts": [{"rule": HOSTILE, "ruling": "ask", "reason": HOSTILE}]}),
+        ("ActionPrepared", {"action": HOSTILE, "adapter": HOSTILE, "target": HOSTILE}),
+        ("ActionDone", {"action": HOSTILE}),
+        ("VerdictReached", {"of": HOSTILE}),
+        ("CanaryLooked", {"step": HOSTILE}),
+        ("OutcomeRecorded", {}),
+    ],
+)
+def test_a_text_from_outside_commands_nothing(event: str, details: dict[str, Any]) -> None:
+    made = line(entry(event, HOSTILE, kind=HOSTILE, status_after=HOSTILE, unit=HOSTILE, details=details))
+    assert all(character.isprintable() or character == "\n" for character in made.plain)
+    assert not any(text.startswith("IncidentHealed") for text in made.plain.splitlines())

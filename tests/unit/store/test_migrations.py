@@ -1,0 +1,90 @@
+"""The migrations make the tables that the code knows, and can be run again and again."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, inspect
+
+from penelope.errors import BadSettings
+from penelope.store import migrations
+from penelope.store.database import migrate, open_engine, open_workflow_engine, parse_url
+from penelope.store.tables import metadata
+
+
+def differences(connection: Connection) -> list[Any]:
+    options = {"compare_type": True, "compare_server_default": True}
+    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+
+def tables(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names())
+
+
+def downgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = connection
+    command.downgrade(config, "base")
+
+
+def test_they_make_what_the_code_knows_and_twice_is_once(databases: tuple[str, str]) -> None:
+    async def run() -> None:
+        engine = open_engine(parse_url(databases[0]))
+        try:
+            await migrate(engine)
+            async with engine.connect() as connection:
+                assert await connection.run_sync(differences) == []
+                made = await connection.run_sync(tables)
+                assert made == {*metadata.tables, "alembic_version"}
+            await migrate(engine)
+            async with engine.connect() as connection:
+                assert await connection.run_sync(differences) == []
+            async with engine.begin() as connection:
+                await connection.run_sync(downgrade)
+                assert await connection.run_sync(tables) == {"alembic_version"}
+            await migrate(engine)
+            async with engine.connect() as connection:
+                assert await connection.run_sync(tables) == made
+        finally:
+            await engine.dispose()
+
+    asyncio.run(run())
+
+
+def test_sqlite_waits_for_no_disk_and_for_its_turn(tmp_path: Path) -> None:
+    url = parse_url(f"sqlite:///{tmp_path}/made/for/it/penelope.db")
+    engine = open_workflow_engine(url)
+    try:
+        with engine.connect() as connection:
+            asked = ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
+            found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in asked]
+            assert found == ["wal", 1, 30000, 1]
+    finally:
+        engine.dispose()
+    assert (tmp_path / "made" / "for" / "it").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("no url at all", "Write sqlite:///path/file.db"),
+        ("mysql://root@host/name", "config check"),
+        ("", "Write sqlite:///path/file.db"),
+    ],
+)
+def test_other_databases_are_refused(text: str, hint: str) -> None:
+    with pytest.raises(BadSettings, match=r"database.url") as caught:
+        parse_url(text)
+    assert hint in caught.value.advice
+
+
+def test_a_url_gets_the_driver_that_fits() -> None:
+    assert parse_url("sqlite:///a.db").drivername == "sqlite+aiosqlite"
+    url = parse_url("postgresql://me:secret@host/name")
+    assert (url.drivername, url.password, url.database) == ("postgresql+psycopg", "secret", "name")

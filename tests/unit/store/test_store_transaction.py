@@ -1,0 +1,308 @@
+"""One transaction: state and history together, whole batches at once, and no version passed by."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from penelope.domain.incident import Incident, IncidentState
+from penelope.domain.outcome import Outcome, OutcomeKind, PlaybookRecord
+from penelope.domain.signal import Severity, Signal, SignalStatus
+from penelope.domain.work import Change
+from penelope.errors import AppendConflict
+from penelope.flow.records import of_incident
+
+OnStores = Callable[[Any], None]
+
+NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def change(unit: str = "u", **changes: Any) -> Change:
+    made = Change(
+        unit=unit,
+        kind="decision",
+        incident="inc_1",
+        status="made",
+        attributes={"n": 1},
+        event="DecisionMade",
+        actor="penelope",
+        reason="because",
+    )
+    return replace(made, **changes)
+
+
+def incident(identifier: str = "inc_1", **changes: Any) -> Incident:
+    made = Incident(
+        id=identifier,
+        service="shop",
+        fingerprint="problem",
+        name="Broken",
+        severity=Severity.ERROR,
+        state=IncidentState.RECEIVED,
+        opened_at=NOW,
+        updated_at=NOW,
+        signal_count=1,
+    )
+    return replace(made, **changes)
+
+
+def saved(what: Incident) -> Change:
+    return of_incident(what, "Saved", "a test says so")
+
+
+def signal(number: int, status: SignalStatus = SignalStatus.FIRING, instance: str = "a") -> Signal:
+    return Signal(
+        source="test",
+        id=f"signal-{number}",
+        service="shop",
+        name="Broken",
+        severity=Severity.ERROR,
+        status=status,
+        starts_at=NOW,
+        received_at=NOW,
+        fingerprint="problem",
+        labels={"instance": instance},
+    )
+
+
+class TestSave:
+    def test_a_unit_changed_twice_at_once_has_two_entries(self, on_stores: OnStores) -> None:
+        async def scene(store: Any) -> None:
+            async with store.transaction() as transaction:
+                await transaction.save(change(), change(status="again", attributes={"n": 2}))
+                await transaction.save(change(status="third"))
+                assert (await transaction.unit("u")).status == "third"
+                assert [entry.version for entry in transaction.entries] == [1, 2, 3]
+            async with store.transaction() as transaction:
+                unit = await transaction.unit("u")
+                assert (unit.version, unit.status, unit.attributes) == (3, "third", {"n": 1})
+                assert await transaction.unit("v") is None
+            assert [flaw async for flaw in store.reader.flaws()] == []
+
+        on_stores(scene)
+
+    def test_many_at_once(self, on_stores: OnStores) -> None:
+        async def scene(store: Any) -> None:
+            async with store.transaction() as transaction:
+                await transaction.save(*(change(f"u{number}") for number in range(1201)))
+            async with store.transaction() as transaction:
+                await transaction.save(*(change(f"u{number}", status="new") for number in range(1300)))
+            async with store.transaction() as transaction:
+                units = await transaction.units("inc_1", "decision")
+                assert {unit.status for unit in units} == {"new"}
+                assert sum(unit.version for unit in units) == 1201 + 1300
+            assert [flaw async for flaw in store.reader.flaws()] == []
+
+        on_stores(scene)
+
+    def test_a_version_that_has_passed_is_refused_and_nothing_is_kept(self, on_stores: OnStores) -> None:
+        async def scene(store: Any) -> None:
+            async with store.transaction() as transaction:
+                await transaction.save(change(version=0))
+            with pytest.raises(AppendConflict):
+                async with store.transaction() as transaction:
+                    await transaction.save(change("v"), change(version=0))
+            async with store.transaction() as transaction:
+                assert await transaction.unit("v") is None
+                await transaction.save(change(version=1))
+            assert len(await store.reader.entries(incident=None, after=0, limit=9)) == 2
+
+        on_stores(scene)
+
+    def test_a_row_that_changed_behind_its_back_is_noticed(self, on_stores: OnStores) -> None:
+        async def scene(store: Any) -> None:
+            async with store.transaction() as transaction:
+                await transaction.save(change())
+            async with store.transaction() as transaction:
+                await transaction.unit("u")
+                await transaction._connection.exec_driver_sql("UPDATE units_of_work SET version = 7")
+                with pytest.raises(AppendConflict, match="u changed while it was being saved"):
+                    await transaction.save(change())
+
+        on_stores(scene)
+
+    def test_a_failure_takes_everything_back(self, on_stores: OnStores) -> None:
+        async def scene(store: Any) -> None:
+            async def fail() -> None:
+                async with store.transaction() as transaction:
+                    await transaction.save(saved(incident()), change())
+                    await transaction.add_signals([(signal(1), "inc_1")])
+                    await transaction.claim("action", "inc_1", "shop")
+                    raise ZeroDivisionError
+
+            with pytest.raises(ZeroDivisionError):
+                await fail()
+            async with store.transaction() as transaction:
+                assert await transaction.unit("inc_1") is None
+                assert await transaction.known_signals([("test", "signal-1")]) == set()
+                assert await transaction.claim("action", "inc_1", "shop") == 1
+            assert (await store.reader.checkpoint()).size == 0
+
+        on_stores(scene)
+
+    def test_two_open_incidents_about_one_problem_are_impossible(self, on_stores: OnStores) -> None:
+        async def scene(store: Any) -> None:
+            async with store.transaction() as transaction:
+                await transaction.save(saved(incident()))
+            with pytest.raises(IntegrityError):
+                async with store.transaction() as transaction:
+                    await transaction.save(saved(incident("inc_2")))
+            lapsed = incident(state=IncidentState.ESCALATED, lapsed=True)
+            async with store.transaction() as transaction:
+                # In one go the problem passes from one to the next.
+                await transaction.save(saved(incident("inc_2")), saved(lapsed))
+            async with store.transaction() as transaction:
+                about = await transaction.latest_incidents([("shop", "problem"), ("shop", "other")])
+                assert list(about) == [("shop", "problem")]
+
+        on_stores(scene)
+
+    def test_writers_of_one_unit_are_one_after_the_other(self, on_stores: OnStores) -> None:
+        async def scene(store: Any) -> None:
+            async def count() -> None:
+                while True:
+                    try:
+                        async with store.transaction() as transaction:
+                            unit = await transaction.unit("u")
+                            number = 0 if unit is None else unit.attributes["n"]
+                            await transaction.save(change(attributes={"n": number + 1}))
+                    except DBAPIError:  # PostgreSQL: another one was first
+                        continue
+                    return
+
+            await asyncio.gather(*(count() for _ in range(12)))
+            async with store.transaction() as transaction:
+                assert (await transaction.unit("u")).attributes == {"n": 12}
+            assert [flaw async for flaw in store.reader.flaws()] == []
+
+        on_stores(scene)
+
+
+class TestIncidents:
+    def test_the_newest_about_a_problem_is_found_ended_or_not(self, on_stores: OnStores) -> None:
+        async def scene(store: Any) -> None:
+            old = incident(state=IncidentState.HEALED)
+            new = incident("inc_0", opened_at=at(1), state=IncidentState.ESCALATED)
+            other = incident("inc_2", fingerprint="other")
+            async with store.transaction() as transaction:
+                await transaction.save(saved(old), saved(new), saved(other))
+            async with store.transaction() as transaction:
+                about = await transaction.latest_incidents([("shop", "problem"), ("shop", "other")])
+                assert about == {("shop", "problem"): new, ("shop", "other"): other}
+                assert await transaction.latest_incidents([("bakery", "problem")]) == {}
+                assert await transaction.latest_incidents([]) == {}
+
+        on_stores(scene)
+
+    @pytest.mark.parametrize("state", IncidentState)
+    def test_who_changes_a_service_now_is_known(self, on_stores: OnStores, state: IncidentState) -> None:
+        async def scene(store: Any) -> None:
+            async with store.transaction() as transaction:
+                await transaction.save(saved(incident(state=state)))
+            async with store.transaction() as transaction:
+                found = await transaction.intervening("shop")
+                assert found == ("inc_1" if state.intervening else None)
+                assert await transaction.intervening("bakery") is None
+
+        if state in {IncidentState.ACTING, IncidentState.COMPENSATING, IncidentState.OBSERVING}:
+            on_stores(scene)
+
+
+class TestSignals:
+    def test_what_was_kept_is_known(self, on_stores: OnStores) -> None:
+        async def scene(store: Any) -> None:
+            async with store.transaction() as transaction:
+                await transaction.add_signals([(signal(number), "inc_1") for number in range(1100)])
+                await transaction.add_signals([(signal(9999), None)])
+            asked = {("test", f"signal-{number}") for number in range(1050, 1150)}
+            async with store.transaction() as transaction:
+                known = await transaction.known_signals(
+                    [*asked, ("other", "signal-1060"), ("test", "signal-9999")]
+                )
+                assert known == {("test", f"signal-{number}") for number in range(1050, 1100)} | {
+                    ("test", "signal-9999")
+                }
+                assert await transaction.known_signals([]) == set()
+
+        on_stores(scene)
+
+    def test_the_last_word_on_each_subject_counts(self, on_stores: OnStores) -> None:
+        async def scene(store: Any) -> None:
+            on, off = SignalStatus.FIRING, SignalStatus.RESOLVED
+            a, b, c = (signal(0, on, name).subject for name in "abc")
+            async with store.transaction() as transaction:
+                words = [signal(1, on, "a"), signal(2, on, "b"), signal(3, off, "b"), signal(4, on, "c")]
+                await transaction.add_signals([(word, "inc_1") for word in words])
+                assert await transaction.firing(["inc_1", "inc_2"]) == {"inc_1": {a, c}, "inc_2": set()}
+            async with store.transaction() as transaction:
+                words = [signal(5, on, "a"), signal(6, off, "c"), signal(7, on, "b"), signal(8, off, "x")]
+                await transaction.add_signals([(word, "inc_1") for word in words])
+                await transaction.add_signals([(signal(9, on, "a"), None), (signal(10, on, "a"), "inc_2")])
+            async with store.transaction() as transaction:
+                assert await transaction.firing(["inc_1", "inc_2"]) == {"inc_1": {a, b}, "inc_2": {a}}
+                assert await transaction.firing([]) == {}
+
+        on_stores(scene)
+
+
+class TestLessons:
+    def test_attempts_count_up_by_action(self, on_stores: OnStores) -> None:
+        async def scene(store: Any) -> None:
+            for attempt in (1, 2, 3):
+                async with store.transaction() as transaction:
+                    assert await transaction.claim("action", "inc_1", "shop") == attempt
+                    assert await transaction.claim(f"other-{attempt}", "inc_1", "shop") == 1
+
+        on_stores(scene)
+
+    def test_a_record_holds_the_playbook_and_the_services_recent_past(self, on_stores: OnStores) -> None:
+        async def scene(store: Any) -> None:
+            ended = [
+                ("inc_1", "fix", "shop", True, at(1)),
+                ("inc_2", "fix", "shop", False, at(2)),
+                ("inc_3", "other", "shop", False, at(3)),
+                ("inc_4", "fix", "bakery", False, at(4)),
+                ("inc_5", "fix", "shop", True, at(5)),
+            ]
+            for name, playbook, service, verified, moment in ended:
+                outcome = Outcome(
+                    incident=name,
+                    service=service,
+                    kind=OutcomeKind.HEALED if verified else OutcomeKind.ESCALATED,
+                    reason="",
+                    acted=True,
+                    ended_at=moment,
+                    total_seconds=1,
+                    playbook=playbook,
+                    verified=verified,
+                )
+                async with store.transaction(moment) as transaction:
+                    await transaction.add_outcome(outcome)
+                    # The same incident twice counts once, whatever is said of it.
+                    await transaction.add_outcome(replace(outcome, verified=not verified))
+                    await transaction.claim(f"action of {name}", name, service)
+                    await transaction.claim(f"action of {name}", name, service)
+            async with store.transaction() as transaction:
+                assert await transaction.record("fix", "shop", at(0)) == PlaybookRecord(
+                    playbook="fix",
+                    service="shop",
+                    successes=2,
+                    failures=1,
+                    recent_actions=(at(1), at(2), at(3), at(5)),
+                    recent_failures=(at(2), at(3)),
+                )
+                later = await transaction.record("fix", "shop", at(3))
+                assert (later.recent_actions, later.recent_failures) == ((at(3), at(5)), (at(3),))
+                assert (later.successes, later.failures) == (2, 1)
+                empty = await transaction.record("none", "nowhere", at(0))
+                assert empty == PlaybookRecord(playbook="none", service="nowhere")
+
+        on_stores(scene)
