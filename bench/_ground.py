@@ -17,7 +17,7 @@ from penelope.settings import Settings, load
 
 
 def furnish(folder: Path, services: Sequence[str], *, port: int) -> Settings:
-    """Settings, a catalogue of services without metrics, and one playbook that waits for a person."""
+    """Settings, a catalogue of services without metrics, and one playbook whose plans the gate refuses."""
     catalogue = {name: {"owner": "bench", "tier": 3, "targets": {"api": _TARGET}} for name in services}
     _write(
         folder / "services.yaml", {"apiVersion": "penelope.dev/v1", "kind": "Services", "services": catalogue}
@@ -30,6 +30,7 @@ def furnish(folder: Path, services: Sequence[str], *, port: int) -> Settings:
         "playbooks": {"paths": ["playbook.yaml"], "shipped": False},
         "api": {"port": port},
         "decide": {"confidence_floor": 0.1},
+        "gate": {"rate_actions": 1},
         "log": {"level": "warning", "format": "json"},
     }
     _write(settings, content)
@@ -41,20 +42,20 @@ _TARGET = {"adapter": "http", "options": {"base_url": "http://127.0.0.1:9"}}
 _PLAYBOOK = {
     "apiVersion": "penelope.dev/v1",
     "kind": "Playbook",
-    "name": "ask",
+    "name": "call-twice",
     "version": "1",
-    "title": "Ask a person",
-    "match": {"names": ["NeedsAPerson"]},
-    "approval": True,
+    "title": "Two actions, where the gate lets one pass",
+    "match": {"names": ["Mendable"]},
     "steps": [
         {
-            "name": "Call",
+            "name": f"Call {number}",
             "action": "http.call",
             "target": "api",
             "params": {"path": "/fix"},
-            "tier": 3,
+            "tier": 1,
             "timeout": "5s",
         }
+        for number in (1, 2)
     ],
     "verify": {"within": "5s", "clauses": [{"subject": "metric.error_ratio", "at_most": 1}]},
 }

@@ -1,9 +1,11 @@
 """The one place where parts are put together."""
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
+import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -42,6 +44,10 @@ from penelope.store.keys import SqlKeys
 from penelope.store.reader import SqlReader
 from penelope.store.transaction import SqlTransaction
 from penelope.telemetry import Telemetry
+
+_SWITCH_SECONDS = 0.0002
+"""How long a thread may keep the interpreter while others wait. SQLite gives it up at every statement, and with
+Python's 5 ms the event loop waited for the engine's threads longer than for the database (docs/benchmarks.md)."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +90,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
     Raises BadSettings, InvalidCatalogue or InvalidPlaybook before anything is started.
     """
     clock = clock or SystemClock()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     async with AsyncExitStack() as stack:
         parts = await _parts(stack, settings, clock)
         url = parse_url(settings.database.url)
@@ -104,6 +111,8 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         engine = Engine(writer, workflows, transaction, telemetry, identity)
         await engine.launch(story(engine, parts))
         stack.push_async_callback(engine.stop)
+        # What was made until now lives as long as the process: the collector need not walk it again and again.
+        gc.freeze()
         reader = SqlReader(reading)
         await _background(stack, sweep_forever(engine, reader, settings.engine.reconcile_seconds))
         yield Application(

@@ -18,7 +18,7 @@ from stage import GOOD, PATIENCE_SECONDS, Script, Stage, begin, performing, play
 from penelope.domain.action import Action, Effect, Snapshot
 from penelope.domain.incident import IncidentState
 from penelope.flow.engine import Engine, EngineSettings, PickleRefused, block_pickle
-from penelope.flow.sweep import sweep
+from penelope.flow.sweep import sweep, sweep_forever
 from penelope.store.database import parse_url
 from penelope.testing.actions import FakeAction
 
@@ -275,5 +275,31 @@ def test_an_incident_whose_story_is_lost_goes_to_people(databases: Databases) ->
             await sweep(stage.engine, stage.reader)
             assert await stage.events(incident) == before
             assert await stage.flaws() == []
+
+    asyncio.run(run())
+
+
+def test_a_sweep_that_fails_is_followed_by_the_next_one() -> None:
+    class Moody:
+        """A reader whose database is away at first."""
+
+        def __init__(self) -> None:
+            self.asked = 0
+            self.back = asyncio.Event()
+
+        async def incidents(self, **_: Any) -> list[Any]:
+            self.asked += 1
+            if self.asked == 1:
+                raise ConnectionError("the database is away")
+            self.back.set()
+            return []
+
+    async def run() -> None:
+        reader = Moody()
+        sweeping = asyncio.create_task(sweep_forever(None, reader, 0.01))  # type: ignore[arg-type]  # no incident
+        await asyncio.wait_for(reader.back.wait(), PATIENCE_SECONDS)
+        sweeping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sweeping
 
     asyncio.run(run())

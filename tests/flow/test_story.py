@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from sqlalchemy import create_engine, inspect, text
 from stage import (
     BAD,
@@ -26,9 +27,12 @@ from stage import (
 from penelope.domain.action import Action, Effect, Snapshot
 from penelope.domain.contract import Clause, Comparator, Contract
 from penelope.domain.incident import IncidentState
+from penelope.domain.outcome import OutcomeKind
 from penelope.domain.plan import Match
 from penelope.domain.signal import SignalStatus
 from penelope.domain.work import UnitOfWork
+from penelope.errors import UnknownIncident
+from penelope.flow.ending import Ending, finish
 from penelope.store.database import parse_url
 from penelope.testing.actions import FakeAction, Mood
 
@@ -394,6 +398,19 @@ def test_a_story_that_breaks_is_told_to_a_person(databases: Databases) -> None:
         assert await stage.flaws() == []
 
     play(databases, scene, adapter=Broken())
+
+
+def test_an_incident_ends_once(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        incident = await begin(stage, signal(name="Strange"))
+        await stage.until(incident)
+        before = await stage.events(incident)
+        await finish(stage.engine, incident, Ending(kind=OutcomeKind.HEALED, reason="too late"))
+        assert await stage.events(incident) == before
+        with pytest.raises(UnknownIncident, match="no incident 'inc_none'"):
+            await finish(stage.engine, "inc_none", Ending(kind=OutcomeKind.HEALED, reason=""))
+
+    play(databases, scene)
 
 
 def test_a_target_that_the_catalogue_has_lost_is_not_acted_on(databases: Databases) -> None:

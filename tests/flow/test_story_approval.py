@@ -11,14 +11,17 @@ import pytest
 from stage import BAD, DECIDE, GOOD, TIMING, Script, Stage, begin, performing, play, playbook, signal, step
 
 from penelope.domain.action import Tier
-from penelope.domain.approval import Approval
+from penelope.domain.approval import Approval, ApprovalStatus
 from penelope.domain.incident import IncidentState
 from penelope.domain.plan import Parameter
 from penelope.domain.signal import SignalStatus
 from penelope.errors import AlreadyDecided, UnknownIncident
+from penelope.flow import records
 from penelope.flow.commands import Answer, Commands
+from penelope.flow.deciding import Assessment, assess
 from penelope.flow.sweep import sweep
 from penelope.kit.codec import from_data
+from penelope.rooms.context.run import gather
 from penelope.rooms.intake.run import Rules
 from penelope.store.database import open_engine, parse_url
 from penelope.store.transaction import SqlTransaction
@@ -313,3 +316,86 @@ def test_fresh_evidence_that_changes_the_plan_asks_anew(databases: Databases) ->
     size = Parameter(name="size", kind="number", source="metric.size", default=1)
     book = playbook(approval=True, parameters=(size,), steps=(step("first", params={"size": "${size}"}),))
     play(databases, scene, playbooks=[book])
+
+
+class TestRequestsFromBefore:
+    """Someone else's writing, or an older version's: requests that are there when the story begins."""
+
+    def test_an_open_request_for_another_plan_is_withdrawn(self, databases: Databases) -> None:
+        async def scene(stage: Stage) -> None:
+            incident = await received(stage)
+            await save(stage, request(incident, "approval-of-old", "digest of another plan"))
+            await sweep(stage.engine, stage.reader)
+            await stage.until(incident, IncidentState.AWAITING_APPROVAL)
+            old, new = await approvals(stage, incident)
+            assert (old.status, new.status) == ("cancelled", "pending")
+            entries = await stage.reader.entries(incident=incident, after=0, limit=100)
+            (withdrawn,) = [entry for entry in entries if entry.event == "ApprovalCancelled"]
+            assert withdrawn.reason == "fresh evidence led to another plan"
+
+        play(databases, scene, **ASKING)
+
+    def test_a_plan_that_was_refused_is_not_asked_for_again(self, databases: Databases) -> None:
+        async def scene(stage: Stage) -> None:
+            incident = await received(stage)
+            made = await rehearse(stage, incident)
+            assert made.plan is not None
+            asked = request(incident, made.approval or "", made.plan.digest)
+            await save(stage, replace(asked, status=ApprovalStatus.REJECTED))
+            await sweep(stage.engine, stage.reader)
+            assert (await stage.until(incident)).state is IncidentState.ESCALATED
+            assert await reason(stage, incident) == "the plan was rejected before"
+
+        play(databases, scene, **ASKING)
+
+    def test_a_request_that_is_still_open_is_waited_for(self, databases: Databases) -> None:
+        async def scene(stage: Stage) -> None:
+            incident = await received(stage)
+            made = await rehearse(stage, incident)
+            assert made.plan is not None
+            await save(stage, request(incident, made.approval or "", made.plan.digest))
+            await sweep(stage.engine, stage.reader)
+            await stage.until(incident, IncidentState.AWAITING_APPROVAL)
+            assert [item.status for item in await approvals(stage, incident)] == ["pending"]
+            assert (await stage.events(incident)).count("ApprovalRequested") == 1
+
+        play(databases, scene, **ASKING)
+
+
+async def received(stage: Stage) -> str:
+    """An incident whose story has not begun."""
+    lost = Commands(DeadEngine(stage.database), Rules(hold_seconds=3600))
+    (incident,) = (await lost.receive_signals([signal()])).opened
+    return incident
+
+
+async def rehearse(stage: Stage, incident: str) -> Assessment:
+    """What an assessment would come to; nothing of it is kept."""
+    reading = await gather(
+        stage.parts.service("shop"),
+        stage.parts.metrics,
+        stage.parts.changes,
+        window_seconds=60,
+        now=datetime.now(UTC),
+    )
+    async with stage.database.connect() as connection:
+        return await assess(SqlTransaction(connection, datetime.now(UTC)), stage.parts, incident, reading)
+
+
+def request(incident: str, identifier: str, digest: str) -> Approval:
+    now = datetime.now(UTC)
+    return Approval(
+        id=identifier,
+        incident=incident,
+        plan_digest=digest,
+        reasons=(),
+        status=ApprovalStatus.PENDING,
+        requested_at=now,
+        expires_at=now + timedelta(hours=1),
+    )
+
+
+async def save(stage: Stage, approval: Approval) -> None:
+    async with stage.database.begin() as connection:
+        transaction = SqlTransaction(connection, datetime.now(UTC))
+        await transaction.save(records.of_approval(approval, "ApprovalRequested", "a test says so"))

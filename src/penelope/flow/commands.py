@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import stamina
+
 from penelope.domain.approval import Approval, ApprovalStatus
 from penelope.domain.signal import Signal
 from penelope.domain.work import Change
-from penelope.errors import AlreadyDecided
+from penelope.errors import AlreadyDecided, AppendConflict
 from penelope.flow import records
 from penelope.flow.engine import Engine
 from penelope.flow.ports import Transaction
@@ -52,10 +54,15 @@ class Commands:
         async def body(transaction: Transaction) -> Json:
             correlation = await self._correlate(transaction, signals)
             await transaction.save(*map(_of_transition, correlation.transitions))
-            await transaction.add_signals(correlation.signals)
+            opened = [incident for incident, _ in correlation.opened]
+            await transaction.add_signals(correlation.signals, opened)
             return correlation
 
-        correlation: Correlation = await self._engine.transaction("intake", body)
+        correlation = Correlation()
+        # Of two batches that open an incident about the same problem at once one is second: it joins the other's.
+        async for attempt in stamina.retry_context(on=AppendConflict, wait_initial=0.01, wait_jitter=0.05):
+            with attempt:
+                correlation = await self._engine.transaction("intake", body)
         for incident, service in correlation.opened:
             await self._engine.start(incident, service)
         for incident in correlation.ended_by_source:
@@ -136,6 +143,6 @@ def _still_open(approval: Approval, transaction: Transaction) -> Approval:
 
 
 def _of_transition(transition: Transition) -> Change:
-    return records.of_incident(
-        transition.incident, transition.event, transition.reason, signals=transition.signals
-    )
+    incident, reason = transition.incident, transition.reason
+    change = records.of_incident(incident, transition.event, reason, signals=transition.signals)
+    return replace(change, version=0) if transition.event == "IncidentOpened" else change

@@ -1,9 +1,8 @@
 """The durable engine behind a few words: step, transaction, wait, nudge. Nothing else here knows DBOS."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +20,7 @@ WORKFLOW_SHAPE = "1"
 _INBOX = "inbox"
 _TICK = "tick"
 
-_BROKEN_OFF = frozenset({"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"})
+_GOING_ON = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
 
 _MAX_RECOVERIES = 1000
 """An incident that waits for days lives through many restarts; a poisonous one must still end somewhere."""
@@ -144,12 +143,12 @@ class Engine:
         with SetWorkflowID(incident):
             await DBOS.start_workflow_async(self._story, incident, service)
 
-    async def broken_off(self, incidents: Sequence[str]) -> Mapping[str, bool]:
-        """Whether the story of each incident broke off; an incident whose story is not known is absent."""
+    async def has_ended(self, incidents: Sequence[str]) -> Mapping[str, bool]:
+        """Whether the story of each incident has ended, well or not; one whose story is not known is absent."""
         found = await DBOS.list_workflows_async(
             workflow_ids=list(incidents), load_input=False, load_output=False
         )
-        return {item.workflow_id: item.status in _BROKEN_OFF for item in found}
+        return {item.workflow_id: item.status not in _GOING_ON for item in found}
 
     async def nudge(self, incident: str) -> None:
         """Wakes a story that waits; it looks at the database for what is new."""
@@ -217,13 +216,3 @@ def _as_coroutine(body: Callable[[], Awaitable[Json]]) -> Callable[[], Any]:
 
 def _migrate(url: str) -> None:
     DBOS.migrate(url)
-
-
-@asynccontextmanager
-async def running(engine: Engine, story: Story) -> AsyncIterator[Engine]:
-    """The engine, launched, for the length of a block."""
-    await engine.launch(story)
-    try:
-        yield engine
-    finally:
-        await engine.stop()

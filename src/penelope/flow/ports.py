@@ -47,8 +47,13 @@ class Transaction(Protocol):
     async def firing(self, incidents: Collection[str]) -> Mapping[str, set[str]]:
         """The subjects that the sources still see burning, by incident."""
 
-    async def add_signals(self, signals: Sequence[tuple[Signal, str | None]]) -> None:
-        """Keeps signals, each with its incident, and counts their subjects in or out of `firing`."""
+    async def add_signals(
+        self, signals: Sequence[tuple[Signal, str | None]], opened: Collection[str] = ()
+    ) -> None:
+        """Keeps signals, each with its incident, and counts their subjects in or out of `firing`.
+
+        `opened` names the incidents that this transaction has opened.
+        """
 
     async def intervening(self, service: str) -> str | None:
         """The incident that changes a service now, if any."""
@@ -79,6 +84,9 @@ class Reader(Protocol):
 
     async def entries(self, *, incident: str | None, after: int, limit: int) -> Sequence[Entry]:
         """Entries in log order, beyond the one with the number `after`."""
+
+    async def answered(self) -> Sequence[str]:
+        """Incidents that still wait although their approval was answered."""
 
     async def counts(self) -> Mapping[str, int]:
         """How many incidents there are by state."""

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 
-from penelope.domain.approval import ApprovalStatus
 from penelope.domain.incident import IncidentState
 from penelope.domain.outcome import OutcomeKind
 from penelope.flow.ending import Ending, finish
@@ -22,8 +21,10 @@ async def sweep(engine: Engine, reader: Reader) -> None:
     for incident in await _incidents(reader, IncidentState.RECEIVED):
         await engine.start(str(incident["id"]), str(incident["service"]))
     for incident in await _incidents(reader, IncidentState.OBSERVING, IncidentState.AWAITING_APPROVAL):
-        if incident["resolved_at"] is not None or await _answered(reader, str(incident["id"])):
+        if incident["resolved_at"] is not None:
             await engine.nudge(str(incident["id"]))
+    for name in await reader.answered():
+        await engine.nudge(name)
     await _hand_over(engine, reader)
 
 
@@ -45,10 +46,10 @@ async def _hand_over(engine: Engine, reader: Reader) -> None:
     }
     names = list(begun)
     for page in (names[start : start + _PAGE] for start in range(0, len(names), _PAGE)):
-        broken_off = await engine.broken_off(page)
+        has_ended = await engine.has_ended(page)
         for incident in page:
             # One that was received a moment ago has no story yet; any other must have one.
-            if broken_off.get(incident, begun[incident]):
+            if has_ended.get(incident, begun[incident]):
                 reason = "its story broke off, so that nobody knows how far it came"
                 ending = Ending(kind=OutcomeKind.ESCALATED, reason=reason, acted=True)
                 await finish(engine, incident, ending)
@@ -62,9 +63,3 @@ async def _incidents(reader: Reader, *states: IncidentState) -> list[dict[str, o
         found += [dict(item) for item in page]
         if len(page) < _PAGE:
             return found
-
-
-async def _answered(reader: Reader, incident: str) -> bool:
-    open_states = {ApprovalStatus.PENDING.value}
-    approvals = [unit for unit in await reader.units(incident) if unit.kind == "approval"]
-    return bool(approvals) and approvals[-1].status not in open_states

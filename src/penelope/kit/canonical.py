@@ -16,8 +16,8 @@ Json = Any
 def canonical(value: Json) -> bytes:
     """The RFC 8785 bytes of a JSON value.
 
-    orjson with sorted keys gives the same bytes, and is many times faster, as long as keys are ASCII
-    and no float occurs (stack.md); everything else goes through the reference implementation.
+    orjson with sorted keys gives the same bytes, and is many times faster, as long as keys are ASCII and numbers
+    are of a kind that both write alike (stack.md); everything else goes through the reference implementation.
 
     Raises ValueError for NaN, infinities and integers beyond 2^53 - 1 that are no float's digits, TypeError for
     other types.
@@ -48,6 +48,9 @@ def _plain(value: Json) -> bool:
         return bool(value.isascii()) or _has_no_surrogate(value)
     if kind is int:
         return bool(-_SAFE_INTEGER <= value <= _SAFE_INTEGER)
+    if kind is float:
+        # Where both write plain decimals, and neither an exponent nor the ".0" that RFC 8785 leaves out.
+        return 1e-4 <= abs(value) < 1e15 and not value.is_integer()
     if kind is dict:
         return all(type(key) is str and key.isascii() and _plain(item) for key, item in value.items())
     if kind is list:

@@ -95,7 +95,7 @@ class Database(Section):
 class Engine(Section):
     """The durable engine that carries incidents through crashes."""
 
-    poll_seconds: Seconds = 0.25
+    poll_seconds: Seconds = 0.5
     """How often, in seconds, waiting workflows look for messages on SQLite. PostgreSQL tells them by itself."""
 
     executor_id: str = Field(default="local", pattern=r"^[A-Za-z0-9_.-]{1,64}$")

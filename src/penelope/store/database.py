@@ -79,7 +79,7 @@ def open_workflow_engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_size=10, max_overflow=10)
     _make_folder(url)
-    engine = create_engine(url.set(drivername="sqlite"), pool_size=1, max_overflow=0)
+    engine = create_engine(url.set(drivername="sqlite"), pool_size=2, max_overflow=0)
     # As the engine itself sets SQLite up: its reads take no lock, and what it writes begins with one.
     tune_sqlite(engine, isolation_level="IMMEDIATE")
     return engine

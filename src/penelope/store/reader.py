@@ -8,7 +8,8 @@ import orjson
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from penelope.domain.incident import Incident
+from penelope.domain.approval import ApprovalStatus
+from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.work import Entry, UnitOfWork
 from penelope.kit.codec import from_data
 from penelope.ledger.chain import Flaw, check
@@ -56,6 +57,17 @@ class SqlReader:
         if incident is not None:
             query = query.where(_entries.c.incident == incident)
         return [rows.entry_from(row) for row in await self._rows(query)]
+
+    async def answered(self) -> Sequence[str]:
+        waiting = IncidentState.AWAITING_APPROVAL.value
+        answers = [ApprovalStatus.APPROVED.value, ApprovalStatus.REJECTED.value]
+        query = (
+            select(_incidents.c.id)
+            .join(_units, _units.c.incident == _incidents.c.id)
+            .where(_incidents.c.state == waiting, _units.c.kind == "approval", _units.c.status.in_(answers))
+            .distinct()
+        )
+        return [row["id"] for row in await self._rows(query)]
 
     async def counts(self) -> Mapping[str, int]:
         query = select(_incidents.c.state, func.count().label("number")).group_by(_incidents.c.state)

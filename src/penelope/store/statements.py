@@ -26,6 +26,8 @@ INSERT_FIRING = insert(_firing)
 
 UNITS_BY_ID = select(_units).where(_units.c.id.in_(_many("ids"))).order_by(_units.c.id).with_for_update()
 
+UNIT_BY_ID = select(_units).where(_units.c.id == bindparam("id")).with_for_update()
+
 UNITS_OF_INCIDENT = (
     select(_units)
     .where(_units.c.incident == bindparam("incident"), _units.c.kind == bindparam("kind"))

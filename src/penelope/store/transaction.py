@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.base import Executable
 
@@ -41,7 +42,7 @@ class SqlTransaction:
 
     async def save(self, *changes: Change) -> None:
         """Saves many units with a handful of statements; a unit changed twice gets two entries, in order."""
-        before = await self._load([change.unit for change in changes])
+        before = await self._load([change.unit for change in changes if change.version != 0])
         after = dict(before)
         entries: list[Entry] = []
         for change in changes:
@@ -62,7 +63,11 @@ class SqlTransaction:
         wanted = dict.fromkeys(names)
         unread = [name for name in wanted if name not in self._seen]
         for chunk in rows.chunks(unread):
-            for row in await self._rows(sql.UNITS_BY_ID, {"ids": chunk}):
+            # The lone one is the most frequent, and a list costs a compilation each time.
+            query = (
+                (sql.UNIT_BY_ID, {"id": chunk[0]}) if len(chunk) == 1 else (sql.UNITS_BY_ID, {"ids": chunk})
+            )
+            for row in await self._rows(*query):
                 self._seen[row["id"]] = rows.unit_from(row)
         return {name: self._seen[name] for name in wanted if name in self._seen}
 
@@ -119,7 +124,9 @@ class SqlTransaction:
                 burning[row["incident"]].add(row["subject"])
         return burning
 
-    async def add_signals(self, signals: Sequence[tuple[Signal, str | None]]) -> None:
+    async def add_signals(
+        self, signals: Sequence[tuple[Signal, str | None]], opened: Collection[str] = ()
+    ) -> None:
         values = [
             {
                 "source": signal.source,
@@ -131,13 +138,15 @@ class SqlTransaction:
             for signal, incident in signals
         ]
         await self._insert(sql.INSERT_SIGNALS, values)
-        await self._count_firing(signals)
+        await self._count_firing(signals, set(opened))
 
-    async def _count_firing(self, signals: Sequence[tuple[Signal, str | None]]) -> None:
+    async def _count_firing(
+        self, signals: Sequence[tuple[Signal, str | None]], opened: Collection[str]
+    ) -> None:
         last = {
             (incident, signal.subject): signal.status for signal, incident in signals if incident is not None
         }
-        for chunk in rows.chunks(list(last)):
+        for chunk in rows.chunks([pair for pair in last if pair[0] not in opened]):
             await self._connection.execute(sql.FORGET_FIRING, {"pairs": chunk})
         burning = [pair for pair, status in last.items() if status is SignalStatus.FIRING]
         await self._insert(
@@ -186,8 +195,13 @@ class SqlTransaction:
         return cast("Sequence[Mapping[str, Any]]", found)
 
     async def _insert(self, statement: Executable, values: Sequence[Mapping[str, Any]]) -> None:
-        if values:
+        if not values:
+            return
+        try:
             await self._connection.execute(statement, values)
+        except IntegrityError as error:
+            message = "another writer was first"
+            raise AppendConflict(message) from error
 
     @property
     def _dialect(self) -> Any:

@@ -49,7 +49,7 @@ _bearer = HTTPBearer(
 )
 
 
-def running(request: Request) -> Application:
+async def running(request: Request) -> Application:
     """The parts behind the interface. Raises Unavailable while the server starts or stops."""
     application: Application | None = request.app.state.running
     if application is None:

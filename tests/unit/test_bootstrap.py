@@ -1,0 +1,91 @@
+"""The secret behind all keys: made once, private, and the same for whoever starts."""
+
+import os
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from penelope.bootstrap import pepper
+from penelope.settings import Settings
+from penelope.settings.tree import Keys
+
+IN_ANOTHER_PROCESS = """
+import sys, pathlib
+from penelope.bootstrap import pepper
+from penelope.settings import Settings
+from penelope.settings.tree import Keys
+print(pepper(Settings(keys=Keys(pepper_file=pathlib.Path(sys.argv[1])))).decode())
+"""
+
+
+def kept_in(file: Path, **changes) -> Settings:
+    return Settings(keys=Keys(pepper_file=file, **changes))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "var" / "pepper"
+
+
+def test_it_is_made_once_and_kept_private(file: Path) -> None:
+    made = pepper(kept_in(file))
+    assert len(bytes.fromhex(made.decode())) == 32
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert pepper(kept_in(file)) == made
+    assert [path.name for path in file.parent.iterdir()] == ["pepper"]
+
+
+def test_it_is_private_whatever_the_umask(file: Path) -> None:
+    before = os.umask(0)
+    try:
+        pepper(kept_in(file))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_every_installation_has_its_own(tmp_path: Path) -> None:
+    assert pepper(kept_in(tmp_path / "one")) != pepper(kept_in(tmp_path / "two"))
+
+
+def test_processes_that_start_at_once_agree(file: Path) -> None:
+    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, str(file)]
+
+    def start(_number: int) -> str:
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+
+    with ThreadPoolExecutor(3) as threads:
+        found = set(threads.map(start, range(3)))
+    assert found == {pepper(kept_in(file)).decode()}
+    assert [path.name for path in file.parent.iterdir()] == ["pepper"]
+
+
+def test_what_a_crash_left_behind_does_no_harm(file: Path) -> None:
+    file.parent.mkdir()
+    aside = file.with_name(f".pepper.{os.getpid()}")
+    aside.write_text("half a secr")
+    made = pepper(kept_in(file))
+    assert len(made) == 64
+    assert not aside.exists()
+
+
+def test_a_configured_one_wins(file: Path) -> None:
+    pepper(kept_in(file))
+    before = file.read_bytes()
+    configured = kept_in(file, pepper=SecretStr("from the environment"))
+    assert pepper(configured) == b"from the environment"
+    assert file.read_bytes() == before
+    elsewhere = file.parent / "nowhere" / "pepper"
+    assert pepper(kept_in(elsewhere, pepper=SecretStr("from the environment"))) == b"from the environment"
+    assert not elsewhere.parent.exists()
+
+
+def test_the_end_of_a_line_is_no_part_of_it(file: Path) -> None:
+    file.parent.mkdir()
+    file.write_text("written by hand, long enough\n")
+    assert pepper(kept_in(file)) == b"written by hand, long enough"
