@@ -49,8 +49,14 @@ class Assessment:
 
 
 async def assess(transaction: Transaction, parts: Parts, identifier: str, dossier: Dossier) -> Assessment:
-    """Judges an incident on fresh evidence and records decision, plan, gate verdict and, if needed, a request."""
+    """Judges an incident on fresh evidence and records decision, plan, gate verdict and, if needed, a request.
+
+    Where the story must end, it is ended here. Doing it again, before anything else was done, changes nothing but
+    the history: the same request is found, and the incident does not wait for itself.
+    """
     incident = await records.incident_of(transaction, identifier)
+    if incident.state.ended:
+        return Assessment(next=Next.ESCALATE, reason="it was ended before")
     if incident.resolved_at is not None:
         reason = "its source saw it end before anything was done"
         await transaction.save(
@@ -169,7 +175,7 @@ async def _gate(
 async def _go_or_queue(transaction: Transaction, parts: Parts, made: Plan, decision: Decision) -> Assessment:
     """Acts, unless another incident changes the service now: two fixes at once would judge each other's effects."""
     other = await transaction.intervening(made.service)
-    if other is None:
+    if other is None or other == made.incident:
         return Assessment(next=Next.ACT, reason=decision.rationale, plan=made)
     seconds = parts.decide.recheck_seconds
     return Assessment(

@@ -22,6 +22,10 @@ _TICK = "tick"
 
 _GOING_ON = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
 
+_THREADS = 16
+"""For the engine's own database calls. Without a bound each call that waits gets a thread, and under load hundreds of
+them wait for a handful of connections."""
+
 _MAX_RECOVERIES = 1000
 """An incident that waits for days lives through many restarts; a poisonous one must still end somewhere."""
 
@@ -98,6 +102,7 @@ class Engine:
             "application_version": WORKFLOW_SHAPE,
             "notification_listener_polling_interval_sec": self._settings.poll_seconds,
             "log_level": "WARNING",
+            "max_executor_threads": _THREADS,
         }
         DBOS(config=config)
         self._datasource = await AsyncSQLAlchemyDatasource.create(

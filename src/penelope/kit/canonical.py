@@ -22,12 +22,18 @@ def canonical(value: Json) -> bytes:
     Raises ValueError for NaN, infinities and integers beyond 2^53 - 1 that are no float's digits, TypeError for
     other types.
     """
-    if _plain(value):
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    try:
+        return orjson.dumps(_alike(value), option=orjson.OPT_SORT_KEYS)
+    except _Unlike:
+        pass
     try:
         return rfc8785.dumps(_floats_again(value))
     except rfc8785.CanonicalizationError as error:
         raise ValueError(str(error)) from error
+
+
+class _Unlike(Exception):
+    """A value that orjson does not write as RFC 8785 wants it."""
 
 
 def _floats_again(value: Json) -> Json:
@@ -42,20 +48,25 @@ def _floats_again(value: Json) -> Json:
     return value
 
 
-def _plain(value: Json) -> bool:
+def _alike(value: Json) -> Json:
+    """The value in a form that both write alike: whole floats become integers. Raises _Unlike where there is none."""
     kind = type(value)
     if kind is str:
-        return bool(value.isascii()) or _has_no_surrogate(value)
-    if kind is int:
-        return bool(-_SAFE_INTEGER <= value <= _SAFE_INTEGER)
-    if kind is float:
-        # Where both write plain decimals, and neither an exponent nor the ".0" that RFC 8785 leaves out.
-        return 1e-4 <= abs(value) < 1e15 and not value.is_integer()
-    if kind is dict:
-        return all(type(key) is str and key.isascii() and _plain(item) for key, item in value.items())
-    if kind is list:
-        return all(map(_plain, value))
-    return kind is bool or value is None
+        if value.isascii() or _has_no_surrogate(value):
+            return value
+    elif kind is bool or value is None or (kind is int and -_SAFE_INTEGER <= value <= _SAFE_INTEGER):
+        return value
+    elif kind is dict:
+        if all(type(key) is str and key.isascii() for key in value):
+            return {key: _alike(item) for key, item in value.items()}
+    elif kind is list:
+        return [_alike(item) for item in value]
+    elif kind is float:
+        if value.is_integer() and -_SAFE_INTEGER <= value <= _SAFE_INTEGER:
+            return int(value)
+        if 1e-4 <= abs(value) < 1e15:  # where both write plain decimals, and neither an exponent
+            return value
+    raise _Unlike
 
 
 def _has_no_surrogate(text: str) -> bool:

@@ -41,8 +41,12 @@ def serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, server.handle_exit)
     # The port is taken first: where another server has it, no story must be started.
-    with _listener(settings.api.host, settings.api.port) as listener:
-        asyncio.run(_run(app, server, listener))
+    loop = config.get_loop_factory()
+    with (
+        _listener(settings.api.host, settings.api.port) as listener,
+        asyncio.Runner(loop_factory=loop) as runner,
+    ):
+        runner.run(_run(app, server, listener))
 
 
 def _listener(host: str, port: int) -> socket.socket:
