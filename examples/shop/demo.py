@@ -168,7 +168,7 @@ def _follow(stage: Stage, result: Result, broken_at: datetime) -> bool:
     for entry in entries:
         if entry["seq"] not in stage.seen:
             stage.seen.add(entry["seq"])
-            stage.console.print(line(entry))
+            stage.console.print(line(entry, stage.console.width))
     at = {entry["event"]: datetime.fromisoformat(entry["recorded_at"]) for entry in reversed(entries)}
     opened, decided = at.get("IncidentOpened"), at.get("DecisionMade")
     if opened:

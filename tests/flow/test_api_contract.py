@@ -28,6 +28,9 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doorstep]:
         yield door
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning"
+)
 @SCHEMA.parametrize()
 @effort(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_the_document_holds(door: Doorstep, case: Any) -> None:

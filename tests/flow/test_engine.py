@@ -219,13 +219,13 @@ class TestPickledRows:
             # The engine's own record goes, as if it had died before writing it: the one beside the data is read.
             execute(
                 databases[1],
-                "DELETE FROM operation_outputs WHERE workflow_uuid = :incident AND function_id >= 1",
+                "DELETE FROM operation_outputs WHERE workflow_uuid = :incident AND function_id >= 2",
                 incident=incident,
             )
             return execute(
                 databases[0],
                 "UPDATE datasource_outputs SET output = :evil, serialization = 'py_pickle' "
-                "WHERE workflow_id = :incident AND step_id = 1",
+                "WHERE workflow_id = :incident AND step_id = 2",
                 evil=evil(tmp_path / "pwned"),
                 incident=incident,
             )

@@ -1,5 +1,6 @@
 """A real Traefik that watches a folder, for every suite that needs one."""
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvloop
 
 from penelope.domain.service import RouterReference, Service
 
@@ -93,3 +95,12 @@ def traefik(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traefik]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _the_servers_event_loop() -> Iterator[None]:
+    """Adapters are held to their promises on the event loop that `penelope serve` runs on."""
+    before = asyncio.get_event_loop_policy()
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    yield
+    asyncio.set_event_loop_policy(before)

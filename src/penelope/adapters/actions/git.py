@@ -61,10 +61,10 @@ class Repository:
 
     async def attempt(self, *argv: str, stdin: bytes = b"", index: Path | None = None) -> Ran:
         """Runs a command that may fail. Raises Timeout where it takes too long, and ends it."""
-        async with self._process(argv, index) as process:
+        async with self._process(argv, stdin, index) as process:
             try:
                 async with asyncio.timeout(self._timeout_seconds):
-                    out, complaint = await process.communicate(stdin)
+                    out, complaint = await process.communicate()
             except TimeoutError:
                 raise Timeout(f"git {argv[0]} has not ended within {self._timeout_seconds:g} s") from None
         first = complaint.decode("utf-8", "replace").strip().split("\n")[0]
@@ -72,22 +72,26 @@ class Repository:
 
     @asynccontextmanager
     async def _process(
-        self, argv: Sequence[str], index: Path | None
+        self, argv: Sequence[str], stdin: bytes, index: Path | None
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         settings = [part for setting in _CONFIG for part in ("-c", setting)]
         try:
-            process = await asyncio.create_subprocess_exec(
-                "git",
-                "--literal-pathspecs",
-                "-C",
-                str(self.path),
-                *settings,
-                *argv,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=self._environment(index),
-            )
+            # A file and no pipe: a git that ends before it has read all is no error then, on any event loop.
+            with tempfile.TemporaryFile() as source:
+                source.write(stdin)
+                source.seek(0)
+                process = await asyncio.create_subprocess_exec(
+                    "git",
+                    "--literal-pathspecs",
+                    "-C",
+                    str(self.path),
+                    *settings,
+                    *argv,
+                    stdin=source,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE,
+                    env=self._environment(index),
+                )
         except OSError as error:
             raise Unavailable(f"git cannot be run: {error.strerror}", hint="Install git.") from error
         try:

@@ -60,7 +60,7 @@ def _wanted_lines(body: bytes, queries: MetricQueries, *, openmetrics: bool) -> 
 
 def _parse(lines: Iterable[bytes], *, openmetrics: bool) -> list[Line]:
     text = b"".join(line + b"\n" for line in lines).decode()
-    families = parse_openmetrics(f"{text}# EOF\n") if openmetrics else parse_text(text)  # type: ignore[no-untyped-call]
+    families = parse_openmetrics(f"{text}# EOF\n") if openmetrics else parse_text(text)  # type: ignore[no-untyped-call]  # it has no types
     return [line for family in families for line in family.samples]
 
 
