@@ -31,6 +31,7 @@ from shop.world import World
 _WIDTH = 100
 _PATIENCE_SECONDS = 90.0
 _CALM_SECONDS = 3.0
+_PICTURED = 3
 _RHYTHM = Rhythm(window_seconds=4.0, for_seconds=1.0, resolve_seconds=3.0, repeat_seconds=5.0)
 
 
@@ -134,6 +135,8 @@ def _releases(world: World) -> str:
 
 def play(stage: Stage, scenario: Scenario) -> Result:
     """Breaks the shop and follows the incident to its end, live."""
+    if stage.console.record and scenario.number == _PICTURED:
+        stage.console.export_text()  # forgets what was recorded: the picture of a whole run fills ten pages
     stage.console.rule(f"[bold]{scenario.number}. {scenario.title}", align="left", style="dim")
     result = Result(scenario=scenario)
     known = {item["id"] for item in _incidents(stage)}
@@ -280,7 +283,9 @@ def _look_round(stage: Stage, results: list[Result]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m shop.demo", description=__doc__)
     parser.add_argument("--directory", type=Path, default=Path("var/demo"), help="where everything is kept")
-    parser.add_argument("--svg", type=Path, help="also write a picture of the terminal here")
+    parser.add_argument(
+        "--svg", type=Path, help="also write a picture of the last scenario and the summary here"
+    )
     options = parser.parse_args()
     keep = os.environ.get("KEEP", "") not in {"", "0"}
     console = Console(record=options.svg is not None, width=_WIDTH if options.svg else None, highlight=False)

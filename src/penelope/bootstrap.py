@@ -25,6 +25,7 @@ from penelope.adapters.playbooks.load import load as load_playbooks
 from penelope.adapters.routers.noop import NoopRouter
 from penelope.adapters.routers.traefik import TraefikRouter
 from penelope.domain.service import Service
+from penelope.errors import BadSettings
 from penelope.flow.commands import Commands
 from penelope.flow.engine import Engine, EngineSettings
 from penelope.flow.keys import KeyRing
@@ -48,6 +49,8 @@ from penelope.telemetry import Telemetry
 _SWITCH_SECONDS = 0.0002
 """How long a thread may keep the interpreter while others wait. SQLite gives it up at every statement, and with
 Python's 5 ms the event loop waited for the engine's threads longer than for the database (docs/benchmarks.md)."""
+
+_SHORTEST_PEPPER = 16
 
 _log = logging.getLogger(__name__)
 
@@ -199,4 +202,10 @@ def pepper(settings: Settings) -> bytes:
         with suppress(FileExistsError):
             os.link(aside, file)
         aside.unlink()
-    return file.read_text().strip().encode()
+    text = file.read_text().strip()
+    if len(text) < _SHORTEST_PEPPER:
+        message = f"{file} holds less than {_SHORTEST_PEPPER} characters, which is no secret"
+        raise BadSettings(
+            message, hint="Restore it from a backup; or remove it: a new one revokes all API keys."
+        )
+    return text.encode()

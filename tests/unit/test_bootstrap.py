@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from penelope.bootstrap import pepper
+from penelope.errors import BadSettings
 from penelope.settings import Settings
 from penelope.settings.tree import Keys
 
@@ -89,3 +90,12 @@ def test_the_end_of_a_line_is_no_part_of_it(file: Path) -> None:
     file.parent.mkdir()
     file.write_text("written by hand, long enough\n")
     assert pepper(kept_in(file)) == b"written by hand, long enough"
+
+
+@pytest.mark.parametrize("text", ["", "\n", "short"])
+def test_a_file_without_a_secret_is_refused(file: Path, text: str) -> None:
+    file.parent.mkdir()
+    file.write_text(text)
+    with pytest.raises(BadSettings, match="no secret"):
+        pepper(kept_in(file))
+    assert file.read_text() == text
