@@ -80,7 +80,7 @@ class Remediation:
         async def body(transaction: Transaction) -> Json:
             return to_data(await assess(transaction, self._parts, self._incident, dossier))
 
-        # Committed by itself, which costs half of what a transaction of the story does (decision 0005). After a crash
+        # Committed by itself, which spares the engine's bookkeeping (decision 0005). After a crash
         # in between it is made again, and finds by the incident's state what was decided before.
         return await self._engine.transaction("decide", body)
 

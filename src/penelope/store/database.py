@@ -73,8 +73,8 @@ def open_reader(url: URL) -> AsyncEngine:
 def open_workflow_engine(url: URL) -> Engine:
     """The synchronous engine in which the durable engine keeps its own state.
 
-    On SQLite its threads take turns at one connection; with more of them they met at the file's lock, where each
-    slept, and a step cost half as much again (docs/benchmarks.md).
+    On SQLite its threads share two connections, one of which its poll for messages may hold; with more of them
+    they met at the file's lock, where each slept (docs/benchmarks.md).
     """
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_size=10, max_overflow=10)
