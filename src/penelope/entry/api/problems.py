@@ -39,6 +39,10 @@ STATUS: Mapping[type[errors.PenelopeError], int] = {
     errors.CompensationFailed: 500,
     errors.ObservationMissing: 500,
     errors.ChainBroken: 500,
+    errors.SignatureInvalid: 500,
+    errors.ProofInvalid: 500,
+    errors.EntryTooLarge: 500,
+    errors.WitnessRefused: 502,
     errors.Unavailable: 503,
     errors.Timeout: 504,
 }
