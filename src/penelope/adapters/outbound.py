@@ -36,6 +36,7 @@ class Answer:
 
     status: int
     body: bytes
+    content_type: str = ""
 
 
 async def ask(call: Call) -> Answer:
@@ -52,7 +53,8 @@ async def ask(call: Call) -> Answer:
             httpx.AsyncClient(verify=_trust(), trust_env=False, timeout=limits) as client,
             client.stream(call.method, url, headers=headers, content=call.content) as response,
         ):
-            return Answer(response.status_code, await _body(response, call.body_limit_bytes))
+            body = await _body(response, call.body_limit_bytes)
+            return Answer(response.status_code, body, response.headers.get("content-type", ""))
 
 
 @functools.cache

@@ -1,0 +1,1 @@
+"""Witnesses of the log, a file a protocol."""
