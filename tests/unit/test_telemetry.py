@@ -36,15 +36,19 @@ def entry(
         kind="incident",
         incident=incident,
         event=event,
-        actor="penelope",
-        reason="",
+        actor_id="act_1",
         status_before=None,
         status_after=status,
+        state_before=None,
         state_hash="",
-        details=details or {},
+        interaction_before=None,
+        interaction_after="done",
         recorded_at=NOW + timedelta(seconds=after),
         previous_hash="",
+        payload_hash="",
+        body=b"",
         hash="",
+        details=details or {},
     )
 
 

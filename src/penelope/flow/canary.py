@@ -106,6 +106,7 @@ class Canary:
                 "spec": to_data(self._spec),
                 "weight": weight,
                 "reason": reason,
+                "look": None if look is None else to_data(look),
             },
             event=event,
             actor=records.PENELOPE,

@@ -65,7 +65,7 @@ async def assess(transaction: Transaction, parts: Parts, identifier: str, dossie
         return Assessment(next=Next.RESOLVED, reason=reason)
     case = await _case(transaction, parts, incident, dossier)
     decision = decide(case, parts.decide, transaction.now())
-    changes = [_of_decision(decision, dossier)]
+    changes = [_of_decision(decision, incident.service, dossier)]
     if case.plan is None or decision.judgement is Judgement.OBSERVE:
         result = _without_acting(decision)
     else:
@@ -142,7 +142,7 @@ async def _gate(
     past = record or PlaybookRecord(playbook=made.playbook, service=made.service)
     request = Request(plan=made, decision=decision, record=past, approvals=approvals, now=transaction.now())
     verdict = gate(request, parts.gate)
-    changes = [_of_verdict(made, verdict)]
+    changes = [_of_verdict(made, verdict, transaction.now())]
     if verdict.ruling is Ruling.PASS:
         return changes, await _go_or_queue(transaction, parts, made, decision)
     reason = "; ".join(verdict.reasons)
@@ -193,7 +193,7 @@ def _withdrawn(approval: Approval, now: datetime) -> Change:
     return records.of_approval(cancelled, "ApprovalCancelled", "fresh evidence led to another plan")
 
 
-def _of_decision(decision: Decision, dossier: Dossier) -> Change:
+def _of_decision(decision: Decision, service: str, dossier: Dossier) -> Change:
     return Change(
         unit=f"{decision.incident}:decision",
         kind="decision",
@@ -203,11 +203,14 @@ def _of_decision(decision: Decision, dossier: Dossier) -> Change:
         event="DecisionMade",
         actor=records.PENELOPE,
         reason=decision.rationale,
+        # What the decision audit keeps.
         details={
+            "service": service,
             "judgement": decision.judgement.value,
             "risk": to_data(decision.risk),
             "confidence": to_data(decision.confidence),
             "playbook": decision.playbook,
+            "precedents": to_data(decision.precedents),
         },
     )
 
@@ -215,13 +218,13 @@ def _of_decision(decision: Decision, dossier: Dossier) -> Change:
 _GATE_EVENTS = {Ruling.PASS: "GatePassed", Ruling.REFUSE: "GateRefused", Ruling.ASK: "GateAsked"}
 
 
-def _of_verdict(made: Plan, verdict: GateVerdict) -> Change:
+def _of_verdict(made: Plan, verdict: GateVerdict, now: datetime) -> Change:
     return Change(
         unit=f"{made.incident}:gate",
         kind="gate",
         incident=made.incident,
         status=verdict.ruling.value,
-        attributes={**to_data(verdict), "plan": made.id},
+        attributes={**to_data(verdict), "plan": made.id, "judged_at": to_data(now)},
         event=_GATE_EVENTS[verdict.ruling],
         actor=records.PENELOPE,
         reason="; ".join(verdict.reasons) or "all rules pass",

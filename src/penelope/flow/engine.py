@@ -1,7 +1,7 @@
 """The durable engine behind a few words: step, transaction, wait, nudge. Nothing else here knows DBOS."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,9 @@ from penelope.kit.canonical import Json
 
 WORKFLOW_SHAPE = "1"
 """Changes only when the sequence of steps of a running incident would no longer fit the code (stack.md)."""
+
+WORKFLOW = f"remediate/{WORKFLOW_SHAPE}"
+"""The story's name, with the version of its shape."""
 
 _INBOX = "inbox"
 _TICK = "tick"
@@ -82,7 +85,7 @@ class Engine:
         self._settings = settings
         self._datasource: AsyncSQLAlchemyDatasource | None = None
         self._story: Callable[..., Any] | None = None
-        self._running: set[asyncio.Task[Any]] = set()
+        self._running: dict[asyncio.Task[Any], str] = {}
         self._waiting: set[asyncio.Task[Any]] = set()
         self._stopping = False
 
@@ -134,11 +137,15 @@ class Engine:
 
         async def told(incident: str, service: str) -> str:
             task: Any = asyncio.current_task()  # a story always runs in one
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._running[task] = incident
+            task.add_done_callback(lambda ended: self._running.pop(ended, None))
             return await story(incident, service)
 
         return told
+
+    def carried(self) -> Collection[str]:
+        """The incidents whose stories this process tells at this moment."""
+        return set(self._running.values())
 
     async def start(self, incident: str, service: str) -> None:
         """Begins the story of an incident; one that was begun before is left alone."""
@@ -217,6 +224,15 @@ def _as_coroutine(body: Callable[[], Awaitable[Json]]) -> Callable[[], Any]:
         return await body()
 
     return run
+
+
+def make_tables(url: str, store_url: str) -> None:
+    """Brings the engine's own tables up to date, and what it keeps in the operational store.
+
+    `launch` does so too, but only as a role that may: the service's own need not (docs/database.md).
+    """
+    DBOS.migrate(url)
+    asyncio.run(AsyncSQLAlchemyDatasource.migrate(store_url))
 
 
 def _migrate(url: str) -> None:

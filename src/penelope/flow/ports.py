@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -10,7 +11,8 @@ from penelope.domain.outcome import Outcome, PlaybookRecord
 from penelope.domain.signal import Signal
 from penelope.domain.work import Change, Entry, UnitOfWork
 from penelope.ledger.chain import Flaw
-from penelope.ledger.merkle import Checkpoint
+from penelope.ledger.notes import Checkpoint
+from penelope.ledger.ports import Verifier
 
 SignalKey = tuple[str, str]
 """Source and id of a signal."""
@@ -91,17 +93,63 @@ class Reader(Protocol):
     async def counts(self) -> Mapping[str, int]:
         """How many incidents there are by state."""
 
-    def flaws(self) -> AsyncIterator[Flaw]:
-        """Walks all stored history and yields what does not fit."""
+    async def history(self, unit: str, after: int, limit: int) -> Sequence[Entry]:
+        """A unit's entries in order, beyond the version `after`."""
 
-    async def checkpoint(self) -> Checkpoint:
-        """Size and root of the log."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogHead:
+    """How many entries the log has, and the root over them in hexadecimal; nobody has signed it."""
+
+    size: int
+    root: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """A unit's stored state beside its history.
+
+    `paths` are the JSON pointers at which its attributes differ from what history made of them; None where history
+    can no longer be followed, because a payload was erased or altered. `flaws` tells all else that does not fit.
+    """
+
+    unit: str
+    version: int
+    paths: Sequence[str] | None
+    flaws: Sequence[Flaw]
+
+
+class Verification(Protocol):
+    """Checks what is stored against what was recorded and signed."""
+
+    def flaws(
+        self, outside: Sequence[Checkpoint] = (), verifiers: Sequence[Verifier] = ()
+    ) -> AsyncIterator[Flaw]:
+        """Walks all that is stored and yields what does not fit.
+
+        `outside` are checkpoints that were kept elsewhere and are trusted. Stored ones must be signed by
+        `verifiers`, if there are any, and so must cosignatures of witnesses whose keys are among them. Payloads
+        may be gone where the ledger says that they were archived or erased.
+        """
+
+    async def head(self) -> LogHead:
+        """Size and root of the log. Raises ChainBroken where they cannot be told any more."""
+
+    async def state_drift(self, unit: str) -> Drift | None:
+        """How a unit's state differs from what its history says; None if there is no such unit."""
 
 
 class TransactionFactory(Protocol):
     """Makes transactions for code that runs outside of the story."""
 
     def __call__(self) -> AbstractAsyncContextManager[Transaction]: ...
+
+
+class LedgerWriter(Protocol):
+    """Saves units of work outside of the story."""
+
+    async def save(self, *changes: Change) -> Sequence[Entry]:
+        """Saves changes, all or none, durably. Raises as Transaction's `save` does."""
 
 
 class Observer(Protocol):

@@ -13,6 +13,7 @@ from penelope.errors import UnknownIncident
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data, to_data
+from penelope.ledger.losses import Loss
 
 PENELOPE = "penelope"
 """The actor of what no person did."""
@@ -104,6 +105,21 @@ def of_outcome(outcome: Outcome, event: str) -> Change:
             "seconds": round(outcome.total_seconds, 3),
             "acted": outcome.acted,
         },
+    )
+
+
+def of_loss(loss: Loss) -> Change:
+    """Log records that were accepted and will never be written: that much of the record is missing."""
+    return Change(
+        unit=f"telemetry:{loss.id}",
+        kind="telemetry",
+        incident="",
+        status="lost",
+        attributes={"records": loss.records, "reason": loss.reason},
+        event="TelemetryLost",
+        actor=PENELOPE,
+        reason=f"{loss.records} log records were lost: {loss.reason}",
+        details={"records": loss.records},
     )
 
 

@@ -102,6 +102,9 @@ class Engine(Section):
     """The name of this process's place among the workers. It must stay the same over restarts, and no two live
     processes may share it."""
 
+    heartbeat_seconds: Seconds = 10
+    """How often, in seconds, this process says that it lives; after three times that long it counts as dead."""
+
     reconcile_seconds: Seconds = 15
     """How often, in seconds, open incidents are compared with running workflows, and lost ones started again."""
 
@@ -138,6 +141,61 @@ class Keys(Section):
         if pepper is not None and len(pepper) < 16:
             raise ValueError("should have at least 16 characters")
         return pepper
+
+
+class Ledger(Section):
+    """The log over history: its name, keys, checkpoints and witnesses."""
+
+    origin: str = Field(default="localhost/penelope", pattern=r"^[^\s+]{1,200}$")
+    """The log's name, which checkpoints and keys bear; by custom a domain and a path without a scheme, such as
+    `ledger.example.com/penelope`. It cannot be changed later without beginning a new log."""
+
+    keys: Location = Path("var/ledger-keys")
+    """The folder of the keys that sign checkpoints, and of the last checkpoint that they signed. A first key is made
+    at the first start. It must not lie where the database can be restored together with it."""
+
+    public: bool = True
+    """Whether checkpoint, tiles and entries are served below `/log/` without an API key, so that witnesses and
+    monitors can read them. They hold no personal data; names of services stand in none of them, identifiers do."""
+
+    checkpoint_seconds: Seconds = 1.0
+    """How often, in seconds, new entries are taken into the log and a checkpoint is signed."""
+
+    witnesses: Annotated[tuple[str, ...], Strict(False)] = ()
+    """Witnesses that cosign checkpoints (C2SP tlog-witness), each as its verifier key, a space and its URL."""
+
+    sweep_seconds: Seconds = 3600
+    """How often, in seconds, all stored history is verified. What does not fit becomes an incident."""
+
+    payload_days: Count = 90
+    """How many days the payloads of entries stay in the database. Older ones are taken from it once they lie in the
+    archive; the entries themselves, and every proof about them, stay."""
+
+    archive: Location = Path("var/archive")
+    """The folder of the archive: compressed segments of the log with their payloads."""
+
+
+class Buffer(Section):
+    """The buffer through which telemetry reaches the database."""
+
+    capacity: Count = 10_000
+    """The most records that wait in memory; beyond it they are refused or, by `buffer.overflow`, spilled."""
+
+    batch: Count = 1000
+    """How many records are written at once, in one transaction."""
+
+    interval_seconds: Seconds = 1.0
+    """The longest time, in seconds, that a record waits before it is written, if the database answers."""
+
+    overflow: Literal["refuse", "spill"] = "refuse"
+    """What happens while the database does not take records: `refuse` keeps what fits and refuses more; `spill`
+    writes them to `buffer.spill_file`, and from there to the database later."""
+
+    spill_file: Location = Path("var/spill.jsonl")
+    """Where records wait for the database when `buffer.overflow` is `spill`."""
+
+    spill_bytes: Count = 256 * 1024 * 1024
+    """The largest size of that file, in bytes."""
 
 
 class Intake(Section):
@@ -260,6 +318,8 @@ class Settings(Section):
     engine: Engine = Engine()
     api: Api = Api()
     keys: Keys = Keys()
+    ledger: Ledger = Ledger()
+    buffer: Buffer = Buffer()
     intake: Intake = Intake()
     catalogue: Catalogue = Catalogue()
     playbooks: Playbooks = Playbooks()

@@ -1,5 +1,6 @@
 """Opens the operational database, brings its schema up to date, and hands out transactions and reads."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,18 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from penelope.errors import BadSettings
+from penelope.store.hardening import opener
 from penelope.store.inline import connect
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+
+_FOR_ALL = ("busy_timeout=30000", "cell_size_check=ON")
+"""Patience with the file's lock, and pages that cannot be right are refused. Not trusted_schema=OFF: SQLite
+3.40, for one, then runs no trigger that fills a text index; Python's connections have no function to be kept from it."""
+
+
+_DURABLE = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+"""In WAL mode, FULL waits for the disk at each commit; NORMAL would lose the last ones when the machine stops."""
 
 
 def parse_url(text: str) -> URL:
@@ -33,16 +43,16 @@ def parse_url(text: str) -> URL:
 
 
 def open_engine(url: URL) -> AsyncEngine:
-    """The engine for transactions that write.
+    """The engine for transactions that write; what it has committed is on the disk.
 
     On SQLite it has one connection: writers queue here in order instead of spinning on the file's lock.
     """
     if url.get_backend_name() != "sqlite":
         return create_async_engine(url, pool_size=10, max_overflow=10)
     _make_folder(url)
-    inline = {"async_creator_fn": connect}
+    factory = opener(*_DURABLE, *_FOR_ALL)
+    inline = {"async_creator_fn": connect, "factory": factory, "isolation_level": None}
     engine = create_async_engine(url, connect_args=inline, pool_size=1, max_overflow=0, pool_timeout=60)
-    tune_sqlite(engine.sync_engine, isolation_level=None)
 
     @event.listens_for(engine.sync_engine, "begin")
     def _immediate(connection: Connection) -> None:
@@ -51,17 +61,17 @@ def open_engine(url: URL) -> AsyncEngine:
     return engine
 
 
+def open_connection(url: URL) -> sqlite3.Connection:
+    """A bare connection to SQLite that writes as durably, for `group`; it does not wait for the file's lock."""
+    return opener(*_DURABLE, *_FOR_ALL, "busy_timeout=0")(str(url.database), isolation_level=None)
+
+
 def open_reader(url: URL) -> AsyncEngine:
     """The engine for screens and reports: each transaction sees one moment, and no reader waits for a writer."""
     if url.get_backend_name() != "sqlite":
         return create_async_engine(url, pool_size=5, max_overflow=5, isolation_level="REPEATABLE READ")
-    engine = create_async_engine(url, pool_size=4)
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _read_only(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None
-        connection.execute("PRAGMA busy_timeout=30000")
-        connection.execute("PRAGMA query_only=ON")
+    given = {"factory": opener("query_only=ON", *_FOR_ALL), "isolation_level": None}
+    engine = create_async_engine(url, connect_args=given, pool_size=4)
 
     @event.listens_for(engine.sync_engine, "begin")
     def _snapshot(connection: Connection) -> None:
@@ -80,30 +90,28 @@ def open_workflow_engine(url: URL) -> Engine:
         return create_engine(url, pool_size=10, max_overflow=10)
     _make_folder(url)
     engine = create_engine(url.set(drivername="sqlite"), pool_size=2, max_overflow=0)
-    # As the engine itself sets SQLite up: its reads take no lock, and what it writes begins with one.
-    tune_sqlite(engine, isolation_level="IMMEDIATE")
-    return engine
-
-
-def tune_sqlite(engine: Engine, isolation_level: str | None) -> None:
-    """WAL, a lock taken when writing begins rather than in its middle, and patience (stack.md)."""
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: Any, _record: Any) -> None:
-        connection.isolation_level = isolation_level
+        # As the engine itself sets SQLite up: its reads take no lock, and what it writes begins with one.
+        connection.isolation_level = "IMMEDIATE"
         connection.execute("PRAGMA journal_mode=WAL")
+        # A step whose note is lost when the machine stops runs again: what it did once is in the operational store.
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA busy_timeout=30000")
         connection.execute("PRAGMA foreign_keys=ON")
+
+    return engine
 
 
 async def migrate(engine: AsyncEngine) -> None:
     """Brings the schema up to date; does nothing where it is."""
     async with engine.begin() as connection:
-        await connection.run_sync(_upgrade)
+        await connection.run_sync(upgrade)
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection) -> None:
+    """The same inside a transaction that someone else commits."""
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection

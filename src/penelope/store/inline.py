@@ -1,8 +1,8 @@
 """SQLite in the event loop's own thread, for the connection that writes.
 
-aiosqlite hands every call to a thread and back. A statement of ours takes some tens of microseconds and a commit
-in WAL mode does not wait for the disk; the two hand-overs take ten times as long, all of it while the one
-writing connection is held (docs/benchmarks.md). Long reads stay in threads, see `open_reader`.
+aiosqlite hands every call to a thread and back. A statement of ours takes some tens of microseconds; the two
+hand-overs take ten times as long, all of it while the one writing connection is held (docs/benchmarks.md). A commit
+waits for the disk, and the loop with it. Long reads stay in threads, see `open_reader`.
 """
 
 import asyncio

@@ -1,5 +1,6 @@
 """How domain values become rows, and rows domain values."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
@@ -9,9 +10,11 @@ import orjson
 
 from penelope.domain.incident import Incident
 from penelope.domain.work import Entry, UnitOfWork
+from penelope.errors import ChainBroken
 from penelope.kit.canonical import Json, canonical
 from penelope.kit.clock import timestamp
 from penelope.kit.codec import from_data
+from penelope.store.bulk import HISTORY_COLUMNS
 
 Item = TypeVar("Item")
 Row = Mapping[str, Any]
@@ -32,47 +35,44 @@ def as_text(value: Json) -> str:
     return canonical(value).decode()
 
 
-def unit_row(unit: UnitOfWork) -> dict[str, Any]:
-    return {
-        "id": unit.id,
-        "kind": unit.kind,
-        "incident": unit.incident,
-        "status": unit.status,
-        "attributes": as_text(unit.attributes),
-        "content_hash": unit.content_hash,
-        "version": unit.version,
-        "updated_at": timestamp(unit.updated_at),
-        "head": unit.head,
-    }
-
-
 def unit_from(row: Row) -> UnitOfWork:
     return UnitOfWork(
-        **{
-            **row,
-            "attributes": orjson.loads(row["attributes"]),
-            "updated_at": datetime.fromisoformat(row["updated_at"]),
-        }
+        id=row["id"],
+        kind=row["kind"],
+        incident=row["incident"],
+        status=row["status"],
+        attributes=orjson.loads(row["attributes"]),
+        content_hash=row["content_hash"],
+        version=row["version"],
+        updated_at=datetime.fromisoformat(row["updated_at"]),
+        head=row["head"],
     )
 
 
-def entry_row(entry: Entry) -> dict[str, Any]:
-    names = ("unit", "version", "kind", "incident", "event", "actor", "reason", "status_before")
-    more = ("status_after", "state_hash", "previous_hash", "hash")
-    return {
-        **{name: getattr(entry, name) for name in (*names, *more)},
-        "details": as_text(entry.details),
-        "recorded_at": timestamp(entry.recorded_at),
-    }
+def sound_unit_from(row: Row) -> UnitOfWork:
+    """A unit that is about to be changed. Raises ChainBroken where its stored attributes are not those that were
+    saved: nothing may build on what somebody has put there.
+    """
+    found = hashlib.sha256(row["attributes"].encode()).hexdigest()
+    if found != row["content_hash"]:
+        message = f"the attributes of {row['id']} were changed by something else than Penelope"
+        raise ChainBroken(message, hint=f"Run `penelope ledger state {row['id']}`: it names what differs.")
+    return unit_from(row)
+
+
+_HEADER = tuple(name for name in HISTORY_COLUMNS if name not in {"recorded_at", "body"})
 
 
 def entry_from(row: Row) -> Entry:
+    """An entry from its line of history, joined with its payload's `salt` and `payload`, both null once erased."""
+    header = {name: row[name] for name in _HEADER}
+    payload = {} if row["salt"] is None else {"salt": row["salt"], **orjson.loads(row["payload"])}
     return Entry(
-        **{
-            **row,
-            "details": orjson.loads(row["details"]),
-            "recorded_at": datetime.fromisoformat(row["recorded_at"]),
-        }
+        **header,
+        **payload,
+        recorded_at=datetime.fromisoformat(row["recorded_at"]),
+        body=row["body"].encode(),
+        seq=row["seq"],
     )
 
 

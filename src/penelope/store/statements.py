@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import bindparam, delete, func, insert, select, tuple_
 
 from penelope.domain.incident import IncidentState
 from penelope.store import tables
@@ -18,9 +18,6 @@ def _many(name: str) -> Any:
     return bindparam(name, expanding=True)
 
 
-INSERT_UNITS = insert(_units)
-INSERT_ENTRIES = insert(tables.ledger_entries)
-INSERT_INCIDENTS = insert(_incidents)
 INSERT_SIGNALS = insert(_signals)
 INSERT_FIRING = insert(_firing)
 
@@ -34,21 +31,6 @@ UNITS_OF_INCIDENT = (
     .order_by(_units.c.updated_at, _units.c.id)
 )
 
-CHANGING = ("status", "attributes", "content_hash", "version", "updated_at", "head")
-"""The columns of a unit that a save changes."""
-
-REPLACE_UNIT = (
-    update(_units)
-    .where(_units.c.id == bindparam("old_id"), _units.c.version == bindparam("old_version"))
-    .values({name: bindparam(f"new_{name}") for name in CHANGING})
-)
-
-MOVE_INCIDENT = (
-    update(_incidents)
-    .where(_incidents.c.id == bindparam("old_id"))
-    .values(state=bindparam("new_state"), open_key=bindparam("new_open_key"))
-)
-
 KNOWN_SIGNALS = select(_signals.c.source, _signals.c.id).where(
     tuple_(_signals.c.source, _signals.c.id).in_(_many("keys"))
 )
@@ -59,6 +41,10 @@ INCIDENTS_ABOUT = (
     .where(tuple_(_incidents.c.service, _incidents.c.fingerprint).in_(_many("problems")))
     .order_by(_incidents.c.opened_at, _incidents.c.id)
     .with_for_update(of=_units)
+)
+
+ACTORS = select(tables.local_actors.c.name, tables.local_actors.c.id).where(
+    tables.local_actors.c.name.in_(_many("names"))
 )
 
 FIRING = select(_firing).where(_firing.c.incident.in_(_many("incidents")))

@@ -4,9 +4,12 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Double,
     ForeignKey,
+    Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -24,6 +27,36 @@ metadata = MetaData(
 )
 
 _SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+"""What SQLite numbers by itself."""
+
+instance_contexts = Table(
+    "instance_contexts",
+    metadata,
+    Column("id", String, primary_key=True, comment="the incident that the run is about"),
+    Column(
+        "workflow", String, nullable=False, comment="the story that is told, with the version of its shape"
+    ),
+    Column("started_at", String, nullable=False),
+    comment="one remediation run each",
+)
+
+local_actors = Table(
+    "local_actors",
+    metadata,
+    Column("id", String, primary_key=True, comment="the pseudonym that the ledger uses"),
+    Column("kind", String, nullable=False),
+    Column("name", String, nullable=False, unique=True),
+    Column("last_heartbeat_at", String, nullable=False),
+    comment="who does things: engine, persons, agents, workers",
+)
+
+interactions = Table(
+    "interactions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("meaning", String, nullable=False),
+    comment="the places where a unit of work can rest",
+)
 
 units_of_work = Table(
     "units_of_work",
@@ -32,33 +65,124 @@ units_of_work = Table(
     Column("kind", String, nullable=False),
     Column("incident", String, nullable=False, index=True),
     Column("status", String, nullable=False),
+    Column("interaction", String, nullable=False, comment="where it rests"),
     Column("attributes", Text, nullable=False, comment="canonical JSON, the bytes that content_hash covers"),
     Column("content_hash", String, nullable=False),
     Column("version", Integer, nullable=False),
     Column("updated_at", String, nullable=False),
+    Column("last_heartbeat_at", String, nullable=False),
     Column("head", String, nullable=False),
+    sqlite_with_rowid=False,
 )
 
-ledger_entries = Table(
-    "ledger_entries",
+units_of_work_history = Table(
+    "units_of_work_history",
     metadata,
-    Column("seq", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("seq", _SEQUENCE, Identity(always=True), primary_key=True),
+    Column("tx", BigInteger, nullable=False, server_default="0", comment="PostgreSQL's transaction, else 0"),
     Column("unit", String, nullable=False),
     Column("version", Integer, nullable=False),
     Column("kind", String, nullable=False),
     Column("incident", String, nullable=False, index=True),
     Column("event", String, nullable=False),
-    Column("actor", String, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("actor_id", String, nullable=False),
     Column("status_before", String),
     Column("status_after", String, nullable=False),
+    Column("state_before", String),
     Column("state_hash", String, nullable=False),
-    Column("details", Text, nullable=False, comment="canonical JSON"),
+    Column("interaction_before", String),
+    Column("interaction_after", String, nullable=False),
     Column("recorded_at", String, nullable=False),
     Column("previous_hash", String, nullable=False),
+    Column("payload_hash", String, nullable=False),
+    Column("body", Text, nullable=False, comment="canonical JSON, the bytes that hash covers"),
     Column("hash", String, nullable=False),
     UniqueConstraint("unit", "version"),
+    Index("ix_units_of_work_history_tx", "tx", "seq"),
+    Index("ix_units_of_work_history_recorded_at", "recorded_at", "seq", "event"),
+    comment="append-only",
     sqlite_autoincrement=True,
+)
+
+history_payloads = Table(
+    "history_payloads",
+    metadata,
+    Column("unit", String, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("salt", String, nullable=False, comment="hexadecimal"),
+    Column("body", Text, nullable=False, comment="canonical JSON: actor, reason, details, patch"),
+    comment="what may be erased once it was archived; never changed",
+    sqlite_with_rowid=False,
+)
+
+interaction_logs = Table(
+    "interaction_logs",
+    metadata,
+    Column("seq", _SEQUENCE, Identity(always=True), primary_key=True),
+    Column("recorded_at", String, nullable=False),
+    Column("log_type", String, nullable=False),
+    Column("instance", String, nullable=False, comment="an incident, or empty"),
+    Column("unit", String, nullable=False, comment="a unit of work, or empty"),
+    Column("event", String, nullable=False),
+    Column("details", Text, nullable=False, comment="JSON"),
+    Column("error", Text, comment="JSON: type, message, stack trace"),
+    Index("ix_interaction_logs_type", "log_type", "seq"),
+    Index("ix_interaction_logs_instance", "instance", "seq"),
+    comment="append-only",
+    sqlite_autoincrement=True,
+)
+
+log_batches = Table(
+    "log_batches",
+    metadata,
+    Column("id", String, primary_key=True, comment="a batch of interaction logs that was written"),
+    Column("written_at", String, nullable=False, index=True),
+)
+
+log_state = Table(
+    "log_state",
+    metadata,
+    Column("id", Integer, primary_key=True, comment="always 1; its lock makes one sequencer of many"),
+    Column("size", BigInteger, nullable=False, comment="leaves integrated"),
+    Column("tx", BigInteger, nullable=False, comment="with seq: the last entry integrated"),
+    Column("seq", BigInteger, nullable=False),
+)
+
+log_leaves = Table(
+    "log_leaves",
+    metadata,
+    Column("index", _SEQUENCE, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False, unique=True, comment="the line of history"),
+    comment="append-only",
+)
+
+log_tiles = Table(
+    "log_tiles",
+    metadata,
+    Column("level", Integer, primary_key=True),
+    Column("index", BigInteger, primary_key=True),
+    Column("data", LargeBinary, nullable=False, comment="1 to 256 hashes of 32 bytes (C2SP tlog-tiles)"),
+    sqlite_with_rowid=False,
+)
+
+log_checkpoints = Table(
+    "log_checkpoints",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("root", String, nullable=False, comment="hexadecimal"),
+    Column("note", Text, nullable=False, comment="the signed note"),
+    Column("signed_at", String, nullable=False),
+    comment="append-only",
+)
+
+cosignatures = Table(
+    "cosignatures",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("witness", String, primary_key=True, comment="its key: name and id"),
+    Column("line", Text, nullable=False),
+    Column("signed_at", String, nullable=False),
+    comment="append-only",
 )
 
 incidents = Table(
@@ -126,3 +250,56 @@ api_keys = Table(
     Column("expires_at", String),
     Column("revoked_at", String),
 )
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column(
+        "id",
+        _SEQUENCE,
+        primary_key=True,
+        autoincrement=False,
+        comment="microseconds since 1970 times 1,024, plus what tells decisions of one moment apart",
+    ),
+    Column("unit", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("incident", String, nullable=False),
+    Column("service", String, nullable=False),
+    Column("judgement", String, nullable=False),
+    Column("risk", Double, nullable=False),
+    Column("risk_band", Integer, nullable=False, comment="a twentieth of the scale, 0 to 19"),
+    Column("confidence", Double, nullable=False),
+    Column("playbook", String),
+    Column("actor", String, nullable=False),
+    Column("rationale", Text, nullable=False),
+    Column("words", Text, nullable=False, comment="what a search for text finds, separated by spaces"),
+    Column("precedents", Integer, nullable=False, comment="earlier uses of the playbook that were weighed"),
+    Column("precedent_list", Text, nullable=False, comment="JSON"),
+    Column("decided_at", String, nullable=False),
+    Column("overridden_by", String),
+    Column("overridden_at", String),
+    UniqueConstraint("unit", "version"),
+    Index("ix_decisions_time", "id", "judgement", "risk_band", "risk", "precedents", "overridden_at"),
+    Index(
+        "ix_decisions_service",
+        "service",
+        "id",
+        "judgement",
+        "risk_band",
+        "risk",
+        "precedents",
+        "overridden_at",
+    ),
+    Index("ix_decisions_service_judgement", "service", "judgement", "id"),
+    Index("ix_decisions_judgement", "judgement", "id"),
+    Index("ix_decisions_actor", "actor", "id"),
+    Index("ix_decisions_playbook", "playbook", "id"),
+    Index("ix_decisions_incident", "incident", "id"),
+    Index("ix_decisions_risk", "risk", "id"),
+    Index("ix_decisions_service_risk", "service", "risk", "id"),
+    Index("ix_decisions_risk_band", "risk_band", "id", "risk"),
+    Index("ix_decisions_service_risk_band", "service", "risk_band", "id", "risk"),
+    comment="what the history says of decisions, in the form in which it is asked for",
+)
+
+Index("ix_outcomes_precedents", outcomes.c.service, outcomes.c.playbook, outcomes.c.ended_at)

@@ -16,9 +16,10 @@ from penelope.domain.work import Change, Entry, UnitOfWork
 from penelope.errors import AppendConflict
 from penelope.kit.clock import timestamp
 from penelope.kit.codec import from_data, to_data
-from penelope.ledger.chain import advance
 from penelope.store import rows
 from penelope.store import statements as sql
+from penelope.store.bulk import statements
+from penelope.store.draft import Draft, Write, actor_row
 
 
 class SqlTransaction:
@@ -32,6 +33,8 @@ class SqlTransaction:
         self._now = now
         self._appended: list[Entry] = []
         self._seen: dict[str, UnitOfWork] = {}
+        self._actors: dict[str, str] = {}
+        self._sql = statements(connection.dialect.name)
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -43,20 +46,14 @@ class SqlTransaction:
     async def save(self, *changes: Change) -> None:
         """Saves many units with a handful of statements; a unit changed twice gets two entries, in order."""
         before = await self._load([change.unit for change in changes if change.version != 0])
-        after = dict(before)
-        entries: list[Entry] = []
-        for change in changes:
-            after[change.unit], entry = advance(after.get(change.unit), change, self._now)
-            entries.append(entry)
-        await self._insert(
-            sql.INSERT_UNITS, [rows.unit_row(after[name]) for name in after.keys() - before.keys()]
-        )
-        for name, seen in before.items():
-            await self._replace(seen, after[name])
-        await self._insert(sql.INSERT_ENTRIES, [rows.entry_row(entry) for entry in entries])
-        await self._project([unit for unit in after.values() if unit.kind == "incident"], before)
-        self._seen |= after
-        self._appended.extend(entries)
+        draft = Draft(before)
+        draft.add(changes, await self._pseudonyms({change.actor for change in changes}), self._now)
+        if not draft.entries:
+            return
+        for write in draft.writes(self._sql):
+            await self._write(write)
+        self._seen |= draft.after
+        self._appended.extend(draft.entries)
 
     async def _load(self, names: Sequence[str]) -> dict[str, UnitOfWork]:
         """The units as they are. Those that this transaction has read are locked, and so still the same."""
@@ -68,28 +65,36 @@ class SqlTransaction:
                 (sql.UNIT_BY_ID, {"id": chunk[0]}) if len(chunk) == 1 else (sql.UNITS_BY_ID, {"ids": chunk})
             )
             for row in await self._rows(*query):
-                self._seen[row["id"]] = rows.unit_from(row)
+                self._seen[row["id"]] = rows.sound_unit_from(row)
         return {name: self._seen[name] for name in wanted if name in self._seen}
 
-    async def _replace(self, before: UnitOfWork, after: UnitOfWork) -> None:
-        row = rows.unit_row(after)
-        values = {f"new_{name}": row[name] for name in sql.CHANGING}
-        where = {"old_id": before.id, "old_version": before.version}
-        result = await self._connection.execute(sql.REPLACE_UNIT, values | where)
-        if result.rowcount != 1:
-            message = f"{before.id} changed while it was being saved"
-            raise AppendConflict(message)
+    async def _pseudonyms(self, names: set[str]) -> Mapping[str, str]:
+        """The ids of actors by name; who is new gets one."""
+        # The connection remembers those that it has read as committed, this transaction those that it adds itself:
+        # they are gone if it is taken back.
+        known: dict[str, str] = self._connection.sync_connection.info.setdefault("actors", {})  # type: ignore[union-attr]  # it is open
+        unknown = sorted(names - known.keys() - self._actors.keys())
+        if unknown:
+            known |= await self._actors_named(unknown)
+            new = [name for name in unknown if name not in known]
+            if new:
+                fresh = [actor_row(name, self._now) for name in new]
+                await self._connection.exec_driver_sql(self._sql.insert_actors, self._sql.parameters(fresh))
+                self._actors |= await self._actors_named(new)
+        return {**known, **self._actors}
 
-    async def _project(self, units: Sequence[UnitOfWork], before: Mapping[str, UnitOfWork]) -> None:
-        """Keeps the incidents' own table, by which they are found, in step with their units."""
-        # Keys are given up before they are taken, so that a problem can pass from one incident to the next.
-        for unit in units:
-            if unit.id in before:
-                row = rows.incident_row(unit)
-                values = {"old_id": unit.id, "new_state": row["state"], "new_open_key": row["open_key"]}
-                await self._connection.execute(sql.MOVE_INCIDENT, values)
-        new = [rows.incident_row(unit) for unit in units if unit.id not in before]
-        await self._insert(sql.INSERT_INCIDENTS, new)
+    async def _actors_named(self, names: Sequence[str]) -> dict[str, str]:
+        return {row["name"]: row["id"] for row in await self._rows(sql.ACTORS, {"names": names})}
+
+    async def _write(self, write: Write) -> None:
+        try:
+            result = await self._connection.exec_driver_sql(write.sql, self._sql.parameters(write.rows))
+        except IntegrityError as error:
+            message = "another writer was first"
+            raise AppendConflict(message) from error
+        if write.exact and result.rowcount != len(write.rows):
+            message = "a unit of work changed while it was being saved"
+            raise AppendConflict(message)
 
     async def unit(self, identifier: str) -> UnitOfWork | None:
         return (await self._load([identifier])).get(identifier)
@@ -111,7 +116,7 @@ class SqlTransaction:
         latest: dict[tuple[str, str], Incident] = {}
         for chunk in rows.chunks(list(problems)):
             for row in await self._rows(sql.INCIDENTS_ABOUT, {"problems": chunk}):
-                unit = rows.unit_from(row)
+                unit = rows.sound_unit_from(row)
                 incident = from_data(Incident, unit.attributes)
                 self._seen[unit.id] = unit
                 latest[incident.service, incident.fingerprint] = incident

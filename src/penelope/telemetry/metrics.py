@@ -17,6 +17,8 @@ from prometheus_client import (
 
 from penelope.domain.incident import IncidentState
 from penelope.domain.work import Entry
+from penelope.flow.log import Lag
+from penelope.ledger.buffer import Counts
 from penelope.telemetry.counting import RULES, SPANS, Rule, Span, labels_of
 from penelope.telemetry.names import LONGEST_LABEL_VALUE, METRICS, MOST_LABEL_VALUES, Metric
 
@@ -91,6 +93,36 @@ class Telemetry:
         for state in IncidentState:
             if not state.ended:
                 self._child("penelope_incidents_open", {"state": state}).set(counts.get(state, 0))
+
+    def log_looked_at(self, size: int, lag: Lag) -> None:
+        """How the Merkle log stands."""
+        self._child("penelope_log_size", {}).set(size)
+        self._child("penelope_log_lag_entries", {}).set(lag.entries)
+        self._child("penelope_log_xmin_age", {}).set(lag.xmin_age)
+
+    def checkpoint_signed(self, size: int) -> None:
+        """A checkpoint over so many entries was signed."""
+        self._count("penelope_checkpoints_total", {})
+        self._child("penelope_log_size", {}).set(size)
+
+    def witness_asked(self, witness: str, outcome: str) -> None:
+        """A witness was asked to cosign: `cosigned`, `refused` or `unavailable`."""
+        self._count("penelope_witness_requests_total", {"witness": witness, "outcome": outcome})
+
+    def flushed(self, records: int, seconds: float) -> None:
+        """The buffer has written a batch of so many records in so many seconds."""
+        self._time("penelope_buffer_flush_seconds", {}, seconds)
+        self._time("penelope_buffer_batch_records", {}, records)
+
+    def counted(self, counts: Counts) -> None:
+        """How the buffer stands."""
+        self._child("penelope_buffer_waiting", {}).set(counts.waiting + counts.spilled)
+        self._child("penelope_buffer_refused", {}).set(counts.refused)
+        self._child("penelope_buffer_lost", {}).set(counts.lost)
+
+    def ledger_swept(self, flaws: int) -> None:
+        """All stored history was verified, and so much did not fit."""
+        self._child("penelope_ledger_flaws", {}).set(flaws)
 
     def _count(self, name: str, labels: Mapping[str, str], amount: int = 1) -> None:
         self._child(name, labels).inc(amount)

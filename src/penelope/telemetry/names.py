@@ -39,6 +39,7 @@ class Metric:
 
 
 FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+BATCHES = (1, 10, 50, 100, 250, 500, 1000, 2500, 10000)
 SLOW = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
 METRICS: tuple[Metric, ...] = (
@@ -92,6 +93,29 @@ METRICS: tuple[Metric, ...] = (
         "Looks at canaries, by answer: promote, hold, rollback.",
     ),
     Metric("penelope_ledger_entries_total", "counter", ("event",), "Entries appended to the ledger."),
+    Metric("penelope_log_size", "gauge", (), "Entries that were taken into the Merkle log."),
+    Metric("penelope_log_lag_entries", "gauge", (), "Entries that the log has not taken in yet."),
+    Metric(
+        "penelope_log_xmin_age",
+        "gauge",
+        (),
+        "Transactions that PostgreSQL began since its oldest open one, which the log has to wait for.",
+    ),
+    Metric("penelope_checkpoints_total", "counter", (), "Checkpoints signed."),
+    Metric(
+        "penelope_witness_requests_total",
+        "counter",
+        ("witness", "outcome"),
+        "Witnesses asked: cosigned, refused, unavailable.",
+    ),
+    Metric("penelope_ledger_flaws", "gauge", (), "What the last sweep over stored history found."),
+    Metric("penelope_buffer_waiting", "gauge", (), "Telemetry records that wait to be written."),
+    Metric("penelope_buffer_refused", "gauge", (), "Telemetry records refused since the start: it was full."),
+    Metric(
+        "penelope_buffer_lost", "gauge", (), "Telemetry records lost since the start, after being accepted."
+    ),
+    Metric("penelope_buffer_flush_seconds", "histogram", (), "Time to write a batch of telemetry.", FAST),
+    Metric("penelope_buffer_batch_records", "histogram", (), "Records in a batch of telemetry.", BATCHES),
     Metric(
         "penelope_http_requests_total", "counter", ("method", "route", "status"), "HTTP requests answered."
     ),

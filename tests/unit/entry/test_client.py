@@ -24,6 +24,8 @@ class Answering(BaseHTTPRequestHandler):
         "/page": (200, "text/html", "<h1>Welcome to the proxy</h1>"),
         "/gateway": (502, "text/html", "<h1>Bad gateway</h1>"),
         "/other": (404, "application/json", '{"error": "x"}'),
+        "/lines": (200, "application/x-ndjson", "{}\n" * 10_000),
+        "/broken": (200, "application/x-ndjson", "{}\n"),
     }
     asked: ClassVar[list[tuple[str, str, str | None, bytes]]] = []
 
@@ -39,7 +41,8 @@ class Answering(BaseHTTPRequestHandler):
         status, media, text = self.answers[self.path.partition("?")[0]]
         self.send_response(status)
         self.send_header("Content-Type", media)
-        self.send_header("Content-Length", str(len(text)))
+        # What is broken off announces more than comes.
+        self.send_header("Content-Length", str(len(text) + (self.path == "/broken")))
         self.end_headers()
         self.wfile.write(text.encode())
 
@@ -90,6 +93,25 @@ def test_a_failure_of_the_server_names_the_request(server: str) -> None:
 def test_what_is_no_penelope_is_said_to_be_none(server: str, path: str, said: str) -> None:
     with Client(server, None) as client, pytest.raises(Unavailable, match=f"no Penelope: {said}"):
         client.get(path)
+
+
+def test_a_large_answer_comes_piece_by_piece(server: str) -> None:
+    with Client(server, None) as client:
+        pieces = list(client.pieces("/lines", where=["a=b"], since=None))
+    assert b"".join(pieces) == b"{}\n" * 10_000
+    assert Answering.asked[-1][1] == "/lines?where=a%3Db"
+
+
+def test_a_large_answer_that_breaks_off_is_not_taken_for_whole(server: str) -> None:
+    with Client(server, None) as client, pytest.raises(Unavailable, match="broke off"):
+        list(client.pieces("/broken"))
+
+
+def test_what_is_refused_is_raised_before_any_piece(server: str) -> None:
+    with Client(server, None) as client, pytest.raises(PenelopeError, match="it was approved"):
+        next(client.pieces("/refused"))
+    with Client(server, None) as client, pytest.raises(Unavailable, match="no Penelope: 502"):
+        next(client.pieces("/gateway"))
 
 
 def test_an_address_where_nobody_listens() -> None:

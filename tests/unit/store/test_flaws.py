@@ -10,6 +10,7 @@ from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.signal import Severity
 from penelope.domain.work import Change
 from penelope.flow.records import of_incident
+from penelope.ledger.erasures import Erased
 
 OnStores = Callable[[Any], None]
 
@@ -59,6 +60,10 @@ TAMPERING = {
         f"UPDATE units_of_work SET attributes = '{{\"number\":99999999999999999}}' WHERE {THE_DECISION}"
     ),
     "status": f"UPDATE units_of_work SET status = 'better' WHERE {THE_DECISION}",
+    "place where it rests": f"UPDATE units_of_work SET interaction = 'approve' WHERE {THE_DECISION}",
+    "attributes written otherwise": (
+        f"UPDATE units_of_work SET attributes = '{{ \"number\": 3 }}' WHERE {THE_DECISION}"
+    ),
     "kind": f"UPDATE units_of_work SET kind = 'gate' WHERE {THE_DECISION}",
     "kind of the incident": f"UPDATE units_of_work SET kind = 'gate' WHERE {THE_INCIDENT}",
     "incident": f"UPDATE units_of_work SET incident = 'inc_2' WHERE {THE_DECISION}",
@@ -69,26 +74,51 @@ TAMPERING = {
         f"UPDATE units_of_work SET updated_at = '2026-11-21T07:00:09.000000Z' WHERE {THE_DECISION}"
     ),
     "time that is none": f"UPDATE units_of_work SET updated_at = 'yesterday' WHERE {THE_DECISION}",
-    "text of an entry": f"UPDATE ledger_entries SET reason = 'no reason' WHERE {A_DECISION} AND version = 2",
-    "actor of an entry": f"UPDATE ledger_entries SET actor = 'eve' WHERE {A_DECISION} AND version = 3",
-    "event of an entry": f"UPDATE ledger_entries SET event = 'Nothing' WHERE {A_DECISION} AND version = 1",
-    "time of an entry": (
-        f"UPDATE ledger_entries SET recorded_at = '2026-11-21T06:00:00.000000Z' WHERE {A_DECISION} AND version = 1"
+    "text of an entry": (
+        "UPDATE history_payloads SET body = replace(body, 'because', 'no reason') "
+        f"WHERE {A_DECISION} AND version = 2"
     ),
-    "details of an entry": f"UPDATE ledger_entries SET details = '{{}}' WHERE {A_DECISION} AND version = 2",
-    "details that are no JSON": f"UPDATE ledger_entries SET details = 'x' WHERE {A_DECISION} AND version = 2",
-    "state hash of an entry": f"UPDATE ledger_entries SET state_hash = '00' WHERE {A_DECISION} AND version = 3",
-    "status before an entry": f"UPDATE ledger_entries SET status_before = 'x' WHERE {A_DECISION} AND version = 2",
-    "status before the first": f"UPDATE ledger_entries SET status_before = 'x' WHERE {A_DECISION} AND version = 1",
-    "kind of an entry": f"UPDATE ledger_entries SET kind = 'gate' WHERE {A_DECISION} AND version = 2",
-    "incident of an entry": f"UPDATE ledger_entries SET incident = 'inc_2' WHERE {A_DECISION} AND version = 2",
-    "hash of an entry": f"UPDATE ledger_entries SET hash = '00' WHERE {A_DECISION} AND version = 2",
-    "first entry": f"DELETE FROM ledger_entries WHERE {A_DECISION} AND version = 1",
-    "middle entry": f"DELETE FROM ledger_entries WHERE {A_DECISION} AND version = 2",
-    "last entry": f"DELETE FROM ledger_entries WHERE {A_DECISION} AND version = 3",
-    "all entries": f"DELETE FROM ledger_entries WHERE {A_DECISION}",
+    "actor of an entry": (
+        "UPDATE history_payloads SET body = replace(body, 'penelope', 'eve') "
+        f"WHERE {A_DECISION} AND version = 3"
+    ),
+    "pseudonym of an entry": f"UPDATE units_of_work_history SET actor_id = 'act_eve' WHERE {A_DECISION} AND version = 3",
+    "event of an entry": f"UPDATE units_of_work_history SET event = 'Nothing' WHERE {A_DECISION} AND version = 1",
+    "time of an entry": (
+        f"UPDATE units_of_work_history SET recorded_at = '2026-11-21T06:00:00.000000Z' WHERE {A_DECISION} AND version = 1"
+    ),
+    "details of an entry": (
+        "UPDATE history_payloads SET body = replace(body, '{\"number\":2}', '{}') "
+        f"WHERE {A_DECISION} AND version = 2"
+    ),
+    "payload that is no JSON": f"UPDATE history_payloads SET body = 'x' WHERE {A_DECISION} AND version = 2",
+    "payload that is no object": f"UPDATE history_payloads SET body = '[]' WHERE {A_DECISION} AND version = 2",
+    "payload with another member": (
+        f"UPDATE history_payloads SET body = '{{\"seq\":1}}' WHERE {A_DECISION} AND version = 2"
+    ),
+    "payload with less in it": f"UPDATE history_payloads SET body = '{{}}' WHERE {A_DECISION} AND version = 2",
+    "salt of an entry": f"UPDATE history_payloads SET salt = '{'00' * 32}' WHERE {A_DECISION} AND version = 2",
+    "salt that is none": f"UPDATE history_payloads SET salt = 'salty' WHERE {A_DECISION} AND version = 2",
+    "payload in the place of one erased": f"UPDATE history_payloads SET salt = '' WHERE {A_DECISION} AND version = 2",
+    "state hash of an entry": f"UPDATE units_of_work_history SET state_hash = '00' WHERE {A_DECISION} AND version = 3",
+    "state before an entry": f"UPDATE units_of_work_history SET state_before = '00' WHERE {A_DECISION} AND version = 3",
+    "commitment of an entry": f"UPDATE units_of_work_history SET payload_hash = '00' WHERE {A_DECISION} AND version = 3",
+    "place before an entry": (
+        f"UPDATE units_of_work_history SET interaction_before = 'act' WHERE {A_DECISION} AND version = 3"
+    ),
+    "place after an entry": f"UPDATE units_of_work_history SET interaction_after = 'act' WHERE {A_DECISION} AND version = 1",
+    "recorded text of an entry": f"UPDATE units_of_work_history SET body = body || ' ' WHERE {A_DECISION} AND version = 2",
+    "status before an entry": f"UPDATE units_of_work_history SET status_before = 'x' WHERE {A_DECISION} AND version = 2",
+    "status before the first": f"UPDATE units_of_work_history SET status_before = 'x' WHERE {A_DECISION} AND version = 1",
+    "kind of an entry": f"UPDATE units_of_work_history SET kind = 'gate' WHERE {A_DECISION} AND version = 2",
+    "incident of an entry": f"UPDATE units_of_work_history SET incident = 'inc_2' WHERE {A_DECISION} AND version = 2",
+    "hash of an entry": f"UPDATE units_of_work_history SET hash = '00' WHERE {A_DECISION} AND version = 2",
+    "first entry": f"DELETE FROM units_of_work_history WHERE {A_DECISION} AND version = 1",
+    "middle entry": f"DELETE FROM units_of_work_history WHERE {A_DECISION} AND version = 2",
+    "last entry": f"DELETE FROM units_of_work_history WHERE {A_DECISION} AND version = 3",
+    "all entries": f"DELETE FROM units_of_work_history WHERE {A_DECISION}",
     "state": f"DELETE FROM units_of_work WHERE {THE_DECISION}",
-    "unit of an entry": f"UPDATE ledger_entries SET unit = 'inc_9' WHERE {A_DECISION} AND version = 3",
+    "unit of an entry": f"UPDATE units_of_work_history SET unit = 'inc_9' WHERE {A_DECISION} AND version = 3",
     "service it is filed under": f"UPDATE incidents SET service = 'bakery' WHERE {THE_INCIDENT}",
     "state it is filed under": f"UPDATE incidents SET state = 'healed' WHERE {THE_INCIDENT}",
     "problem it is filed under": f"UPDATE incidents SET fingerprint = 'other' WHERE {THE_INCIDENT}",
@@ -102,9 +132,9 @@ TAMPERING = {
 def test_one_row_changed_is_found(on_stores: OnStores, what: str) -> None:
     async def scene(store: Any) -> None:
         await lay_down_history(store)
-        assert [flaw async for flaw in store.reader.flaws()] == []
-        assert await store.sql(TAMPERING[what]) > 0
-        flaws = [flaw async for flaw in store.reader.flaws()]
+        assert await store.flaws() == []
+        assert await store.tamper(TAMPERING[what]) > 0
+        flaws = await store.flaws()
         assert flaws
         assert {flaw.unit for flaw in flaws} <= {"inc_1", "inc_1:decision", "inc_9"}
 
@@ -115,10 +145,10 @@ def test_swapped_entries_are_found(on_stores: OnStores) -> None:
     async def scene(store: Any) -> None:
         await lay_down_history(store)
         for old, new in ((1, -1), (2, 1), (-1, 2)):
-            await store.sql(
-                f"UPDATE ledger_entries SET version = {new} WHERE {A_DECISION} AND version = {old}"
+            await store.tamper(
+                f"UPDATE units_of_work_history SET version = {new} WHERE {A_DECISION} AND version = {old}"
             )
-        flaws = [flaw async for flaw in store.reader.flaws()]
+        flaws = await store.flaws()
         assert {flaw.unit for flaw in flaws} == {"inc_1:decision"}
 
     on_stores(scene)
@@ -130,10 +160,10 @@ def test_swapped_links_are_found(on_stores: OnStores) -> None:
         entries = await store.reader.entries(incident=None, after=0, limit=99)
         link = {entry.version: entry.previous_hash for entry in entries if entry.kind == "decision"}
         for version, other in ((2, 3), (3, 2)):
-            await store.sql(
-                f"UPDATE ledger_entries SET previous_hash = '{link[other]}' WHERE {A_DECISION} AND version = {version}"
+            await store.tamper(
+                f"UPDATE units_of_work_history SET previous_hash = '{link[other]}' WHERE {A_DECISION} AND version = {version}"
             )
-        flaws = [flaw async for flaw in store.reader.flaws()]
+        flaws = await store.flaws()
         assert {flaw.version for flaw in flaws} == {2, 3}
 
     on_stores(scene)
@@ -142,16 +172,14 @@ def test_swapped_links_are_found(on_stores: OnStores) -> None:
 def test_every_flaw_is_told_and_no_other(on_stores: OnStores) -> None:
     async def scene(store: Any) -> None:
         await lay_down_history(store)
-        await store.sql("UPDATE units_of_work SET attributes = 'x' WHERE id = 'inc_1'")
-        await store.sql(TAMPERING["text of an entry"])
-        await store.sql(TAMPERING["status"])
-        found = {(flaw.unit, flaw.version, flaw.problem) async for flaw in store.reader.flaws()}
-        assert {(unit, version) for unit, version, _ in found} == {
-            ("inc_1", 0),
+        await store.tamper("UPDATE units_of_work SET attributes = 'x' WHERE id = 'inc_1'")
+        await store.tamper(TAMPERING["text of an entry"])
+        await store.tamper(TAMPERING["status"])
+        assert {(flaw.unit, flaw.version) for flaw in await store.flaws()} == {
+            ("inc_1", 4),
             ("inc_1:decision", 2),
             ("inc_1:decision", 3),
         }
-        assert any("cannot be read any more" in problem for _, _, problem in found)
 
     on_stores(scene)
 
@@ -173,12 +201,47 @@ def test_the_walk_goes_over_more_units_than_fit_in_memory_at_once(on_stores: OnS
         ]
         async with store.transaction() as transaction:
             await transaction.save(*changes)
-        assert [flaw async for flaw in store.reader.flaws()] == []
-        await store.sql(
+        assert await store.flaws() == []
+        await store.tamper(
             "UPDATE units_of_work SET status = 'x' WHERE id IN ('unit-0', 'unit-777', 'unit-999')"
         )
-        await store.sql("DELETE FROM units_of_work WHERE id = 'unit-500'")
-        found = sorted([flaw.unit async for flaw in store.reader.flaws()])
+        await store.tamper("DELETE FROM units_of_work WHERE id = 'unit-500'")
+        found = sorted({flaw.unit for flaw in await store.flaws()})
         assert found == ["unit-0", "unit-500", "unit-777", "unit-999"]
+
+    on_stores(scene)
+
+
+def test_an_erased_payload_is_no_flaw_where_the_ledger_says_so(on_stores: OnStores) -> None:
+    async def scene(store: Any) -> None:
+        await lay_down_history(store)
+        # What retention may do: the guards are in force.
+        assert await store.sql(f"DELETE FROM history_payloads WHERE {A_DECISION} AND version <> 2") == 2
+        entries = await store.reader.entries(incident=None, after=0, limit=99)
+        assert [(flaw.unit, flaw.version) for flaw in await store.flaws()] == [
+            ("inc_1:decision", 1),
+            ("inc_1:decision", 3),
+        ]
+        gone = [entry.seq for entry in entries if entry.erased]
+        erased = Erased(subject="act_1", count=2, reason="asked for", seqs=tuple((seq, seq) for seq in gone))
+        async with store.transaction() as transaction:
+            await transaction.save(erased.change("1"))
+        assert await store.flaws() == []
+        told = {entry.version: (entry.erased, entry.reason) for entry in entries if entry.kind == "decision"}
+        assert told == {1: (True, ""), 2: (False, "because"), 3: (True, "")}
+
+    on_stores(scene)
+
+
+def test_swapped_payloads_are_found(on_stores: OnStores) -> None:
+    async def scene(store: Any) -> None:
+        await lay_down_history(store)
+        for old, new in ((1, -1), (2, 1), (-1, 2)):
+            await store.tamper(
+                f"UPDATE history_payloads SET version = {new} WHERE {A_DECISION} AND version = {old}"
+            )
+        problem = "was altered: its actor, reason, details or patch are not those that were recorded"
+        found = [(flaw.version, flaw.problem) for flaw in await store.flaws()]
+        assert found == [(1, problem), (2, problem)]
 
     on_stores(scene)

@@ -15,7 +15,8 @@ from penelope.domain.signal import Severity
 from penelope.domain.work import Change
 from penelope.errors import AppendConflict
 from penelope.flow.records import of_incident
-from penelope.ledger.merkle import checkpoint
+from penelope.ledger.merkle import EMPTY_ROOT, Tree
+from penelope.store.log import SqlLog
 
 OnStores = Callable[[Any], None]
 
@@ -124,17 +125,16 @@ def test_units_and_entries_keep_their_order_and_their_values(on_stores: OnStores
     on_stores(scene)
 
 
-def test_the_checkpoint_is_over_the_log_in_order(on_stores: OnStores) -> None:
+def test_the_head_is_over_the_log_in_order(on_stores: OnStores) -> None:
     async def scene(store: Any) -> None:
-        assert await store.reader.checkpoint() == checkpoint([])
+        empty = await store.verification.head()
+        assert (empty.size, empty.root) == (0, EMPTY_ROOT.hex())
         async with store.transaction() as transaction:
             await transaction.save(*(other(f"unit-{number}") for number in (3, 1, 2)))
-            hashes = [entry.hash for entry in transaction.entries]
-        assert await store.reader.checkpoint() == checkpoint(hashes)
-        await store.sql("UPDATE ledger_entries SET seq = seq + 100 WHERE unit = 'unit-3'")
-        moved = await store.reader.checkpoint()
-        assert moved == checkpoint([*hashes[1:], hashes[0]])
-        assert moved.root != checkpoint(hashes).root
+            leaves = [bytes.fromhex(entry.hash) for entry in transaction.entries]
+        await SqlLog(store.writer, store.reading).integrate(9)
+        head = await store.verification.head()
+        assert (head.size, head.root) == (3, Tree(leaves).root().hex())
 
     on_stores(scene)
 
@@ -168,7 +168,7 @@ def test_readers_and_writers_do_not_wait_for_each_other(on_stores: OnStores) -> 
 
 def test_the_ledger_can_be_walked_while_it_grows(on_stores: OnStores) -> None:
     async def scene(store: Any) -> None:
-        stop = asyncio.Event()
+        stop, log = asyncio.Event(), SqlLog(store.writer, store.reading)
 
         async def write(name: str) -> int:
             written = 0
@@ -184,13 +184,17 @@ def test_the_ledger_can_be_walked_while_it_grows(on_stores: OnStores) -> None:
             return written
 
         async def walk() -> list[Any]:
-            found = [flaw for _ in range(10) async for flaw in store.reader.flaws()]
+            found = []
+            for _ in range(10):
+                await log.integrate(512)
+                found += await store.flaws()
             stop.set()
             return found
 
         flaws, *written = await asyncio.gather(walk(), *(write(f"writer-{number}") for number in range(3)))
         assert flaws == []
         assert min(written) > 0
-        assert (await store.reader.checkpoint()).size == 2 * sum(written)
+        await log.integrate(2 * sum(written))
+        assert (await store.verification.head()).size == 2 * sum(written)
 
     on_stores(scene)

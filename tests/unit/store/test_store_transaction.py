@@ -85,7 +85,7 @@ class TestSave:
                 unit = await transaction.unit("u")
                 assert (unit.version, unit.status, unit.attributes) == (3, "third", {"n": 1})
                 assert await transaction.unit("v") is None
-            assert [flaw async for flaw in store.reader.flaws()] == []
+            assert await store.flaws() == []
 
         on_stores(scene)
 
@@ -99,7 +99,7 @@ class TestSave:
                 units = await transaction.units("inc_1", "decision")
                 assert {unit.status for unit in units} == {"new"}
                 assert sum(unit.version for unit in units) == 1201 + 1300
-            assert [flaw async for flaw in store.reader.flaws()] == []
+            assert await store.flaws() == []
 
         on_stores(scene)
 
@@ -112,20 +112,47 @@ class TestSave:
                     await transaction.save(change("v"), change(version=0))
             async with store.transaction() as transaction:
                 assert await transaction.unit("v") is None
-                await transaction.save(change(version=1))
+                await transaction.save(change(version=1, status="again"))
             assert len(await store.reader.entries(incident=None, after=0, limit=9)) == 2
 
         on_stores(scene)
 
-    def test_a_row_that_changed_behind_its_back_is_noticed(self, on_stores: OnStores) -> None:
+    @pytest.mark.parametrize("lost", ["version = 7", "content_hash = 'ff'"])
+    def test_a_row_that_changed_behind_its_back_is_noticed(self, on_stores: OnStores, lost: str) -> None:
         async def scene(store: Any) -> None:
             async with store.transaction() as transaction:
-                await transaction.save(change())
+                await transaction.save(change(), change("v"))
+
+            async def lose() -> None:
+                async with store.transaction() as transaction:
+                    await transaction.unit("u")
+                    await transaction._connection.exec_driver_sql(
+                        f"UPDATE units_of_work SET {lost} WHERE id = 'u'"
+                    )
+                    await transaction.save(change("v", status="again"), change(status="again"))
+
+            with pytest.raises(AppendConflict, match="a unit of work changed while it was being saved"):
+                await lose()
+            assert len(await store.reader.entries(incident=None, after=0, limit=9)) == 2
+            assert await store.flaws() == []
+
+        on_stores(scene)
+
+    def test_an_unchanged_save_makes_no_entry_and_keeps_the_version(self, on_stores: OnStores) -> None:
+        async def scene(store: Any) -> None:
             async with store.transaction() as transaction:
-                await transaction.unit("u")
-                await transaction._connection.exec_driver_sql("UPDATE units_of_work SET version = 7")
-                with pytest.raises(AppendConflict, match="u changed while it was being saved"):
-                    await transaction.save(change())
+                await transaction.save(change(), saved(incident()))
+                before = await transaction.unit("u")
+            async with store.transaction(at(60)) as transaction:
+                await transaction.save(change(event="Again", actor="key:ada", reason="no reason"))
+                await transaction.save(saved(incident()), change("v"), change(version=1))
+                assert [entry.unit for entry in transaction.entries] == ["v"]
+                assert await transaction.unit("u") == before
+            async with store.transaction() as transaction:
+                assert await transaction.unit("u") == before
+            entries = await store.reader.entries(incident=None, after=0, limit=9)
+            assert [(entry.unit, entry.version) for entry in entries] == [("u", 1), ("inc_1", 1), ("v", 1)]
+            assert await store.flaws() == []
 
         on_stores(scene)
 
@@ -144,7 +171,7 @@ class TestSave:
                 assert await transaction.unit("inc_1") is None
                 assert await transaction.known_signals([("test", "signal-1")]) == set()
                 assert await transaction.claim("action", "inc_1", "shop") == 1
-            assert (await store.reader.checkpoint()).size == 0
+            assert await store.reader.entries(incident=None, after=0, limit=9) == []
 
         on_stores(scene)
 
@@ -181,7 +208,7 @@ class TestSave:
             await asyncio.gather(*(count() for _ in range(12)))
             async with store.transaction() as transaction:
                 assert (await transaction.unit("u")).attributes == {"n": 12}
-            assert [flaw async for flaw in store.reader.flaws()] == []
+            assert await store.flaws() == []
 
         on_stores(scene)
 

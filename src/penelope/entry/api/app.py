@@ -9,10 +9,21 @@ from fastapi.routing import APIRoute
 
 import penelope
 from penelope import bootstrap
-from penelope.entry.api import incidents, ledger, problems, server, signals
-from penelope.entry.api.access import Acquaintances
+from penelope.entry.api import (
+    audit,
+    incidents,
+    integrity,
+    ledger,
+    problems,
+    server,
+    signals,
+    tlog,
+    verification,
+)
+from penelope.entry.api.access import Acquaintances, requires
 from penelope.entry.api.door import Door
 from penelope.entry.api.models import Problem
+from penelope.flow.keys import Scope
 from penelope.settings import Settings
 
 _DESCRIPTION = """\
@@ -52,6 +63,10 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for router in (signals.router, incidents.router, ledger.router, server.router, server.open_router):
         app.include_router(router)
+    app.include_router(audit.router)
+    app.include_router(integrity.router)
+    app.include_router(verification.router)
+    app.include_router(tlog.router, dependencies=[] if settings.ledger.public else [requires(Scope.READ)])
     return app
 
 

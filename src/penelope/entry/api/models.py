@@ -222,25 +222,19 @@ class Approval(BaseModel):
     comment: str
 
 
-class Checkpoint(BaseModel):
-    """The whole log at one moment."""
-
-    model_config = _with(size=214, root=_DIGEST)
-
-    size: int
-    """How many entries there are."""
-    root: str
-    """The Merkle root over their hashes (RFC 9162)."""
-
-
 class Flaw(BaseModel):
     """Something about stored history that does not fit."""
 
-    model_config = _with(unit=f"{_INCIDENT}:decision", version=1, problem="was altered: its hash differs")
+    model_config = _with(
+        unit=f"{_INCIDENT}:decision", version=1, problem="was altered: its hash differs", seq=17
+    )
 
     unit: str
+    """A unit of work, or `log` or `database` for what is about all of them."""
     version: int
     problem: str
+    seq: int
+    """The line of history that it is about; 0 if none."""
 
 
 class Verification(BaseModel):

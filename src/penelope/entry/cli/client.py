@@ -1,5 +1,7 @@
 """Talks to a running server."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Self
@@ -52,17 +54,37 @@ class Client:
         """The JSON value that the server answers to a command."""
         return self._ask("POST", path, json=body)
 
+    def post_text(self, path: str, text: bytes) -> Any:
+        """The JSON value that the server answers to a text."""
+        return self._ask("POST", path, content=text, headers={"Content-Type": "text/plain"})
+
+    def pieces(self, path: str, **query: Any) -> Iterator[bytes]:
+        """What lies at a path, piece by piece, however much it is."""
+        wanted = {name: item for name, item in query.items() if item is not None}
+        with self._asking(), self._client.stream("GET", path, params=wanted) as answer:
+            if not answer.is_success:
+                answer.read()
+                self._understood(answer)
+            yield from answer.iter_bytes()
+
     def _ask(self, method: str, path: str, **content: Any) -> Any:
-        try:
+        with self._asking():
             answer = self._client.request(method, path, **content)
+        return self._understood(answer)
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        try:
+            yield
         except httpx.TimeoutException as error:
             raise Timeout(f"the server at {self._server} takes too long", hint="Try again.") from error
+        except httpx.RemoteProtocolError as error:
+            raise Unavailable(f"the server at {self._server} broke off", hint="Try again.") from error
         except httpx.TransportError as error:
             raise Unavailable(
                 f"no server answers at {self._server}",
                 hint="Start one with `penelope serve`, or name another with --server or PENELOPE_SERVER.",
             ) from error
-        return self._understood(answer)
 
     def _understood(self, answer: httpx.Response) -> Any:
         try:

@@ -7,7 +7,17 @@ import typer
 from typer.core import TyperGroup
 
 import penelope
-from penelope.entry.cli import local, remote, screens
+from penelope.entry.cli import (
+    archive,
+    audit,
+    database,
+    integrity,
+    ledger,
+    local,
+    remote,
+    screens,
+    verification,
+)
 from penelope.entry.cli.options import Options
 from penelope.errors import PenelopeError
 
@@ -68,10 +78,33 @@ app.command()(remote.incidents)
 app.command()(remote.show)
 app.command()(remote.approve)
 app.command()(remote.reject)
+app.command()(integrity.actors)
 
-_ledger = _group("Check recorded history.")
-_ledger.command("verify")(remote.verify_ledger)
+_ledger = _group("Check recorded history, and hand out what proves it.")
+_ledger.command("verify")(verification.verify_ledger)
+_ledger.command("state")(verification.show_state)
+_ledger.command("sweep")(integrity.sweep)
+_ledger.command("archive")(archive.archive)
+_ledger.command("erase")(archive.erase)
+_ledger.command("prove")(ledger.prove)
+_ledger.command("check")(ledger.check)
+_ledger.command("checkpoint")(ledger.checkpoint)
+_ledger.command("export")(ledger.export)
+_ledger.command("stats")(ledger.stats)
+_ledger_key = typer.Typer(invoke_without_command=True)
+_ledger_key.callback()(ledger.keys)
+_ledger_key.command("rotate")(ledger.rotate)
+_ledger_key.command("retire")(ledger.retire)
+_ledger.add_typer(_ledger_key, name="key")
 app.add_typer(_ledger, name="ledger")
+
+_audit = _group("Ask what was decided, how it went, and what it rested on.")
+_audit.command("list")(audit.list_decisions)
+_audit.command("high-risk")(audit.list_high_risk)
+_audit.command("stats")(audit.statistics)
+_audit.command("precedents")(audit.precedents)
+_audit.command("export")(audit.export)
+app.add_typer(_audit, name="audit")
 
 _playbooks = _group("Check and list playbooks.")
 _playbooks.command("lint")(local.lint_playbooks)
@@ -87,6 +120,12 @@ _keys.command("create")(local.create_key)
 _keys.command("list")(local.list_keys)
 _keys.command("revoke")(local.revoke_key)
 app.add_typer(_keys, name="keys")
+
+_database = _group("Bring the database up to date, grant the service's role, check history's guards.")
+_database.command("migrate")(database.migrate)
+_database.command("grant")(database.grant)
+_database.command("check")(database.check)
+app.add_typer(_database, name="database")
 
 
 def main() -> None:

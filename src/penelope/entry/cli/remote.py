@@ -40,14 +40,14 @@ Comment = Annotated[str, typer.Option(help="Why; it is kept with the decision.")
 
 
 @contextmanager
-def _connected(context: typer.Context, server: str | None, key: str | None) -> Iterator["Client"]:
+def connected(context: typer.Context, server: str | None, key: str | None) -> Iterator["Client"]:
     from penelope.entry.cli.client import Client, address_of  # noqa: PLC0415 - so that `--help` is there at once
 
     with Client(server or address_of(settings_of(context)), key) as client:
         yield client
 
 
-def _incident(identifier: str) -> str:
+def incident_path(identifier: str) -> str:
     return f"/api/v1/incidents/{quote(identifier, safe='')}"
 
 
@@ -55,7 +55,7 @@ def status(
     context: typer.Context, *, server: Server = None, key: ApiKey = None, as_json: AsJson = False
 ) -> None:
     """Show the server's version, its services and playbooks, and how many incidents there are."""
-    with _connected(context, server, key) as client:
+    with connected(context, server, key) as client:
         answer = client.get("/api/v1/status")
     _print(answer, screens.status, as_json=as_json)
 
@@ -73,7 +73,7 @@ def incidents(
     as_json: AsJson = False,
 ) -> None:
     """List incidents, newest first."""
-    with _connected(context, server, key) as client:
+    with connected(context, server, key) as client:
         page = client.get("/api/v1/incidents", state=[item.value for item in state or ()], limit=limit)
     _print(page, screens.incidents, as_json=as_json)
 
@@ -91,8 +91,8 @@ def show(
 
     With --follow, --json prints an entry a line.
     """
-    with _connected(context, server, key) as client:
-        answer = client.get(_incident(incident))
+    with connected(context, server, key) as client:
+        answer = client.get(incident_path(incident))
         if as_json and not follow:
             _print(answer, screens.incident, as_json=True)
             return
@@ -109,7 +109,7 @@ def _entries(client: "Client", incident: str, *, follow: bool) -> Iterator[Mappi
     """What happened so far and, if it is to be followed, what happens until the incident has ended."""
     after, ended = 0, not follow
     while True:
-        page = client.get(f"{_incident(incident)}/timeline", after=after, limit=_PAGE)
+        page = client.get(f"{incident_path(incident)}/timeline", after=after, limit=_PAGE)
         for entry in page["entries"]:
             yield entry
             if follow and entry["kind"] == "incident":
@@ -126,27 +126,18 @@ def approve(
     context: typer.Context, incident: Id, *, comment: Comment = "", server: Server = None, key: ApiKey = None
 ) -> None:
     """Agree to the plan that an incident waits with."""
-    with _connected(context, server, key) as client:
-        screens.show(screens.answered(client.post(f"{_incident(incident)}/approve", {"comment": comment})))
+    with connected(context, server, key) as client:
+        screens.show(
+            screens.answered(client.post(f"{incident_path(incident)}/approve", {"comment": comment}))
+        )
 
 
 def reject(
     context: typer.Context, incident: Id, *, comment: Comment = "", server: Server = None, key: ApiKey = None
 ) -> None:
     """Refuse the plan that an incident waits with; people take the incident over."""
-    with _connected(context, server, key) as client:
-        screens.show(screens.answered(client.post(f"{_incident(incident)}/reject", {"comment": comment})))
-
-
-def verify_ledger(
-    context: typer.Context, *, server: Server = None, key: ApiKey = None, as_json: AsJson = False
-) -> None:
-    """Check that all recorded history still hashes to what was recorded. Exits with 1 if it does not."""
-    with _connected(context, server, key) as client:
-        answer = client.get("/api/v1/ledger/verify")
-    _print(answer, screens.verification, as_json=as_json)
-    if not answer["ok"]:
-        raise typer.Exit(1)
+    with connected(context, server, key) as client:
+        screens.show(screens.answered(client.post(f"{incident_path(incident)}/reject", {"comment": comment})))
 
 
 def _print(answer: Any, screen: Callable[[Any], RenderableType], *, as_json: bool) -> None:

@@ -1,10 +1,14 @@
 """Lets a plan through, refuses it, or asks a person."""
 
+import logging
+
 from penelope.domain.gate import GateVerdict, RuleVerdict, Ruling
 from penelope.rooms.gate.approval import ApprovalRule
 from penelope.rooms.gate.halt import Halt
 from penelope.rooms.gate.rate import Rate
 from penelope.rooms.gate.rules import Limits, Request, Rule
+
+_log = logging.getLogger(__name__)
 
 RULES: tuple[Rule, ...] = (Halt(), Rate(), ApprovalRule())
 """In the order in which they speak; the first refusal ends it."""
@@ -14,7 +18,18 @@ def gate(request: Request, limits: Limits) -> GateVerdict:
     """The verdicts up to the first refusal, or of all rules."""
     verdicts: list[RuleVerdict] = []
     for rule in RULES:
-        verdicts.append(rule.check(request, limits))
+        verdicts.append(_checked(rule, request, limits))
         if verdicts[-1].ruling is Ruling.REFUSE:
             break
     return GateVerdict(verdicts=tuple(verdicts))
+
+
+def _checked(rule: Rule, request: Request, limits: Limits) -> RuleVerdict:
+    """A rule that breaks refuses: what could not be checked is not let through."""
+    try:
+        return rule.check(request, limits)
+    except Exception as error:  # noqa: BLE001 - whatever it raises, it has not let the plan through
+        # The rule's name stands for its expression; what it was asked about stays out of the log.
+        _log.exception("the rule %s broke", rule.name)
+        reason = f"the rule broke ({type(error).__name__}), so it refuses"
+        return RuleVerdict(rule=rule.name, ruling=Ruling.REFUSE, reason=reason)

@@ -1,0 +1,1 @@
+"""Where old payloads lie once they were taken from the database."""

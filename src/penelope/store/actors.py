@@ -1,0 +1,53 @@
+"""Who does things here, and who of them is alive."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from penelope.domain.work import Actor, ActorKind
+from penelope.kit.clock import timestamp
+from penelope.store.bulk import statements
+from penelope.store.draft import actor_row
+from penelope.store.tables import local_actors, units_of_work
+
+_units = units_of_work.c
+
+
+class SqlActors:
+    """Fulfils flow's ActorStore."""
+
+    def __init__(self, writer: AsyncEngine, reader: AsyncEngine) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._sql = statements(writer.dialect.name)
+
+    async def beat(self, name: str, incidents: Collection[str], now: datetime) -> None:
+        """The actor lives, and so do the units of these incidents that are not at their end. No history is made."""
+        alive = {"last_heartbeat_at": timestamp(now)}
+        actor = update(local_actors).where(local_actors.c.name == name).values(alive)
+        units = (
+            update(units_of_work)
+            .where(_units.incident.in_(sorted(incidents)), _units.interaction != "done")
+            .values(alive)
+        )
+        async with self._writer.begin() as connection:
+            if not (await connection.execute(actor)).rowcount:
+                rows = [actor_row(name, now)]
+                await connection.exec_driver_sql(self._sql.insert_actors, self._sql.parameters(rows))
+            if incidents:
+                await connection.execute(units)
+
+    async def all(self) -> Sequence[Actor]:
+        async with self._reader.connect() as connection:
+            found = await connection.execute(select(local_actors).order_by(local_actors.c.name))
+            return [
+                Actor(
+                    id=row["id"],
+                    kind=ActorKind(row["kind"]),
+                    name=row["name"],
+                    last_heartbeat_at=datetime.fromisoformat(row["last_heartbeat_at"]),
+                )
+                for row in found.mappings()
+            ]

@@ -1,0 +1,143 @@
+"""Statements over many rows, in the form that each database takes fastest: executemany on SQLite, arrays on PostgreSQL."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from sqlalchemy import BigInteger, Integer, LargeBinary, Table
+
+from penelope.store.tables import (
+    history_payloads,
+    incidents,
+    instance_contexts,
+    interaction_logs,
+    local_actors,
+    units_of_work,
+    units_of_work_history,
+)
+
+Rows = Sequence[tuple[Any, ...]]
+
+UNIT_COLUMNS = tuple(column.name for column in units_of_work.columns)
+HISTORY_COLUMNS = tuple(
+    column.name for column in units_of_work_history.columns if column.name not in {"seq", "tx"}
+)
+PAYLOAD_COLUMNS = tuple(column.name for column in history_payloads.columns)
+LOG_COLUMNS = tuple(column.name for column in interaction_logs.columns if column.name != "seq")
+
+CHANGING = (
+    "kind",
+    "incident",
+    "status",
+    "interaction",
+    "attributes",
+    "content_hash",
+    "version",
+    "updated_at",
+    "last_heartbeat_at",
+    "head",
+)
+"""The columns of a unit that a save changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """SQL text for one database. Rows of `replace_units` are the changing columns, then id, version and
+    content_hash as the writer saw them; rows of `move_incidents` are state, open_key and id.
+    """
+
+    insert_units: str
+    insert_history: str
+    insert_payloads: str
+    replace_units: str
+    load_units: str
+    load_actors: str
+    insert_actors: str
+    insert_contexts: str
+    insert_incidents: str
+    move_incidents: str
+    with_arrays: bool
+
+    def parameters(self, rows: Rows) -> Any:
+        """Rows as the statements take them."""
+        return tuple(map(list, zip(*rows, strict=True))) if self.with_arrays else list(rows)
+
+
+@cache
+def statements(dialect: str) -> Statements:
+    """The statements for `sqlite` or `postgresql`."""
+    if dialect == "sqlite":
+        return _sqlite()
+    return _postgresql()
+
+
+def insert(dialect: str, table: Table, columns: Sequence[str]) -> str:
+    """An INSERT of many rows with these columns."""
+    names = ", ".join(columns)
+    if dialect == "sqlite":
+        return f"INSERT INTO {table.name} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - our own names
+    return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({_arrays(table, columns)})"  # noqa: S608 - our own names
+
+
+def _sqlite() -> Statements:
+    columns = ", ".join(f"{name} = ?" for name in CHANGING)
+    wanted = ", ".join(UNIT_COLUMNS)
+    return Statements(
+        insert_units=insert("sqlite", units_of_work, UNIT_COLUMNS),
+        insert_history=insert("sqlite", units_of_work_history, HISTORY_COLUMNS),
+        insert_payloads=insert("sqlite", history_payloads, PAYLOAD_COLUMNS),
+        replace_units=f"UPDATE units_of_work SET {columns} WHERE id = ? AND version = ? AND content_hash = ?",  # noqa: S608 - our own names
+        load_units=f"SELECT {wanted} FROM units_of_work WHERE id IN (SELECT value FROM json_each(?))",  # noqa: S608 - our own names
+        load_actors="SELECT name, id FROM local_actors WHERE name IN (SELECT value FROM json_each(?))",
+        move_incidents="UPDATE incidents SET state = ?, open_key = ? WHERE id = ?",
+        **_projections("sqlite"),
+        with_arrays=False,
+    )
+
+
+def _postgresql() -> Statements:
+    wanted = ", ".join(UNIT_COLUMNS)
+    changed = ", ".join(f"{name} = new.{name}" for name in CHANGING)
+    given = (*CHANGING, "id", "version", "content_hash")
+    names = ", ".join((*CHANGING, "old_id", "old_version", "old_hash"))
+    return Statements(
+        insert_units=insert("postgresql", units_of_work, UNIT_COLUMNS),
+        insert_history=insert("postgresql", units_of_work_history, HISTORY_COLUMNS),
+        insert_payloads=insert("postgresql", history_payloads, PAYLOAD_COLUMNS),
+        replace_units=(
+            f"UPDATE units_of_work AS unit SET {changed} FROM unnest({_arrays(units_of_work, given)}) AS new({names}) "  # noqa: S608 - our own names
+            "WHERE unit.id = old_id AND unit.version = old_version AND unit.content_hash = old_hash"
+        ),
+        load_units=f"SELECT {wanted} FROM units_of_work WHERE id = ANY(%s) ORDER BY id FOR UPDATE",  # noqa: S608 - our own names
+        load_actors="SELECT name, id FROM local_actors WHERE name = ANY(%s)",
+        move_incidents=(
+            "UPDATE incidents SET state = new.state, open_key = new.open_key "  # noqa: S608 - our own names
+            f"FROM unnest({_arrays(incidents, ('state', 'open_key', 'id'))}) AS new(state, open_key, id) "
+            "WHERE incidents.id = new.id"
+        ),
+        **_projections("postgresql"),
+        with_arrays=True,
+    )
+
+
+def _projections(dialect: str) -> dict[str, str]:
+    actors = insert(dialect, local_actors, tuple(local_actors.columns.keys()))
+    return {
+        "insert_actors": f"{actors} ON CONFLICT (name) DO NOTHING",
+        "insert_contexts": insert(dialect, instance_contexts, tuple(instance_contexts.columns.keys())),
+        "insert_incidents": insert(dialect, incidents, tuple(incidents.columns.keys())),
+    }
+
+
+def _arrays(table: Table, columns: Sequence[str]) -> str:
+    return ", ".join(f"%s::{_type(table, name)}[]" for name in columns)
+
+
+def _type(table: Table, name: str) -> str:
+    kind = table.columns[name].type
+    if isinstance(kind, BigInteger):
+        return "bigint"
+    if isinstance(kind, Integer):
+        return "integer"
+    return "bytea" if isinstance(kind, LargeBinary) else "text"

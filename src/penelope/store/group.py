@@ -1,0 +1,313 @@
+"""Saves of many callers at once in one commit, each of them whole or not at all."""
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+import psycopg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from penelope.domain.work import Change, Entry, UnitOfWork
+from penelope.errors import AppendConflict, LedgerError, Unavailable
+from penelope.flow.ports import Observer
+from penelope.kit.clock import Clock
+from penelope.store import rows
+from penelope.store.bulk import UNIT_COLUMNS, statements
+from penelope.store.database import open_connection
+from penelope.store.draft import Draft, Write, actor_row
+
+_PATIENCE_SECONDS = 30
+"""How long another process may hold the file's lock."""
+
+_PAUSE_SECONDS = 0.005
+"""How long the lock may have been free before it is seen."""
+
+MOST_SAVES = 256
+"""Saves in one commit: beyond it a commit costs next to nothing a save, and the first would wait for the last."""
+
+
+@dataclass(eq=False, slots=True)
+class _Save:
+    changes: Sequence[Change]
+    done: "asyncio.Future[Sequence[Entry]]"
+
+
+class _Session(Protocol):
+    """One transaction of a database."""
+
+    async def load(self, names: Sequence[str]) -> Mapping[str, UnitOfWork]: ...
+
+    async def actors(self, names: Sequence[str]) -> Mapping[str, str]: ...
+
+    async def add_actors(self, fresh: Sequence[tuple[Any, ...]]) -> None: ...
+
+    async def run(self, write: Write) -> None: ...
+
+
+class _Port(Protocol):
+    def transaction(self) -> AbstractAsyncContextManager[_Session]: ...
+
+    async def close(self) -> None: ...
+
+
+class GroupCommit:
+    """Saves units of work outside of the story; fulfils flow's LedgerWriter.
+
+    Whoever calls while a commit is under way is in the next one. What was answered is durable; what was not may be
+    so all the same, as with every commit: a writer who must know gives `Change.version`.
+    """
+
+    def __init__(self, engine: AsyncEngine, clock: Clock, observer: Observer) -> None:
+        self._clock = clock
+        self._observer = observer
+        self._port: _Port = _Sqlite(engine) if engine.dialect.name == "sqlite" else _Postgresql(engine)
+        self._sql = statements(engine.dialect.name)
+        self._actors: dict[str, str] = {}
+        self._waiting: deque[_Save] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    async def save(self, *changes: Change) -> Sequence[Entry]:
+        """Saves changes, all or none, and returns their entries, fewer where nothing changed.
+
+        Raises AppendConflict for a version passed by, ChainBroken for a unit that something else has changed,
+        EntryTooLarge, ValueError or TypeError for what cannot be written, Unavailable while another process keeps
+        the database to itself, and what the database raises.
+        """
+        save = _Save(changes, asyncio.get_running_loop().create_future())
+        self._waiting.append(save)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._drain())
+        return await save.done
+
+    async def close(self) -> None:
+        """Waits for what was begun."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        await self._port.close()
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            most = min(MOST_SAVES, len(self._waiting))
+            saves = [self._waiting.popleft() for _ in range(most)]
+            try:
+                await self._commit(saves)
+            except BaseException as error:
+                for save in saves:
+                    _fail(save, error)
+                if not isinstance(error, Exception):
+                    raise
+            await asyncio.sleep(0)  # whoever was answered may have more to save
+
+    async def _commit(self, saves: Sequence[_Save]) -> None:
+        try:
+            made = await self._write(saves)
+        except (LedgerError, ValueError, TypeError) as error:
+            if len(saves) == 1:
+                _fail(saves[0], error)
+                return
+            # One of them met another process, a unit that was tampered with, or has what the database cannot take,
+            # and nobody knows which: apart, the others come through.
+            for save in saves:
+                await self._commit([save])
+            return
+        for save, entries in made:
+            for entry in entries:
+                self._observer.entry_recorded(entry)
+            if not save.done.done():
+                save.done.set_result(entries)
+
+    async def _write(self, saves: Sequence[_Save]) -> list[tuple[_Save, Sequence[Entry]]]:
+        made: list[tuple[_Save, Sequence[Entry]]] = []
+        changes = [change for save in saves for change in save.changes]
+        async with self._port.transaction() as session:
+            actors = await self._pseudonyms(session, {change.actor for change in changes})
+            draft = Draft(await session.load([change.unit for change in changes]))
+            for save in saves:
+                begun = len(draft.entries)
+                try:
+                    draft.add(save.changes, actors, self._clock.now())
+                except Exception as error:  # noqa: BLE001 - nothing was written, so it is about these changes alone
+                    _fail(save, error)
+                else:
+                    made.append((save, draft.entries[begun:]))
+            for write in draft.writes(self._sql):
+                await session.run(write)
+        return made
+
+    async def _pseudonyms(self, session: _Session, names: set[str]) -> Mapping[str, str]:
+        unknown = sorted(names - self._actors.keys())
+        if not unknown:
+            return self._actors
+        found = await session.actors(unknown)
+        self._actors |= found
+        fresh = [actor_row(name, self._clock.now()) for name in unknown if name not in found]
+        if not fresh:
+            return self._actors
+        await session.add_actors(fresh)
+        # Not remembered before they are committed.
+        return {**self._actors, **await session.actors([name for name in unknown if name not in found])}
+
+
+def _fail(save: _Save, error: BaseException) -> None:
+    if not save.done.done():
+        save.done.set_exception(error)
+
+
+class _Sqlite:
+    """A connection of its own, used in the event loop's thread: a round is over before anything else runs.
+
+    Mostly nobody else writes at that moment. When somebody does, the turn is waited for in the engine's queue, as all
+    writers do, and not by blocking the loop.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._connection: sqlite3.Connection | None = None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[_Session]:
+        if self._connection is None:
+            self._connection = open_connection(self._engine.url)
+        if _begun(self._connection):
+            with _ending(self._connection):
+                yield _SqliteSession(self._connection)
+            return
+        async with self._engine.connect():
+            await _begin(self._connection)
+            with _ending(self._connection):
+                yield _SqliteSession(self._connection)
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+_PRIMARY = 0xFF
+"""The part of SQLite's error code that tells its kind; the rest tells why."""
+
+
+async def _begin(connection: sqlite3.Connection) -> None:
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while not _begun(connection):  # noqa: ASYNC110 - SQLite tells nobody when the lock is free
+                await asyncio.sleep(_PAUSE_SECONDS)
+    except TimeoutError as error:
+        raise Unavailable("another process keeps the database to itself") from error
+
+
+def _begun(connection: sqlite3.Connection) -> bool:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
+
+
+@contextmanager
+def _ending(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+class _SqliteSession:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._sql = statements("sqlite")
+
+    async def load(self, names: Sequence[str]) -> Mapping[str, UnitOfWork]:
+        if not names:
+            return {}
+        found = self._connection.execute(self._sql.load_units, (_json(names),))
+        return _units(found)
+
+    async def actors(self, names: Sequence[str]) -> Mapping[str, str]:
+        return dict(self._connection.execute(self._sql.load_actors, (_json(names),)))
+
+    async def add_actors(self, fresh: Sequence[tuple[Any, ...]]) -> None:
+        self._connection.executemany(self._sql.insert_actors, fresh)
+
+    async def run(self, write: Write) -> None:
+        try:
+            touched = self._connection.executemany(write.sql, write.rows).rowcount
+        except sqlite3.IntegrityError as error:
+            raise AppendConflict("another writer was first") from error
+        if write.exact and touched != len(write.rows):
+            raise AppendConflict("a unit of work changed while it was being saved")
+
+
+class _Postgresql:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[_Session]:
+        async with self._engine.connect() as connection:
+            raw: Any = (await connection.get_raw_connection()).driver_connection
+            # psycopg begins a transaction by itself; this commits it or takes it back.
+            try:
+                async with raw.transaction():
+                    yield _PostgresqlSession(raw)
+            except psycopg.DataError as error:
+                raise ValueError("the database cannot hold a value of this change") from error
+            except psycopg.OperationalError:
+                if raw.closed:
+                    # SQLAlchemy has seen nothing of it, and the pool's other connections are no better.
+                    await self._engine.dispose()
+                raise
+
+    async def close(self) -> None:
+        """The engine is somebody else's."""
+
+
+class _PostgresqlSession:
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._sql = statements("postgresql")
+
+    async def load(self, names: Sequence[str]) -> Mapping[str, UnitOfWork]:
+        if not names:
+            return {}
+        cursor = await self._connection.execute(self._sql.load_units, (sorted(set(names)),))
+        return _units(await cursor.fetchall())
+
+    async def actors(self, names: Sequence[str]) -> Mapping[str, str]:
+        cursor = await self._connection.execute(self._sql.load_actors, (list(names),))
+        return dict(await cursor.fetchall())
+
+    async def add_actors(self, fresh: Sequence[tuple[Any, ...]]) -> None:
+        await self._connection.execute(self._sql.insert_actors, self._sql.parameters(fresh))
+
+    async def run(self, write: Write) -> None:
+        try:
+            cursor = await self._connection.execute(write.sql, self._sql.parameters(write.rows))
+        except Exception as error:
+            if str(getattr(error, "sqlstate", "")).startswith(_INTEGRITY):
+                raise AppendConflict("another writer was first") from error
+            raise
+        if write.exact and cursor.rowcount != len(write.rows):
+            raise AppendConflict("a unit of work changed while it was being saved")
+
+
+_INTEGRITY = ("23", "40")
+"""SQLSTATE classes: a constraint, or a transaction that must be tried again."""
+
+
+def _units(found: Iterable[Sequence[Any]]) -> Mapping[str, UnitOfWork]:
+    units = (rows.sound_unit_from(dict(zip(UNIT_COLUMNS, row, strict=True))) for row in found)
+    return {unit.id: unit for unit in units}
+
+
+def _json(names: Sequence[str]) -> str:
+    return orjson.dumps(list(names)).decode()

@@ -1,0 +1,228 @@
+"""Checks units of work against their history: state, chain, payloads, actors, and how incidents are filed."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from sqlalchemy import select, union
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from penelope.domain.work import ActorKind, Entry, UnitOfWork, interaction
+from penelope.errors import ChainBroken
+from penelope.kit.canonical import canonical
+from penelope.ledger.chain import Flaw, altered, check
+from penelope.ledger.erasures import ARCHIVE, ERASURE, Erasures
+from penelope.store import rows, tables
+from penelope.store.reader import HISTORY
+
+_units, _entries, _incidents = tables.units_of_work, tables.units_of_work_history, tables.incidents
+_payloads, _actors = tables.history_payloads, tables.local_actors
+
+UNITS_A_STRETCH = 200
+"""Units whose history is held in memory at once."""
+
+Row = Mapping[str, Any]
+
+_ANY_TIME = "0001-01-01T00:00:00Z"
+
+
+class Stored(NamedTuple):
+    """Everything that is stored about one unit."""
+
+    name: str
+    state: Row | None
+    lines: Sequence[Row]
+    filed: Row | None
+    payloads: Sequence[int]
+    """The versions of payloads that no line of history has."""
+    actors: Mapping[str, Row]
+    erasures: Erasures
+
+
+async def names_after(connection: AsyncConnection, last: str) -> list[str]:
+    """The next names by which anything is stored, in order."""
+    columns = (_units.c.id, _entries.c.unit, _payloads.c.unit, _incidents.c.id)
+    parts = [
+        select(
+            select(column.label("name"))
+            .where(column > last)
+            .distinct()
+            .order_by(column)
+            .limit(UNITS_A_STRETCH)
+            .subquery()
+        )
+        for column in columns
+    ]
+    found = (await connection.execute(union(*parts))).scalars()
+    return sorted(filter(None, map(_text, found)))[:UNITS_A_STRETCH]
+
+
+def _text(name: Any) -> str:
+    """A name; one that is no text any more is missed where it was, and found by nobody."""
+    return name if isinstance(name, str) else ""
+
+
+async def stored(connection: AsyncConnection, names: Sequence[str]) -> list[Stored]:
+    """What is stored under these names."""
+    states = await _by(connection, select(_units).where(_units.c.id.in_(names)), "id")
+    filed = await _by(connection, select(_incidents).where(_incidents.c.id.in_(names)), "id")
+    history = HISTORY.where(_entries.c.unit.in_(names)).order_by(_entries.c.unit, _entries.c.version)
+    lines = await _by(connection, history, "unit")
+    lonely = (
+        select(_payloads.c.unit, _payloads.c.version)
+        .outerjoin(
+            _entries, (_entries.c.unit == _payloads.c.unit) & (_entries.c.version == _payloads.c.version)
+        )
+        .where(_payloads.c.unit.in_(names), _entries.c.seq.is_(None))
+        .order_by(_payloads.c.unit, _payloads.c.version)
+    )
+    payloads = await _by(connection, lonely, "unit")
+    actors: dict[str, Row] = {}
+    for chunk in rows.chunks(sorted({row["actor_id"] for chain in lines.values() for row in chain}, key=str)):
+        known = await _by(connection, select(_actors).where(_actors.c.id.in_(chunk)), "id")
+        actors |= {name: one for name, (one,) in known.items()}
+    gone = any(row["salt"] is None for chain in lines.values() for row in chain)
+    erasures = await _erasures(connection) if gone else Erasures(())
+    return [
+        Stored(
+            name=name,
+            state=next(iter(states.get(name, ())), None),
+            lines=lines.get(name, ()),
+            filed=next(iter(filed.get(name, ())), None),
+            payloads=[row["version"] for row in payloads.get(name, ())],
+            actors=actors,
+            erasures=erasures,
+        )
+        for name in names
+    ]
+
+
+async def _erasures(connection: AsyncConnection) -> Erasures:
+    """What the ledger says was taken away; a unit that is not as it was saved tells nothing, and is a flaw itself."""
+    found = await connection.execute(select(_units).where(_units.c.incident.in_([ARCHIVE, ERASURE])))
+    units = []
+    for row in found.mappings():
+        with suppress(ChainBroken, TypeError, ValueError):
+            unit = rows.sound_unit_from(dict(row))
+            Erasures([unit])
+            units.append(unit)
+    return Erasures(units)
+
+
+async def _by(connection: AsyncConnection, query: Any, name: str) -> dict[Any, list[Row]]:
+    """Rows in order, by a column."""
+    found = [dict(row) for row in (await connection.execute(query)).mappings()]
+    return {key: list(group) for key, group in groupby(found, key=lambda row: row[name])}
+
+
+# --- checks -----------------------------------------------------------------------------------------------
+
+
+def flaws_in(unit: Stored) -> Iterator[Flaw]:
+    """What does not fit."""
+    try:
+        state, entries, found = _checked(unit, rows.unit_from, rows.entry_from)
+    except Exception:  # noqa: BLE001 - whatever a broken row does, it is a flaw and no error of ours
+        state, entries, found = _checked(unit, unit_in, entry_in)
+    for flaw in found:
+        yield replace(flaw, unit=unit.name, version=_number(flaw.version))
+    for row, entry in zip(unit.lines, entries, strict=True):
+        for problem in _line_problems(row, entry, unit):
+            yield Flaw(unit=unit.name, version=_number(row["version"]), problem=problem, seq=row["seq"])
+    for version in unit.payloads:
+        yield Flaw(unit=unit.name, version=_number(version), problem="has a payload but no line of history")
+    for problem in _state_problems(unit, state):
+        version = 0 if state is None else _number(state.version)
+        yield Flaw(unit=unit.name, version=version, problem=problem)
+
+
+def _checked(
+    unit: Stored, read_unit: Callable[[Row], UnitOfWork], read_entry: Callable[[Row], Entry | None]
+) -> tuple[UnitOfWork | None, list[Entry | None], list[Flaw]]:
+    state = None if unit.state is None else read_unit(unit.state)
+    entries = [read_entry(row) for row in unit.lines]
+    return state, entries, list(check(state, [entry for entry in entries if entry is not None]))
+
+
+def _number(version: Any) -> int:
+    return version if isinstance(version, int) else 0
+
+
+def _line_problems(row: Row, entry: Entry | None, unit: Stored) -> Iterator[str]:
+    if entry is None:
+        yield "cannot be read any more"
+        return
+    if row["salt"] is None and row["seq"] not in unit.erasures:
+        yield "its payload is gone though retention did not take it"
+    if row["salt"] is not None and entry.erased:
+        yield "was altered: its payload cannot be read any more"
+    actor = unit.actors.get(row["actor_id"])
+    if actor is None:
+        yield "its actor is not known any more"
+        return
+    if actor["kind"] != ActorKind.of(actor["name"]):
+        yield "its actor is listed as something that it is not"
+    if not entry.erased and actor["name"] != entry.actor:
+        yield "its actor bears another name than was recorded"
+
+
+def _state_problems(unit: Stored, state: UnitOfWork | None) -> Iterator[str]:
+    if unit.state is None or state is None:
+        if unit.filed is not None:
+            yield "is filed as an incident that does not exist"
+        return
+    if hashlib.sha256(str(unit.state["attributes"]).encode()).hexdigest() != unit.state["content_hash"]:
+        yield "its attributes were altered: their stored text is not the one that was saved"
+    if unit.state["interaction"] != interaction(state.kind, state.status):
+        yield "rests somewhere else than its status says"
+    if unit.filed != _filed(state):
+        yield "is filed as something that it is not"
+
+
+def _filed(unit: UnitOfWork) -> Row | None:
+    if unit.kind != "incident":
+        return None
+    try:
+        return rows.incident_row(unit)
+    except (TypeError, ValueError):
+        return {}
+
+
+# --- reading what may be broken ---------------------------------------------------------------------------
+# A column that no longer holds what it should gives way to one that certainly was not recorded, so that the checks
+# name it like any other that was altered.
+
+
+def unit_in(row: Row) -> UnitOfWork:
+    """A unit from its row, whatever stands there."""
+    time, attributes = {"updated_at": _ANY_TIME}, {"attributes": "null"}
+    for other in ({}, attributes, time):
+        try:
+            unit = rows.unit_from({**row, **other})
+            canonical(unit.attributes)
+        except Exception:  # noqa: BLE001, S112 - whatever a broken row does, it is a flaw and no error of ours
+            continue
+        return unit
+    return rows.unit_from({**row, **time, **attributes})
+
+
+def entry_in(row: Row) -> Entry | None:
+    """An entry from its row; without its payload where that is broken, None where nothing can be made of it."""
+    bare = {"salt": None, "payload": None}
+    plain = {name: value for name, value in row.items() if not isinstance(value, str | int)}
+    for other in (
+        {},
+        bare,
+        {**bare, "recorded_at": _ANY_TIME},
+        {**bare, **dict.fromkeys(plain, ""), "recorded_at": _ANY_TIME},
+    ):
+        try:
+            entry = rows.entry_from({**row, **other})
+            list(altered(entry))
+        except Exception:  # noqa: BLE001, S112 - whatever a broken row does, it is a flaw and no error of ours
+            continue
+        return entry
+    return None

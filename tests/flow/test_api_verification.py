@@ -1,0 +1,93 @@
+"""Verifying through the server and without one, against a checkpoint kept elsewhere; a unit's state and history."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from doorstep import Doorstep, settings
+from typer.testing import CliRunner, Result
+
+from penelope.entry.cli.main import app
+
+FILE = """\
+database: {url: "sqlite:///penelope.db"}
+catalogue: {path: services.yaml}
+ledger: {keys: ledger-keys}
+"""
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Doorstep]:
+    with Doorstep(settings(tmp_path)) as door:
+        yield door
+
+
+@pytest.fixture
+def incident(door: Doorstep) -> str:
+    opened = door.open(id="walk", type="Walk")
+    door.wait_for(opened, "escalated")
+    return opened
+
+
+def checkpoint(door: Doorstep) -> str:
+    """The newest checkpoint, once all there is was taken in."""
+    entries = door.kept()[0]
+    signed = door.until(
+        lambda: door.run(door.running.log.latest()), lambda found: found is not None and found.size >= entries
+    )
+    return str(signed.note.decode())
+
+
+def command(folder: Path, *arguments: str) -> Result:
+    (folder / "penelope.yaml").write_text(FILE)
+    return CliRunner(env={"COLUMNS": "80"}).invoke(
+        app, ["--config", str(folder / "penelope.yaml"), "ledger", *arguments]
+    )
+
+
+@pytest.mark.usefixtures("incident")
+def test_it_is_held_against_a_checkpoint(door: Doorstep) -> None:
+    note = checkpoint(door)
+    answer = door.ask("POST", "/api/v1/ledger/verify", content=note).json()
+    assert (answer["ok"], answer["flaws"]) == (True, [])
+    assert answer["size"] >= int(note.splitlines()[1])
+    strange = note.replace(note.splitlines()[1], "1000", 1)
+    door.problem(400, "invalid_request", lambda: door.ask("POST", "/api/v1/ledger/verify", content=strange))
+    door.problem(413, "too_large", lambda: door.ask("POST", "/api/v1/ledger/verify", content="x" * 200_000))
+
+
+def test_a_units_state_and_history(door: Doorstep, incident: str) -> None:
+    state = door.get(f"/api/v1/ledger/units/{incident}/state")
+    assert (state["unit"], state["ok"], state["paths"], state["flaws"]) == (incident, True, [], [])
+    first = door.get(f"/api/v1/ledger/units/{incident}/history?limit=1")
+    assert [entry["version"] for entry in first["entries"]] == [1]
+    rest = door.get(f"/api/v1/ledger/units/{incident}/history?after={first['next']}")
+    assert [entry["version"] for entry in rest["entries"]] == list(range(2, state["version"] + 1))
+    assert rest["next"] is None
+    for what in ("state", "history"):
+        path = f"/api/v1/ledger/units/nowhere/{what}"
+        door.problem(404, "unknown_incident", lambda path=path: door.ask("GET", path))
+
+
+@pytest.mark.usefixtures("incident")
+def test_it_is_verified_without_a_server(door: Doorstep, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text(checkpoint(door))
+    (key,) = door.running.log_keys.verifiers
+    assert command(tmp_path, "verify", "--offline").exit_code == 0
+    whole = command(tmp_path, "verify", "--offline", "--vkey", key.vkey, "--checkpoint", str(kept), "--json")
+    assert json.loads(whole.stdout)["ok"] is True
+    kept.write_text(kept.read_text().replace("\n", "\n1", 1))
+    forged = command(tmp_path, "verify", "--offline", "--checkpoint", str(kept))
+    assert (forged.exit_code, forged.stdout) == (1, "")
+    assert "does not fit" in forged.stderr
+    assert "--offline" in command(tmp_path, "verify", "--vkey", key.vkey).stderr
+    assert "cannot be read" in command(tmp_path, "verify", "--checkpoint", str(tmp_path / "none")).stderr
+
+
+def test_there_is_nothing_to_verify(tmp_path: Path) -> None:
+    assert "no folder" in command(tmp_path, "verify", "--offline").stderr
+    (tmp_path / "ledger-keys").mkdir(mode=0o700)
+    assert "there is no database" in command(tmp_path, "verify", "--offline").stderr
+    assert not (tmp_path / "penelope.db").exists()
