@@ -19,6 +19,7 @@ from penelope.adapters.actions.git_patch import GitPatchAdapter
 from penelope.adapters.actions.http import HttpAdapter
 from penelope.adapters.actions.process import ProcessAdapter
 from penelope.adapters.actions.traffic import TrafficAdapter
+from penelope.adapters.archives.folder import FolderArchive
 from penelope.adapters.catalogue.load import load_services
 from penelope.adapters.changes.by_adapter import Changes
 from penelope.adapters.metrics.scrape import ScrapedMetrics
@@ -31,16 +32,18 @@ from penelope.adapters.witnesses.http import HttpWitness
 from penelope.domain.service import Service
 from penelope.errors import BadSettings
 from penelope.flow import records
+from penelope.flow.archiving import ArchiveParts, Archiver
 from penelope.flow.audit import DecisionAudit
 from penelope.flow.commands import Commands
 from penelope.flow.engine import Engine, EngineSettings
-from penelope.flow.export import HistoryReader
+from penelope.flow.export import HistoryReader, Recalled
 from penelope.flow.heartbeat import ActorStore, Heartbeat
 from penelope.flow.integrity import LedgerSweep
 from penelope.flow.keys import KeyRing
 from penelope.flow.log import LogStore
 from penelope.flow.parts import Parts, Timing
 from penelope.flow.ports import LedgerWriter, Observer, Reader, Verification
+from penelope.flow.recalling import Recall
 from penelope.flow.remediation import story
 from penelope.flow.sequencing import LogKeys, LogParts, Sequencer
 from penelope.flow.sweep import sweep_forever
@@ -58,6 +61,7 @@ from penelope.rooms.rollout.ports import Router
 from penelope.settings import Settings
 from penelope.settings.tree import Buffer as BufferSettings
 from penelope.store.actors import SqlActors
+from penelope.store.archive import SqlArchive
 from penelope.store.audit import SqlAudit
 from penelope.store.database import migrate, open_engine, open_reader, open_workflow_engine, parse_url
 from penelope.store.export import SqlHistory
@@ -104,6 +108,7 @@ class Application:
     log: LogStore
     log_keys: LogKeys
     history: HistoryReader
+    recall: Recall
     verification: Verification
     audit: DecisionAudit
 
@@ -181,6 +186,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             clock=clock,
         )
         await _background(stack, sweep.run(settings.ledger.sweep_seconds))
+        recall = await _archive(stack, settings, log, SqlArchive(writer, reading), ledger)
         yield Application(
             settings=settings,
             parts=parts,
@@ -193,7 +199,8 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             ledger=ledger,
             log=SqlLog(writer, reading),
             log_keys=log_keys,
-            history=SqlHistory(reading),
+            history=Recalled(SqlHistory(reading), recall.filled),
+            recall=recall,
             verification=SqlVerification(reading),
             audit=SqlAudit(reading),
         )
@@ -267,6 +274,17 @@ def _adapters(routers: Mapping[str, Router], services: Mapping[str, Service]) ->
         TrafficAdapter(routers, services),
     )
     return {adapter.name: adapter for adapter in adapters}
+
+
+async def _archive(
+    stack: AsyncExitStack, settings: Settings, log: LogParts, store: SqlArchive, ledger: LedgerWriter
+) -> Recall:
+    """Moves old payloads into the archive in the background; what is returned finds them there."""
+    folder = FolderArchive(settings.ledger.archive)
+    parts = ArchiveParts(store=store, log=log.store, archive=folder, writer=ledger, keys=log.keys)
+    archiver = Archiver(parts, settings.ledger.payload_days)
+    await _background(stack, archiver.run(log.clock, settings.ledger.sweep_seconds))
+    return Recall(store, folder)
 
 
 async def _buffer(

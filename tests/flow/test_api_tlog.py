@@ -78,7 +78,7 @@ def checkpoint(door: Doorstep) -> Seen:
     text, lines = answer.text.split("\n\n")
     origin, size, root = text.split("\n")
     (vkey,) = [each.vkey for each in door.running.log_keys.verifiers]
-    name, key_id, material = vkey.split("+")
+    name, key_id, material = vkey.split("+", 2)
     raw = base64.b64decode(material)
     assert (origin, name) == (ORIGIN, ORIGIN)
     assert key_id == sha(f"{name}\n".encode() + raw)[:4].hex()
@@ -326,7 +326,7 @@ def test_a_log_that_is_not_public_needs_a_key(door: Doorstep, tmp_path: Path) ->
 def test_the_client_above_would_notice_a_wrong_signature(door: Doorstep) -> None:
     grow(door, 1)
     (vkey,) = [each.vkey for each in door.running.log_keys.verifiers]
-    raw = base64.b64decode(vkey.split("+")[2])
+    raw = base64.b64decode(vkey.split("+", 2)[2])
     text, line = checkpoint(door).note.split("\n\n")
     given = base64.b64decode(line.split(" ")[2])
     with pytest.raises(InvalidSignature):

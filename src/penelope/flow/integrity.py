@@ -11,10 +11,10 @@ from penelope.domain.signal import Severity, Signal, SignalStatus, problem_finge
 from penelope.flow.commands import Commands
 from penelope.flow.ports import Verification
 from penelope.flow.sequencing import LogKeys
+from penelope.flow.verifying import outside
 from penelope.kit.clock import Clock
 from penelope.kit.ids import digest_id
 from penelope.ledger.chain import Flaw
-from penelope.ledger.notes import Checkpoint, open_checkpoint
 
 SERVICE = "penelope"
 DRIFT = "LedgerDrift"
@@ -80,15 +80,11 @@ class LedgerSweep:
     async def _look(self) -> tuple[list[Flaw], int]:
         first: list[Flaw] = []
         count = 0
-        async for flaw in self.verification.flaws(await self._outside(), self.keys.verifiers):
+        async for flaw in self.verification.flaws(await outside(self.keys), self.keys.verifiers):
             count += 1
             if count <= MOST_FLAWS:
                 first.append(flaw)
         return first, count
-
-    async def _outside(self) -> list[Checkpoint]:
-        anchor = await self.keys.anchor()
-        return [] if anchor is None else [open_checkpoint(anchor, self.keys.verifiers)]
 
 
 def _signal(flaws: Sequence[Flaw], count: int, now: datetime) -> Signal:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from penelope.errors import ChainBroken
 from penelope.flow.log import Integrated, Lag, SignedCheckpoint
 from penelope.kit.clock import timestamp
+from penelope.ledger.merkle import HASH_SIZE
 from penelope.ledger.tiles import WIDTH, Tile, Tiles, edge, grow
 from penelope.store import tables
 from penelope.store.rows import chunks
@@ -66,7 +67,7 @@ class SqlLog:
             if not (await connection.execute(self._number, values)).rowcount:
                 return Integrated(added=0, size=state["size"])
             fresh = (await connection.execute(_FRESH, {"size": state["size"]})).all()
-            leaves = bytes.fromhex("".join([row[0] for row in fresh]))
+            leaves = _leaf_hashes([row[0] for row in fresh])
             held = await _tiles_in(connection, edge(state["size"]))
             changed = grow(state["size"], held, leaves)
             await connection.execute(
@@ -172,8 +173,20 @@ def _check_server(state: Mapping[Any, Any]) -> None:
             "the database was moved to another one"
         )
         raise ChainBroken(
-            message, hint="Restore a physical backup, which keeps the numbers, or raise them with pg_resetwal."
+            message,
+            hint="Restore a physical backup, which keeps the numbers, or raise them with pg_resetwal.",
         )
+
+
+def _leaf_hashes(texts: Sequence[str]) -> bytes:
+    """Raises ChainBroken where somebody has put something else there."""
+    try:
+        leaves = bytes.fromhex("".join(texts))
+    except (TypeError, ValueError):
+        leaves = b""
+    if len(leaves) != HASH_SIZE * len(texts):
+        raise ChainBroken("a line that the log should take in has no hash any more")
+    return leaves
 
 
 def checkpoint_from(row: Mapping[Any, Any]) -> SignedCheckpoint:

@@ -92,7 +92,9 @@ class SqlPersons:
             key = _keys.c.name == actor.removeprefix(_PERSON)
             await connection.execute(update(_keys).where(key).values(name=name))
             for column in columns:
-                await connection.execute(update(column.table).where(column == actor).values({column: _PERSON + name}))
+                await connection.execute(
+                    update(column.table).where(column == actor).values({column: _PERSON + name})
+                )
 
 
 def _incidents(pseudonym: str) -> Select[tuple[str]]:

@@ -80,7 +80,9 @@ async def get_timeline(
 ) -> Timeline:
     """Tells what happened to an incident, in order; ask again with `after` to follow it. Needs the scope `read`."""
     await _incident(application.reader, id)
-    found = await application.reader.entries(incident=id, after=after, limit=limit)
+    found = await application.recall.filled(
+        await application.reader.entries(incident=id, after=after, limit=limit)
+    )
     entries = [Entry.model_validate(entry, from_attributes=True) for entry in found]
     return Timeline(entries=entries, next=entries[-1].seq if entries else after)
 
