@@ -177,6 +177,11 @@ class TestPickledRows:
         async with performing(databases, script) as stage:
             incident = await begin(stage)
             await stage.until(incident, IncidentState.AWAITING_APPROVAL)
+            # The state is committed a moment before the story has recorded its steps up to the wait.
+            for _ in range(int(PATIENCE_SECONDS * 100)):
+                if stage.engine._waiting:
+                    break
+                await asyncio.sleep(0.01)
         assert await asyncio.to_thread(plant, incident) == 1
         async with performing(databases, script) as stage:
             async with asyncio.timeout(PATIENCE_SECONDS):

@@ -1,10 +1,15 @@
-"""Statements over many rows, in the form that each database takes fastest: executemany on SQLite, arrays on PostgreSQL."""
+"""Statements over many rows, in the form that each database takes fastest.
+
+On SQLite that is executemany. On PostgreSQL all rows travel as one JSON text: the driver needs longer to write arrays
+of text than the server needs to insert the rows.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import orjson
 from sqlalchemy import BigInteger, Integer, LargeBinary, Table
 
 from penelope.store.tables import (
@@ -25,6 +30,9 @@ HISTORY_COLUMNS = tuple(
 )
 PAYLOAD_COLUMNS = tuple(column.name for column in history_payloads.columns)
 LOG_COLUMNS = tuple(column.name for column in interaction_logs.columns if column.name != "seq")
+
+_KEYS = tuple(map(str, range(32)))
+"""Keys of the values of a row, by place."""
 
 CHANGING = (
     "kind",
@@ -51,17 +59,20 @@ class Statements:
     insert_history: str
     insert_payloads: str
     replace_units: str
+    load_unit: str
     load_units: str
     load_actors: str
     insert_actors: str
     insert_contexts: str
     insert_incidents: str
     move_incidents: str
-    with_arrays: bool
+    as_json: bool
 
     def parameters(self, rows: Rows) -> Any:
         """Rows as the statements take them."""
-        return tuple(map(list, zip(*rows, strict=True))) if self.with_arrays else list(rows)
+        if not self.as_json:
+            return list(rows)
+        return (orjson.dumps([dict(zip(_KEYS, row, strict=False)) for row in rows]).decode(),)
 
 
 @cache
@@ -77,7 +88,7 @@ def insert(dialect: str, table: Table, columns: Sequence[str]) -> str:
     names = ", ".join(columns)
     if dialect == "sqlite":
         return f"INSERT INTO {table.name} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - our own names
-    return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({_arrays(table, columns)})"  # noqa: S608 - our own names
+    return f"INSERT INTO {table.name} ({names}) SELECT * FROM {_given(table, columns)}"  # noqa: S608 - our own names
 
 
 def _sqlite() -> Statements:
@@ -88,11 +99,12 @@ def _sqlite() -> Statements:
         insert_history=insert("sqlite", units_of_work_history, HISTORY_COLUMNS),
         insert_payloads=insert("sqlite", history_payloads, PAYLOAD_COLUMNS),
         replace_units=f"UPDATE units_of_work SET {columns} WHERE id = ? AND version = ? AND content_hash = ?",  # noqa: S608 - our own names
+        load_unit=f"SELECT {wanted} FROM units_of_work WHERE id = ?",  # noqa: S608 - our own names
         load_units=f"SELECT {wanted} FROM units_of_work WHERE id IN (SELECT value FROM json_each(?))",  # noqa: S608 - our own names
         load_actors="SELECT name, id FROM local_actors WHERE name IN (SELECT value FROM json_each(?))",
         move_incidents="UPDATE incidents SET state = ?, open_key = ? WHERE id = ?",
         **_projections("sqlite"),
-        with_arrays=False,
+        as_json=False,
     )
 
 
@@ -100,24 +112,25 @@ def _postgresql() -> Statements:
     wanted = ", ".join(UNIT_COLUMNS)
     changed = ", ".join(f"{name} = new.{name}" for name in CHANGING)
     given = (*CHANGING, "id", "version", "content_hash")
-    names = ", ".join((*CHANGING, "old_id", "old_version", "old_hash"))
+    names = (*CHANGING, "old_id", "old_version", "old_hash")
     return Statements(
         insert_units=insert("postgresql", units_of_work, UNIT_COLUMNS),
         insert_history=insert("postgresql", units_of_work_history, HISTORY_COLUMNS),
         insert_payloads=insert("postgresql", history_payloads, PAYLOAD_COLUMNS),
         replace_units=(
-            f"UPDATE units_of_work AS unit SET {changed} FROM unnest({_arrays(units_of_work, given)}) AS new({names}) "  # noqa: S608 - our own names
+            f"UPDATE units_of_work AS unit SET {changed} FROM {_given(units_of_work, given, names)} "  # noqa: S608 - our own names
             "WHERE unit.id = old_id AND unit.version = old_version AND unit.content_hash = old_hash"
         ),
+        load_unit=f"SELECT {wanted} FROM units_of_work WHERE id = %s FOR UPDATE",  # noqa: S608 - our own names
         load_units=f"SELECT {wanted} FROM units_of_work WHERE id = ANY(%s) ORDER BY id FOR UPDATE",  # noqa: S608 - our own names
         load_actors="SELECT name, id FROM local_actors WHERE name = ANY(%s)",
         move_incidents=(
             "UPDATE incidents SET state = new.state, open_key = new.open_key "  # noqa: S608 - our own names
-            f"FROM unnest({_arrays(incidents, ('state', 'open_key', 'id'))}) AS new(state, open_key, id) "
+            f"FROM {_given(incidents, ('state', 'open_key', 'id'))} "
             "WHERE incidents.id = new.id"
         ),
         **_projections("postgresql"),
-        with_arrays=True,
+        as_json=True,
     )
 
 
@@ -130,8 +143,16 @@ def _projections(dialect: str) -> dict[str, str]:
     }
 
 
-def _arrays(table: Table, columns: Sequence[str]) -> str:
-    return ", ".join(f"%s::{_type(table, name)}[]" for name in columns)
+def _given(table: Table, columns: Sequence[str], names: Sequence[str] | None = None) -> str:
+    """The rows of the parameter, typed as columns of a table, as `new`."""
+    return given([_type(table, name) for name in columns], names or columns)
+
+
+def given(types: Sequence[str], names: Sequence[str]) -> str:
+    """The rows of the parameter as the relation `new` with these names, in PostgreSQL's words."""
+    places = ", ".join(f'"{key}" {kind}' for key, kind in zip(_KEYS, types, strict=False))
+    chosen = ", ".join(f'"{key}" AS {name}' for key, name in zip(_KEYS, names, strict=False))
+    return f"(SELECT {chosen} FROM json_to_recordset(%s::json) AS given({places})) AS new"  # noqa: S608 - our own names
 
 
 def _type(table: Table, name: str) -> str:
@@ -141,3 +162,11 @@ def _type(table: Table, name: str) -> str:
     if isinstance(kind, Integer):
         return "integer"
     return "bytea" if isinstance(kind, LargeBinary) else "text"
+
+
+def is_bad_data(error: BaseException) -> bool:
+    """Whether a database or its driver said that a column can never hold a value.
+
+    Told by the name that PEP 249 gives such errors: not everybody has PostgreSQL's driver installed.
+    """
+    return any(kind.__name__ == "DataError" for kind in type(error).__mro__)

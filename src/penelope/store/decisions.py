@@ -14,6 +14,7 @@ from penelope.domain.decision import Judgement, Precedent, Score
 from penelope.domain.work import Entry
 from penelope.kit.clock import timestamp
 from penelope.kit.codec import from_data, to_data
+from penelope.store.bulk import given
 from penelope.store.rows import as_text
 from penelope.store.tables import decisions
 
@@ -63,13 +64,13 @@ class _Told:
 _WRITTEN = tuple(name for name in decisions.columns.keys() if not name.startswith("overridden"))  # noqa: SIM118 - of a table
 
 
-def written(entries: Sequence[Entry], *, with_arrays: bool) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+def written(entries: Sequence[Entry], *, as_json: bool) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
     """What entries say of decisions: statements in the form that `bulk` has (arrays on PostgreSQL), and their rows.
 
     A decision is an entry of that kind whose details bear a judgement. A person who refuses a plan overrides
     the latest decision about its incident. Raises ValueError for a decision that tells too little.
     """
-    sql = _on_postgresql() if with_arrays else _on_sqlite()
+    sql = _on_postgresql() if as_json else _on_sqlite()
     made = [entry for entry in entries if entry.kind == "decision" and "judgement" in entry.details]
     if made:
         yield sql.insert, [_row(entry) for entry in made]
@@ -128,14 +129,12 @@ def _on_sqlite() -> _Statements:
 @cache
 def _on_postgresql() -> _Statements:
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it without types
-    types = (decisions.columns[name].type.compile(dialect) for name in _WRITTEN)
-    given = ", ".join(f"%s::{kind}[]" for kind in types)
-    texts = ", ".join(["%s::text[]"] * 3)
+    types = [decisions.columns[name].type.compile(dialect) for name in _WRITTEN]
     return _Statements(
         # To look for a free one would have two writers at once read what the other writes, and one of them fail.
         insert=(
             f"INSERT INTO decisions (id, {_REST}) SELECT id + nextval('decisions_tie'), {_REST} "  # noqa: S608 - our own names
-            f"FROM unnest({given}) AS new(id, {_REST})"
+            f"FROM {given(types, _WRITTEN)}"
         ),
-        override=f"{_OVERRIDE} FROM unnest({texts}) AS new(by, at, about) WHERE id = {_LATEST}",
+        override=f"{_OVERRIDE} FROM {given(['text'] * 3, ('by', 'at', 'about'))} WHERE id = {_LATEST}",
     )

@@ -76,7 +76,7 @@ class Draft:
             Write(sql.move_incidents, [_moved_row(unit) for unit in moved]),
             Write(sql.insert_contexts, [(unit.id, WORKFLOW, timestamp(unit.updated_at)) for unit in opened]),
             Write(sql.insert_incidents, [tuple(incident_row(unit).values()) for unit in opened]),
-            *(Write(*decided) for decided in decisions.written(self.entries, with_arrays=sql.with_arrays)),
+            *(Write(*decided) for decided in decisions.written(self.entries, as_json=sql.as_json)),
         ]
         return [write for write in writes if write.rows]
 

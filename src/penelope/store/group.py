@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
-import psycopg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from penelope.domain.work import Change, Entry, UnitOfWork
@@ -17,7 +16,7 @@ from penelope.errors import AppendConflict, LedgerError, Unavailable
 from penelope.flow.ports import Observer
 from penelope.kit.clock import Clock
 from penelope.store import rows
-from penelope.store.bulk import UNIT_COLUMNS, statements
+from penelope.store.bulk import UNIT_COLUMNS, is_bad_data, statements
 from penelope.store.database import open_connection
 from penelope.store.draft import Draft, Write, actor_row
 
@@ -46,7 +45,7 @@ class _Session(Protocol):
 
     async def add_actors(self, fresh: Sequence[tuple[Any, ...]]) -> None: ...
 
-    async def run(self, write: Write) -> None: ...
+    async def run(self, writes: Sequence[Write]) -> None: ...
 
 
 class _Port(Protocol):
@@ -135,8 +134,7 @@ class GroupCommit:
                     _fail(save, error)
                 else:
                     made.append((save, draft.entries[begun:]))
-            for write in draft.writes(self._sql):
-                await session.run(write)
+            await session.run(draft.writes(self._sql))
         return made
 
     async def _pseudonyms(self, session: _Session, names: set[str]) -> Mapping[str, str]:
@@ -227,10 +225,9 @@ class _SqliteSession:
         self._sql = statements("sqlite")
 
     async def load(self, names: Sequence[str]) -> Mapping[str, UnitOfWork]:
-        if not names:
-            return {}
-        found = self._connection.execute(self._sql.load_units, (_json(names),))
-        return _units(found)
+        if len(names) == 1:
+            return _units(self._connection.execute(self._sql.load_unit, names))
+        return _units(self._connection.execute(self._sql.load_units, (_json(names),)))
 
     async def actors(self, names: Sequence[str]) -> Mapping[str, str]:
         return dict(self._connection.execute(self._sql.load_actors, (_json(names),)))
@@ -238,16 +235,19 @@ class _SqliteSession:
     async def add_actors(self, fresh: Sequence[tuple[Any, ...]]) -> None:
         self._connection.executemany(self._sql.insert_actors, fresh)
 
-    async def run(self, write: Write) -> None:
-        try:
-            touched = self._connection.executemany(write.sql, write.rows).rowcount
-        except sqlite3.IntegrityError as error:
-            raise AppendConflict("another writer was first") from error
-        if write.exact and touched != len(write.rows):
-            raise AppendConflict("a unit of work changed while it was being saved")
+    async def run(self, writes: Sequence[Write]) -> None:
+        for write in writes:
+            try:
+                touched = self._connection.executemany(write.sql, write.rows).rowcount
+            except sqlite3.IntegrityError as error:
+                raise AppendConflict("another writer was first") from error
+            if write.exact and touched != len(write.rows):
+                raise AppendConflict("a unit of work changed while it was being saved")
 
 
 class _Postgresql:
+    """Statements travel in a pipeline: a round waits for the server three times, however much it writes."""
+
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
@@ -255,13 +255,12 @@ class _Postgresql:
     async def transaction(self) -> AsyncIterator[_Session]:
         async with self._engine.connect() as connection:
             raw: Any = (await connection.get_raw_connection()).driver_connection
-            # psycopg begins a transaction by itself; this commits it or takes it back.
             try:
-                async with raw.transaction():
-                    yield _PostgresqlSession(raw)
-            except psycopg.DataError as error:
-                raise ValueError("the database cannot hold a value of this change") from error
-            except psycopg.OperationalError:
+                async with raw.pipeline() as pipeline, raw.transaction():
+                    yield _PostgresqlSession(raw, pipeline)
+            except Exception as error:
+                if is_bad_data(error):
+                    raise ValueError("the database cannot hold a value of this change") from error
                 if raw.closed:
                     # SQLAlchemy has seen nothing of it, and the pool's other connections are no better.
                     await self._engine.dispose()
@@ -272,8 +271,9 @@ class _Postgresql:
 
 
 class _PostgresqlSession:
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, pipeline: Any) -> None:
         self._connection = connection
+        self._pipeline = pipeline
         self._sql = statements("postgresql")
 
     async def load(self, names: Sequence[str]) -> Mapping[str, UnitOfWork]:
@@ -289,15 +289,26 @@ class _PostgresqlSession:
     async def add_actors(self, fresh: Sequence[tuple[Any, ...]]) -> None:
         await self._connection.execute(self._sql.insert_actors, self._sql.parameters(fresh))
 
-    async def run(self, write: Write) -> None:
+    async def run(self, writes: Sequence[Write]) -> None:
         try:
-            cursor = await self._connection.execute(write.sql, self._sql.parameters(write.rows))
+            cursors = [
+                await self._connection.execute(write.sql, self._sql.parameters(write.rows))
+                for write in writes
+            ]
+            # Here, so that what was refused is known before the commit is asked for.
+            await self._pipeline.sync()
         except Exception as error:
-            if str(getattr(error, "sqlstate", "")).startswith(_INTEGRITY):
+            if _state_of(error).startswith(_INTEGRITY):
                 raise AppendConflict("another writer was first") from error
             raise
-        if write.exact and cursor.rowcount != len(write.rows):
-            raise AppendConflict("a unit of work changed while it was being saved")
+        for write, cursor in zip(writes, cursors, strict=True):
+            if write.exact and cursor.rowcount != len(write.rows):
+                raise AppendConflict("a unit of work changed while it was being saved")
+
+
+def _state_of(error: Exception) -> str:
+    """The SQLSTATE of a driver's error; the driver itself is not imported, for not everybody has it installed."""
+    return str(getattr(error, "sqlstate", None) or "")
 
 
 _INTEGRITY = ("23", "40")

@@ -3,17 +3,17 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-import psycopg
 from sqlalchemy import delete, insert
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penelope.domain.log import LogLine
 from penelope.kit.clock import Clock, timestamp
 from penelope.store import tables
-from penelope.store.bulk import LOG_COLUMNS
+from penelope.store.bulk import LOG_COLUMNS, is_bad_data
 from penelope.store.bulk import insert as insert_into
 
 _BATCHES_KEPT = timedelta(days=7)
@@ -48,7 +48,9 @@ class SqlLogs:
         except IntegrityError:
             if not await self._is_known(batch_id):
                 raise
-        except (DataError, psycopg.DataError) as error:
+        except Exception as error:
+            if not is_bad_data(error):
+                raise
             raise ValueError("the database cannot hold a value of these lines") from error
 
     async def _insert(self, batch_id: str, rows: Sequence[Row]) -> None:
@@ -65,7 +67,9 @@ class SqlLogs:
             )
 
     async def _is_known(self, batch_id: str) -> bool:
-        async with self._writer.connect() as connection:
+        async with (
+            self._writer.begin() as connection
+        ):  # which ends at once, and not when the loop comes to it
             query = tables.log_batches.select().where(tables.log_batches.c.id == batch_id)
             return (await connection.execute(query)).first() is not None
 
@@ -83,9 +87,17 @@ async def _write(connection: AsyncConnection, rows: Sequence[Row]) -> None:
 def _rows(lines: Sequence[LogLine]) -> list[Row]:
     """In the order of LOG_COLUMNS. Raises ValueError for a moment that no calendar has."""
     try:
-        return [
-            (timestamp(_EPOCH + timedelta(microseconds=recorded_at_ns // 1000)), *rest)
-            for recorded_at_ns, *rest in lines
-        ]
+        return [(_moment(recorded_at_ns), *rest) for recorded_at_ns, *rest in lines]
     except OverflowError as error:
         raise ValueError("a log line was recorded before the year 1 or after 9999") from error
+
+
+def _moment(nanoseconds: int) -> str:
+    """As `timestamp` writes it, ten times as fast: of many lines only the microseconds differ."""
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{_second(seconds)}.{rest // 1000:06}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]

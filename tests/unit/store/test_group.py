@@ -121,9 +121,7 @@ def test_two_hundred_savers_of_whom_some_want_the_same_unit(on_stores: OnStores)
         heard = Heard()
         async with grouping(store, heard) as saving:
             for version in range(3):
-                own = [
-                    saving.save(change(f"own-{n}", f"s{version}", version=version)) for n in range(180)
-                ]
+                own = [saving.save(change(f"own-{n}", f"s{version}", version=version)) for n in range(180)]
                 same = [
                     saving.save(change("same", f"s{version}", version=version, reason=f"by {n}"))
                     for n in range(20)
@@ -395,7 +393,7 @@ def test_after_the_server_has_cut_all_connections_one_failure_is_enough(
                     "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
                 )
             found = await outcomes(*(saving.save(change(f"u{n}")) for n in range(10)))
-            assert {type(each) for each in found} == {psycopg.errors.AdminShutdown}
+            assert all(isinstance(each, psycopg.OperationalError) for each in found)
             (entry,) = await saving.save(change("after"))
         assert entry.version == 1
         assert await count(store) == 2
@@ -415,7 +413,9 @@ def test_while_a_transaction_has_the_unit_a_save_waits_and_the_loop_does_not(on_
                     await asyncio.sleep(0.2)
                     assert not late.done()
                 found, other = await outcomes(late, takes)
-            assert isinstance(found, AppendConflict), "it was decided on what the transaction had not committed"
+            assert isinstance(found, AppendConflict), (
+                "it was decided on what the transaction had not committed"
+            )
             assert other[0].version == 1
             assert len(pauses) > 10
             assert max(pauses) < 0.15

@@ -1,0 +1,565 @@
+"""The sequencer: what it signs follows from all that was signed before, and witnesses are asked for it."""
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from penelope.adapters.signers.ed25519 import verifier
+from penelope.adapters.signers.keyfolder import load
+from penelope.adapters.signers.logkeys import FolderKeys
+from penelope.domain.work import Change
+from penelope.errors import ChainBroken, SignatureInvalid, Unavailable, WitnessRefused
+from penelope.flow import sequencing
+from penelope.flow.log import Lag, SignedCheckpoint
+from penelope.flow.sequencing import LogParts, Sequencer
+from penelope.kit.clock import SystemClock
+from penelope.ledger.merkle import Tree, check_consistency
+from penelope.ledger.notes import Note, add_signatures, open_checkpoint, verify
+from penelope.ledger.ports import Witness
+from penelope.store import guards, tables
+from penelope.store.database import migrate, open_engine, parse_url
+from penelope.store.log import SqlLog
+from penelope.store.transaction import SqlTransaction
+from penelope.testing.witness import FakeWitness
+
+ORIGIN = "log.example/penelope"
+NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
+
+
+@dataclass
+class Seen:
+    """An observer that remembers."""
+
+    looks: list[tuple[int, int]] = field(default_factory=list)
+    signed: list[int] = field(default_factory=list)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    def log_looked_at(self, size: int, lag: Lag) -> None:
+        self.looks.append((size, lag.entries))
+
+    def checkpoint_signed(self, size: int) -> None:
+        self.signed.append(size)
+
+    def witness_asked(self, witness: str, outcome: str) -> None:
+        self.asked.append((witness, outcome))
+
+
+@dataclass
+class World:
+    """A log in a database that can be put back, with its keys in a folder beside it."""
+
+    url: str
+    folder: Path
+    writer: AsyncEngine
+    seen: Seen = field(default_factory=Seen)
+    written: int = 0
+
+    def __post_init__(self) -> None:
+        self.store = SqlLog(self.writer, self.writer)
+        self.keys = FolderKeys(self.folder / "keys", ORIGIN, SystemClock())
+
+    def sequencer(self, *witnesses: Witness, store: Any = None) -> Sequencer:
+        return Sequencer(
+            LogParts(
+                store=store or self.store,
+                keys=self.keys,
+                witnesses=witnesses,
+                observer=self.seen,
+                clock=SystemClock(),
+            )
+        )
+
+    async def write(self, entries: int, words: str = "made") -> None:
+        changes = [
+            Change(
+                unit=f"u-{self.written + number}",
+                kind="approval",
+                incident="inc_1",
+                status=words,
+                attributes={},
+                event="Saved",
+                actor="penelope",
+                reason="because",
+            )
+            for number in range(entries)
+        ]
+        self.written += entries
+        async with self.writer.begin() as connection:
+            await SqlTransaction(connection, NOW).save(*changes)
+
+    async def round(self, *witnesses: Witness) -> SignedCheckpoint:
+        signed = await self.sequencer(*witnesses).round()
+        assert signed is not None
+        return signed
+
+    async def notes(self) -> list[bytes]:
+        """All checkpoints that are stored, by size."""
+        query = tables.log_checkpoints.select().order_by(tables.log_checkpoints.c.size)
+        async with self.writer.connect() as connection:
+            return [row.note.encode() for row in await connection.execute(query)]
+
+    async def sql(self, *statements: str) -> None:
+        async with self.writer.begin() as connection:
+            await connection.run_sync(guards.remove)
+            for statement in statements:
+                await connection.exec_driver_sql(statement)
+
+    async def back_up(self) -> None:
+        if self.url.startswith("sqlite"):
+            await self.sql_unguarded("PRAGMA wal_checkpoint(TRUNCATE)")
+            shutil.copy(self._file, self.folder / "backup.db")
+            return
+        async with self.writer.begin() as connection:
+            for table in tables.metadata.tables:
+                await connection.exec_driver_sql(f"CREATE TABLE old_{table} AS TABLE {table}")
+
+    async def put_back(self) -> None:
+        """The database as it was backed up; what lies in the folder stays."""
+        if self.url.startswith("sqlite"):
+            await self.writer.dispose()
+            for left in self._file.parent.glob(f"{self._file.name}-*"):
+                left.unlink()
+            shutil.copy(self.folder / "backup.db", self._file)
+            return
+        names = list(tables.metadata.tables)
+        await self.sql(
+            f"TRUNCATE {', '.join(names)}",
+            "ALTER TABLE incidents DROP CONSTRAINT fk_incidents_id",
+            *(f"INSERT INTO {name} OVERRIDING SYSTEM VALUE SELECT * FROM old_{name}" for name in names),
+        )
+        async with self.writer.begin() as connection:
+            await connection.run_sync(guards.install)
+
+    async def sql_unguarded(self, statement: str) -> None:
+        raw = await self.writer.raw_connection()
+        await raw.driver_connection.execute(statement)  # type: ignore[union-attr]  # it is open
+        raw.close()
+
+    @property
+    def _file(self) -> Path:
+        return Path(str(parse_url(self.url).database))
+
+
+Scene = Callable[[World], Awaitable[None]]
+
+
+@pytest.fixture
+def on_logs(databases: tuple[str, str], tmp_path: Path) -> Callable[[Scene], None]:
+    async def run(scene: Scene) -> None:
+        writer = open_engine(parse_url(databases[0]))
+        try:
+            await migrate(writer)
+            await scene(World(databases[0], tmp_path, writer))
+        finally:
+            await writer.dispose()
+
+    return lambda scene: asyncio.run(run(scene))
+
+
+OnLogs = Callable[[Scene], None]
+
+
+# --- signing ----------------------------------------------------------------------------------------------
+
+
+def test_an_empty_log_is_not_signed(on_logs: OnLogs) -> None:
+    async def scene(world: World) -> None:
+        assert await world.sequencer().round() is None
+        assert await world.notes() == []
+        assert await world.keys.anchor() is None
+        assert world.seen == Seen(looks=[(0, 0)])
+
+    on_logs(scene)
+
+
+def test_what_has_grown_is_signed_once_a_size(on_logs: OnLogs) -> None:
+    async def scene(world: World) -> None:
+        signed: list[SignedCheckpoint] = []
+        for entries in (1, 0, 6, 0):
+            if entries:
+                await world.write(entries)
+            signed.append(await world.round())
+        assert [checkpoint.size for checkpoint in signed] == [1, 1, 7, 7]
+        assert signed[0] == signed[1]
+        assert world.seen.signed == [1, 7]
+        assert world.seen.looks == [(1, 0), (1, 0), (7, 0), (7, 0)]
+        assert await world.notes() == [signed[0].note, signed[2].note]
+        assert await world.keys.anchor() == signed[2].note
+        hashes = b"".join([bytes.fromhex(text) for text in await _hashes(world)])
+        for checkpoint in signed:
+            opened = open_checkpoint(checkpoint.note, world.keys.verifiers)
+            assert (opened.origin, opened.size, opened.root) == (ORIGIN, checkpoint.size, checkpoint.root)
+            assert checkpoint.root == Tree(hashes).root(checkpoint.size)
+
+    on_logs(scene)
+
+
+async def _hashes(world: World) -> list[str]:
+    query = tables.units_of_work_history.select().order_by(tables.units_of_work_history.c.seq)
+    async with world.writer.connect() as connection:
+        return [row.hash for row in await connection.execute(query)]
+
+
+def test_writers_that_never_stop_do_not_keep_it_from_signing(
+    on_logs: OnLogs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequencing, "BATCH", 4)
+    monkeypatch.setattr(sequencing, "_BATCHES_A_ROUND", 3)
+
+    async def scene(world: World) -> None:
+        await world.write(20)
+        assert (await world.round()).size == 12
+        assert (await world.round()).size == 20
+        assert world.seen.looks == [(12, 8), (20, 0)]
+
+    on_logs(scene)
+
+
+class DiesBetween(SqlLog):
+    """Does not come to store what was signed."""
+
+    async def add_checkpoint(self, checkpoint: SignedCheckpoint) -> None:
+        raise OSError(f"killed before {checkpoint.size} was stored")
+
+
+@pytest.mark.parametrize("grows", [False, True], ids=["as it was", "grown meanwhile"])
+def test_what_was_signed_and_not_stored_is_gone_on_from(on_logs: OnLogs, *, grows: bool) -> None:
+    async def scene(world: World) -> None:
+        await world.write(3)
+        dying = DiesBetween(world.writer, world.writer)
+        with pytest.raises(OSError, match="killed"):
+            await world.sequencer(store=dying).round()
+        remembered = await world.keys.anchor()
+        assert remembered is not None
+        assert await world.notes() == []
+        # Another key would make another note of it: there is to be one note of each size.
+        load(world.folder / "keys", ORIGIN, NOW).rotate(NOW)
+        if grows:
+            await world.write(2)
+        after = await world.round()
+        assert (after.note == remembered) is not grows
+        assert len(Note.parse(after.note).signatures) == (2 if grows else 1)
+        assert after.size == (5 if grows else 3)
+        assert await world.notes() == [after.note]
+
+    on_logs(scene)
+
+
+def test_a_key_that_is_added_or_retired_meanwhile_is_seen(on_logs: OnLogs) -> None:
+    async def scene(world: World) -> None:
+        (old,) = world.keys.signers
+        notes = []
+        await world.write(1)
+        notes.append((await world.round()).note)
+        both = load(world.folder / "keys", ORIGIN, NOW).rotate(NOW)
+        await world.write(1)
+        notes.append((await world.round()).note)
+        both.retire(old.key_id, NOW)
+        await world.write(1)
+        notes.append((await world.round()).note)
+        new = next(signer for signer in both.signers if signer.key_id != old.key_id)
+        signers = [{each.key_id for each in Note.parse(note).signatures} for note in notes]
+        assert signers == [{old.key_id}, {old.key_id, new.key_id}, {new.key_id}]
+        for note in notes:
+            assert len(verify(Note.parse(note), world.keys.verifiers)) in {1, 2}
+
+    on_logs(scene)
+
+
+# --- a database that does not continue what was signed ----------------------------------------------------
+
+
+def test_a_restored_database_is_noticed_and_not_forked(on_logs: OnLogs) -> None:
+    async def scene(world: World) -> None:
+        await world.write(5)
+        first = await world.round()
+        await world.back_up()
+        await world.write(4)
+        last = await world.round()
+        await world.put_back()
+        assert await world.notes() == [first.note]
+        with pytest.raises(ChainBroken, match="had 9 entries when it was last signed, and now 5"):
+            await world.sequencer().round()
+        for entries in (4, 11):  # as long as it was, and longer
+            world.written = 5
+            await world.write(entries, f"otherwise-{entries}")
+            with pytest.raises(ChainBroken, match="does not extend that of 9"):
+                await world.sequencer().round()
+        assert await world.notes() == [first.note]
+        assert await world.keys.anchor() == last.note
+        assert world.seen.signed == [5, 9]
+
+    on_logs(scene)
+
+
+def test_a_database_that_was_emptied_is_noticed(on_logs: OnLogs) -> None:
+    async def scene(world: World) -> None:
+        await world.back_up()
+        await world.write(5)
+        await world.round()
+        await world.put_back()
+        with pytest.raises(ChainBroken, match="had 5 entries when it was last signed, and now 0"):
+            await world.sequencer().round()
+        assert await world.notes() == []
+
+    on_logs(scene)
+
+
+def test_without_its_anchor_the_stored_checkpoint_is_gone_on_from(on_logs: OnLogs) -> None:
+    async def scene(world: World) -> None:
+        await world.write(5)
+        first = await world.round()
+        (world.folder / "keys" / "anchor").unlink()
+        await world.write(1)
+        last = await world.round()
+        assert last.size == 6
+        await _consistent(world, first, last)
+        (world.folder / "keys" / "anchor").unlink()
+        async with world.writer.begin() as connection:
+            await connection.execute(tables.log_tiles.update().values(data=bytes(32 * 6)))
+        with pytest.raises(ChainBroken, match="does not extend that of 6"):
+            await world.sequencer().round()
+        assert await world.keys.anchor() is None
+
+    on_logs(scene)
+
+
+async def _consistent(world: World, old: SignedCheckpoint, new: SignedCheckpoint) -> None:
+    tree = Tree([bytes.fromhex(text) for text in await _hashes(world)])
+    check_consistency(old.size, new.size, old.root, new.root, tree.consistency(old.size, new.size))
+
+
+def test_a_checkpoint_that_others_put_there_is_not_gone_on_from(on_logs: OnLogs) -> None:
+    async def scene(world: World) -> None:
+        await world.write(2)
+        await world.round()
+        stranger = FolderKeys(world.folder / "others", ORIGIN, SystemClock())
+        theirs = replace(world)
+        theirs.keys = stranger
+        await world.sql("DELETE FROM log_checkpoints")
+        await theirs.round()
+        await world.write(1)
+        with pytest.raises(SignatureInvalid):
+            await world.sequencer().round()
+        assert world.seen.signed == [2, 2]
+
+    on_logs(scene)
+
+
+# --- witnesses --------------------------------------------------------------------------------------------
+
+
+class Counted(FakeWitness):
+    """Counts how often it is asked, and from which sizes."""
+
+    def __init__(self, world: World, name: str = "witness.example/w") -> None:
+        logs = {ORIGIN: [signer.vkey for signer in world.keys.signers]}
+        super().__init__(name, logs, SystemClock())
+        self.asked_from: list[int] = []
+
+    async def add_checkpoint(self, old_size: int, proof: Sequence[bytes], note: bytes) -> list[str]:
+        self.asked_from.append(old_size)
+        return await super().add_checkpoint(old_size, proof, note)
+
+
+@dataclass
+class Scripted:
+    """A witness that does as it is told, each time anew."""
+
+    answers: list[Callable[[], Awaitable[list[str]]]]
+    name: str = "witness.example/scripted"
+
+    async def add_checkpoint(self, old_size: int, proof: Sequence[bytes], note: bytes) -> list[str]:  # noqa: ARG002 - it does not listen
+        return await self.answers.pop(0)()
+
+
+def raising(error: Exception) -> Callable[[], Awaitable[list[str]]]:
+    async def answer() -> list[str]:
+        raise error
+
+    return answer
+
+
+def test_cosignatures_are_stored_and_hold(on_logs: OnLogs) -> None:
+    async def scene(world: World) -> None:
+        witnesses = [Counted(world, "witness.example/1"), Counted(world, "witness.example/2")]
+        await world.write(3)
+        await world.round(*witnesses)
+        await world.round(*witnesses)
+        await world.write(5)
+        last = await world.round(*witnesses)
+        assert [witness.asked_from for witness in witnesses] == [[0, 3], [0, 3]]
+        assert world.seen.asked == [(witness.name, "cosigned") for witness in witnesses] * 2
+        lines = await world.store.cosignatures(8)
+        known = [verifier(witness.vkey, clock=SystemClock()) for witness in witnesses]
+        found = verify(Note.parse(add_signatures(last.note, lines)), [*world.keys.verifiers, *known])
+        assert [each.name for each in found] == [ORIGIN, "witness.example/1", "witness.example/2"]
+        assert len(await world.store.cosignatures(3)) == 2
+
+    on_logs(scene)
+
+
+def test_a_witness_that_stands_elsewhere_is_asked_from_there(on_logs: OnLogs) -> None:
+    async def scene(world: World) -> None:
+        witness = Counted(world)
+        await world.write(3)
+        signed = await world.round()
+        # It has cosigned, and the answer was lost on its way.
+        await witness.add_checkpoint(0, [], signed.note)
+        await world.write(4)
+        await world.round(witness)
+        assert witness.asked_from == [0, 0, 3]
+        # It begins anew, and has forgotten all.
+        fresh = Counted(world)
+        await world.write(1)
+        await world.round(fresh)
+        assert fresh.asked_from == [7, 0]
+        assert world.seen.asked == [(witness.name, "cosigned")] * 2
+        assert [len(await world.store.cosignatures(size)) for size in (3, 7, 8)] == [0, 1, 1]
+
+    on_logs(scene)
+
+
+def test_a_witness_that_has_cosigned_this_size_already_does_so_again(on_logs: OnLogs) -> None:
+    async def scene(world: World) -> None:
+        witness = Counted(world)
+        await world.write(3)
+        signed = await world.round()
+        await witness.add_checkpoint(0, [], signed.note)
+        await world.round(witness)
+        assert witness.asked_from == [0, 0, 3]
+        assert len(await world.store.cosignatures(3)) == 1
+
+    on_logs(scene)
+
+
+def test_a_witness_that_has_seen_more_than_there_is_breaks_the_chain(on_logs: OnLogs) -> None:
+    async def scene(world: World) -> None:
+        witness = Counted(world)
+        await world.write(2)
+        await world.round(witness)
+        await world.back_up()
+        await world.write(5)
+        await world.round(witness)
+        await world.put_back()
+        (world.folder / "keys" / "anchor").unlink()  # restored as well, against all advice
+        world.written = 2
+        await world.write(1, "otherwise")
+        with pytest.raises(ChainBroken, match=r"has seen 7 entries, but there are 3"):
+            await world.sequencer(witness).round()
+        # Later there is as much as it has seen, but it is another log.
+        await world.write(10, "otherwise")
+        await world.round(witness)
+        assert world.seen.asked[-1] == (witness.name, "refused")
+        assert await world.store.cosigned(witness.name) == 2
+
+    on_logs(scene)
+
+
+def test_of_two_processes_that_ask_one_witness_the_later_is_content(on_logs: OnLogs) -> None:
+    async def scene(world: World) -> None:
+        async def another_was_first() -> list[str]:
+            await world.write(4)
+            await world.store.integrate(10)
+            raise WitnessRefused("has seen another size", size=6)
+
+        await world.write(2)
+        assert (await world.round(Scripted([another_was_first]))).size == 2
+        await world.store.add_cosignature(6, "witness.example/scripted", "line", NOW)
+        older = replace(world)
+        older.store = _Behind(world.writer, world.writer)
+        await older.round(Scripted([]))  # is not asked at all
+        assert ("witness.example/scripted", "refused") not in world.seen.asked
+        assert await world.store.cosignatures(2) == []
+
+    on_logs(scene)
+
+
+class _Behind(SqlLog):
+    """Looked at the size a moment ago."""
+
+    async def size(self) -> int:
+        return 2
+
+    async def integrate(self, limit: int) -> None:
+        """Another process does it."""
+
+
+def test_a_witness_that_does_not_answer_stops_nothing(on_logs: OnLogs) -> None:
+    async def scene(world: World) -> None:
+        gone, well = Scripted([raising(Unavailable("out of reach"))]), Counted(world)
+        await world.write(2)
+        signed = await world.round(gone, well)
+        assert world.seen.signed == [2]
+        assert world.seen.asked == [(gone.name, "unavailable"), (well.name, "cosigned")]
+        gone.answers = [lambda: FakeLine.answer("line")]
+        assert await world.round(gone, well) == signed
+        assert world.seen.asked[2:] == [(gone.name, "cosigned")]
+        assert "line" in await world.store.cosignatures(2)
+
+    on_logs(scene)
+
+
+class FakeLine:
+    @staticmethod
+    async def answer(line: str) -> list[str]:
+        return [line]
+
+
+@pytest.mark.parametrize("size", [None, 0], ids=["for another reason", "from where it was asked"])
+def test_a_witness_that_refuses_stops_nothing(
+    on_logs: OnLogs, caplog: pytest.LogCaptureFixture, size: int | None
+) -> None:
+    async def scene(world: World) -> None:
+        strict, well = Scripted([raising(WitnessRefused("no trust", size=size))]), Counted(world)
+        await world.write(2)
+        await world.round(strict, well)
+        assert world.seen.asked == [(strict.name, "refused"), (well.name, "cosigned")]
+
+    on_logs(scene)
+    assert "refused: no trust" in caplog.text
+
+
+# --- going on and on --------------------------------------------------------------------------------------
+
+
+class Troubled(SqlLog):
+    """Fails in the ways that are left."""
+
+    troubles: list[Exception]
+
+    async def integrate(self, limit: int) -> Any:
+        if self.troubles:
+            raise self.troubles.pop(0)
+        return await super().integrate(limit)
+
+
+def test_no_trouble_ends_it(on_logs: OnLogs, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(world: World) -> None:
+        await world.write(2)
+        store = Troubled(world.writer, world.writer)
+        store.troubles = [OSError("the database is away"), ChainBroken("altered"), ValueError("a bug")]
+        task = asyncio.create_task(world.sequencer(store=store).run(0.001))
+        async with asyncio.timeout(10):
+            while world.seen.signed != [2]:  # noqa: ASYNC110 - polled
+                await asyncio.sleep(0.002)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with caplog.at_level(logging.ERROR):
+        on_logs(scene)
+    told = [(record.getMessage(), record.exc_info is not None) for record in caplog.records]
+    assert told == [
+        ("the log was not brought up to date", True),
+        ("the log was not brought up to date: altered", False),
+        ("the log was not brought up to date", True),
+    ]
