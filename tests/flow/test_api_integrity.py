@@ -60,9 +60,9 @@ def test_drift_is_one_incident_that_people_get(tmp_path: Path) -> None:
             door.wait_for(unit, "escalated")
         tamper(tmp_path, units[0], "Even")
         found = sweep(door)
-        assert found["count"] == len(found["flaws"]) == 1
-        assert found["flaws"][0]["unit"] == units[0]
-        assert door.metric("penelope_ledger_flaws") == 1
+        assert found["count"] == len(found["flaws"]) > 0
+        assert {flaw["unit"] for flaw in found["flaws"]} == {units[0]}
+        assert door.metric("penelope_ledger_flaws") == found["count"]
         incident = door.wait_for(found["incident"], "escalated")
         assert (incident["service"], incident["name"], incident["severity"]) == (
             "penelope",
@@ -70,11 +70,11 @@ def test_drift_is_one_incident_that_people_get(tmp_path: Path) -> None:
             "critical",
         )
         again = sweep(door)
-        assert (again["count"], again["incident"]) == (1, None)
+        assert (again["flaws"], again["incident"]) == (found["flaws"], None)
         # What is found later joins the incident that is open about it.
         tamper(tmp_path, units[1], "Strange")
         more = sweep(door)
-        assert (more["count"], more["incident"]) == (2, found["incident"])
+        assert (more["count"], more["incident"]) == (2 * found["count"], found["incident"])
         tamper_back(tmp_path, units)
         assert sweep(door) == {"count": 0, "flaws": [], "incident": None}
         assert door.metric("penelope_ledger_flaws") == 0
@@ -135,10 +135,14 @@ def test_a_worker_lives_as_long_as_its_heart_beats(tmp_path: Path) -> None:
         found = door.until(lambda: actors(door), lambda found: "worker:local" in found)
         assert (found["worker:local"]["kind"], found["worker:local"]["alive"]) == ("worker", True)
         assert (found["penelope"]["kind"], found["penelope"]["alive"]) == ("engine", None)
-        with sqlite3.connect(tmp_path / "penelope.db") as database:
-            database.execute("UPDATE local_actors SET last_heartbeat_at = '2026-01-01T00:00:00.000000Z'")
-        database.close()
-        assert actors(door)["worker:local"]["alive"] is False
+        with unguarded(tmp_path / "penelope.db") as database:
+            database.exec_driver_sql(
+                "INSERT INTO local_actors SELECT 'act_2', kind, 'worker:gone', '' FROM local_actors WHERE name = 'worker:local'"
+            )
+            database.exec_driver_sql(
+                "UPDATE local_actors SET last_heartbeat_at = '2026-01-01T00:00:00.000000Z'"
+            )
+        assert actors(door)["worker:gone"]["alive"] is False
         door.until(lambda: actors(door)["worker:local"]["alive"], bool)
         assert actors(door)["penelope"]["last_heartbeat_at"].startswith("2026-01-01T00:00:00")
 
@@ -150,13 +154,16 @@ def actors(door: Doorstep) -> dict[str, dict[str, Any]]:
 # --- the buffer and the log, put together -----------------------------------------------------------------
 
 
+SECRET = "hunter2"
+
+
 class Broken:
     """A rule of the gate that cannot do its work."""
 
     name = "broken"
 
     def check(self, request: Request, limits: Limits) -> RuleVerdict:
-        raise KeyError(f"hunter2 of {request.plan.service}, {limits.rate_actions}")
+        raise KeyError(f"{SECRET} of {request.plan.service}, {limits.rate_actions}")
 
 
 def test_a_rule_that_breaks_lets_nothing_through_and_leaves_its_error(
@@ -175,7 +182,7 @@ def test_a_rule_that_breaks_lets_nothing_through_and_leaves_its_error(
     assert error["event"] == "KeyError"
     told = json.loads(error["error"])
     assert "in check" in told["stack"]
-    assert "hunter2" not in json.dumps(error)
+    assert SECRET not in json.dumps(error)
     (decided,) = (row for row in rows if row["log_type"] == "GUARDIAN_DECISION")
     assert json.loads(decided["details"])["verdicts"][0]["rule"] == "broken"
 

@@ -193,6 +193,11 @@ def test_a_folder_or_latin_1_is_no_settings_file(file: Path) -> None:
         ("gate.approval_tier", "5", "should be less than or equal to 4"),
         ("playbooks.shipped", "1", "should be a valid boolean"),
         ("metrics.window_seconds", "901", "should not exceed metrics.retention_seconds, which is 900"),
+        ("buffer.batch", "10001", "should not exceed buffer.capacity, which is 10000"),
+        ("buffer.overflow", "drop", "should be 'refuse' or 'spill'"),
+        ("ledger.origin", "two words", "should match pattern"),
+        ("ledger.origin", "a+b", "should match pattern"),
+        ("ledger.sweep_seconds", "0", "should be greater than 0"),
         ("keys.pepper", "geheimnis", "should have at least 16 characters"),
         ("database.url", "mysql://u:geheimnis@h/d", "should begin with sqlite:/// or postgresql://"),
         (
@@ -218,6 +223,12 @@ def test_a_short_retention_alone_is_told_at_the_window_that_no_longer_fits() -> 
     ]
 
 
+def test_a_small_capacity_alone_is_told_at_the_batch_that_no_longer_fits() -> None:
+    assert refusal(None, {}, "buffer.capacity=10") == [
+        "default: buffer.batch should not exceed buffer.capacity, which is 10"
+    ]
+
+
 def test_a_duplicate_secret_is_not_repeated(file: Path) -> None:
     text = "keys:\n  pepper: first-geheimnis-value\n  pepper: other-geheimnis-value\n"
     assert "geheimnis" not in "".join(refused_text(file, text))
@@ -232,6 +243,8 @@ def test_relative_paths_are_seen_from_the_folder_of_the_file(file: Path) -> None
     assert settings.playbooks.paths == (file.parent / "mine", Path("/theirs"))
     assert settings.catalogue.path == file.parent / "my.yaml"
     assert settings.keys.pepper_file == file.parent / "var/pepper"
+    assert settings.ledger.keys == file.parent / "var/ledger-keys"
+    assert settings.buffer.spill_file == file.parent / "var/spill.jsonl"
     assert settings.database.url == f"sqlite:///{file.parent}/var/penelope.db"
     assert settings.database.engine_address == f"sqlite:///{file.parent}/var/penelope-engine.db"
 

@@ -1,7 +1,7 @@
 """The shadow log: every entry and every error becomes a record, and nothing that was told in confidence does."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,11 +38,19 @@ def entry(event: str, kind: str = "incident", **changes: Any) -> Entry:
     return Entry(event=event, kind=kind, **given)
 
 
+def keeping(found: list[LogRecord]) -> Callable[[LogRecord], bool]:
+    def record(item: LogRecord) -> bool:
+        found.append(item)
+        return True
+
+    return record
+
+
 def recorded(of: Entry) -> LogRecord:
     """The one record that is made of an entry."""
     found: list[LogRecord] = []
     telemetry = Telemetry()
-    Shadow(telemetry, lambda record: not found.append(record)).entry_recorded(of)
+    Shadow(telemetry, keeping(found)).entry_recorded(of)
     counted = f'penelope_ledger_entries_total{{event="{of.event}"}} 1.0'
     assert counted in telemetry.render().decode()
     (record,) = found
@@ -88,7 +96,7 @@ def test_a_full_buffer_stops_nothing() -> None:
 def log() -> Iterator[tuple[logging.Logger, list[LogRecord]]]:
     found: list[LogRecord] = []
     logger = logging.getLogger("penelope.test-shadow")
-    handler = ErrorsToBuffer(lambda record: not found.append(record))
+    handler = ErrorsToBuffer(keeping(found))
     logger.addHandler(handler)
     yield logger, found
     logger.removeHandler(handler)
@@ -127,6 +135,6 @@ def test_only_warnings_and_errors_with_an_exception_are_recorded(
     with caplog.at_level(logging.DEBUG, logger.name):
         logger.info("seen", exc_info=error)
         logger.error("bad, but no exception")
-        logger.error("none at all", exc_info=True)
+        logger.error("none at all", exc_info=True)  # noqa: LOG014 - as others do by mistake
         logger.warning("odd", exc_info=error)
     assert [(record.event, record.details["level"]) for record in found] == [("ValueError", "WARNING")]

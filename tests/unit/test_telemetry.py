@@ -12,6 +12,8 @@ import pytest
 import structlog
 
 from penelope.domain.work import Entry
+from penelope.flow.log import Lag
+from penelope.ledger.buffer import Counts
 from penelope.telemetry import LOG_FIELDS, METRICS, MOST_LABEL_VALUES, Telemetry, configure_logging
 from penelope.telemetry.counting import RULES, SPANS
 from penelope.telemetry.names import LONGEST_LABEL_VALUE, REQUEST_ID
@@ -173,6 +175,38 @@ def test_what_the_edge_tells_is_counted() -> None:
         'penelope_problems_total{code="unknown_incident"}': 1,
         'penelope_incidents_open{state="received"}': 2,
     }
+
+
+def test_what_the_log_and_the_buffer_tell_is_shown() -> None:
+    telemetry = Telemetry()
+    telemetry.log_looked_at(10, Lag(entries=3, xmin_age=7))
+    telemetry.checkpoint_signed(12)
+    telemetry.witness_asked("w.example/1", "cosigned")
+    telemetry.witness_asked("w.example/1", "refused")
+    telemetry.flushed(500, 0.25)
+    telemetry.counted(Counts(accepted=9, flushed=1, lost=2, waiting=3, spilled=4, refused=5))
+    telemetry.ledger_swept(6)
+    assert samples(telemetry) == {
+        "penelope_log_size": 12,
+        "penelope_log_lag_entries": 3,
+        "penelope_log_xmin_age": 7,
+        "penelope_checkpoints_total": 1,
+        'penelope_witness_requests_total{outcome="cosigned",witness="w.example/1"}': 1,
+        'penelope_witness_requests_total{outcome="refused",witness="w.example/1"}': 1,
+        "penelope_buffer_flush_seconds_count": 1,
+        "penelope_buffer_flush_seconds_sum": 0.25,
+        "penelope_buffer_batch_records_count": 1,
+        "penelope_buffer_batch_records_sum": 500,
+        "penelope_buffer_waiting": 7,
+        "penelope_buffer_refused": 5,
+        "penelope_buffer_lost": 2,
+        "penelope_ledger_flaws": 6,
+    }
+    telemetry.log_looked_at(13, Lag(entries=0, xmin_age=0))
+    telemetry.ledger_swept(0)
+    shown = samples(telemetry)
+    assert shown["penelope_log_size"] == 13
+    assert not {"penelope_log_lag_entries", "penelope_log_xmin_age", "penelope_ledger_flaws"} & shown.keys()
 
 
 def test_a_state_that_no_incident_is_in_any_more_goes_to_nought() -> None:

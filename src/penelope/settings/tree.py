@@ -197,6 +197,14 @@ class Buffer(Section):
     spill_bytes: Count = 256 * 1024 * 1024
     """The largest size of that file, in bytes."""
 
+    @field_validator("batch")
+    @classmethod
+    def _batch_fits(cls, batch: int, info: ValidationInfo) -> int:
+        capacity = info.data.get("capacity", batch)
+        if batch > capacity:
+            raise ValueError(f"should not exceed buffer.capacity, which is {capacity}")
+        return batch
+
 
 class Intake(Section):
     """How signals become incidents."""

@@ -12,7 +12,7 @@ from penelope.store.bulk import statements
 from penelope.store.draft import actor_row
 from penelope.store.tables import local_actors, units_of_work
 
-_units = units_of_work.c
+_carried = units_of_work.alias()
 
 
 class SqlActors:
@@ -27,11 +27,13 @@ class SqlActors:
         """The actor lives, and so do the units of these incidents that are not at their end. No history is made."""
         alive = {"last_heartbeat_at": timestamp(now)}
         actor = update(local_actors).where(local_actors.c.name == name).values(alive)
-        units = (
-            update(units_of_work)
-            .where(_units.incident.in_(sorted(incidents)), _units.interaction != "done")
-            .values(alive)
+        # Who has one of them locked is changing it: there is no better sign of life, and nothing to wait for.
+        free = (
+            select(_carried.c.id)
+            .where(_carried.c.incident.in_(sorted(incidents)), _carried.c.interaction != "done")
+            .with_for_update(skip_locked=True)
         )
+        units = update(units_of_work).where(units_of_work.c.id.in_(free)).values(alive)
         async with self._writer.begin() as connection:
             if not (await connection.execute(actor)).rowcount:
                 rows = [actor_row(name, now)]

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -246,7 +246,7 @@ class _SqliteSession:
 
 
 class _Postgresql:
-    """Statements travel in a pipeline: a round waits for the server three times, however much it writes."""
+    """Small rounds send all they write before they wait for an answer."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -256,8 +256,8 @@ class _Postgresql:
         async with self._engine.connect() as connection:
             raw: Any = (await connection.get_raw_connection()).driver_connection
             try:
-                async with raw.pipeline() as pipeline, raw.transaction():
-                    yield _PostgresqlSession(raw, pipeline)
+                async with raw.transaction():
+                    yield _PostgresqlSession(raw)
             except Exception as error:
                 if is_bad_data(error):
                     raise ValueError("the database cannot hold a value of this change") from error
@@ -271,9 +271,8 @@ class _Postgresql:
 
 
 class _PostgresqlSession:
-    def __init__(self, connection: Any, pipeline: Any) -> None:
+    def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._pipeline = pipeline
         self._sql = statements("postgresql")
 
     async def load(self, names: Sequence[str]) -> Mapping[str, UnitOfWork]:
@@ -290,13 +289,12 @@ class _PostgresqlSession:
         await self._connection.execute(self._sql.insert_actors, self._sql.parameters(fresh))
 
     async def run(self, writes: Sequence[Write]) -> None:
+        given = [(write.sql, self._sql.parameters(write.rows)) for write in writes]
+        size = sum(len(text) for _, (text,) in given)
         try:
-            cursors = [
-                await self._connection.execute(write.sql, self._sql.parameters(write.rows))
-                for write in writes
-            ]
-            # Here, so that what was refused is known before the commit is asked for.
-            await self._pipeline.sync()
+            # A pipeline stands still for good when more is sent than the sockets' buffers hold.
+            async with self._connection.pipeline() if size < _PIPELINED else nullcontext():
+                cursors = [await self._connection.execute(sql, parameters) for sql, parameters in given]
         except Exception as error:
             if _state_of(error).startswith(_INTEGRITY):
                 raise AppendConflict("another writer was first") from error
@@ -310,6 +308,9 @@ def _state_of(error: Exception) -> str:
     """The SQLSTATE of a driver's error; the driver itself is not imported, for not everybody has it installed."""
     return str(getattr(error, "sqlstate", None) or "")
 
+
+_PIPELINED = 32 * 1024
+"""Characters; well below what the sockets' buffers hold."""
 
 _INTEGRITY = ("23", "40")
 """SQLSTATE classes: a constraint, or a transaction that must be tried again."""

@@ -39,7 +39,11 @@ _ORDER = {"sqlite": "seq", "postgresql": "tx, seq"}
 
 
 class SqlLog:
-    """Fulfils flow's LogStore."""
+    """Fulfils flow's LogStore.
+
+    Reads `begin`, too: what `connect` begins ends only when the loop comes to it, and with the writing engine SQLite
+    would be locked until then.
+    """
 
     def __init__(self, writer: AsyncEngine, reader: AsyncEngine) -> None:
         self._writer = writer
@@ -80,11 +84,11 @@ class SqlLog:
             return Integrated(added=len(fresh), size=size)
 
     async def size(self) -> int:
-        async with self._reader.connect() as connection:
+        async with self._reader.begin() as connection:
             return int(await connection.scalar(select(tables.log_state.c.size)) or 0)
 
     async def lag(self) -> Lag:
-        async with self._reader.connect() as connection:
+        async with self._reader.begin() as connection:
             state = tables.log_state.c
             row = (await connection.execute(select(state.tx, state.seq))).mappings().one()
             waiting = await connection.scalar(self._waiting, {**row, "limit": _MOST_COUNTED})
@@ -94,7 +98,7 @@ class SqlLog:
             return Lag(entries=int(waiting or 0), xmin_age=int(age))
 
     async def tiles(self, wanted: Iterable[Tile]) -> Tiles:
-        async with self._reader.connect() as connection:
+        async with self._reader.begin() as connection:
             return await _tiles_in(connection, list(wanted))
 
     async def bundle(self, index: int, width: int) -> Sequence[bytes]:
@@ -105,12 +109,12 @@ class SqlLog:
             .where(_leaves.c.index.between(first, first + width - 1))
             .order_by(_leaves.c.index)
         )
-        async with self._reader.connect() as connection:
+        async with self._reader.begin() as connection:
             return [body.encode() for body in (await connection.execute(query)).scalars()]
 
     async def latest(self) -> SignedCheckpoint | None:
         query = select(_checkpoints).order_by(_checkpoints.c.size.desc()).limit(1)
-        async with self._reader.connect() as connection:
+        async with self._reader.begin() as connection:
             row = (await connection.execute(query)).mappings().first()
         return None if row is None else checkpoint_from(row)
 
@@ -125,7 +129,7 @@ class SqlLog:
 
     async def cosigned(self, witness: str) -> int:
         query = select(func.max(_cosignatures.c.size)).where(_cosignatures.c.witness == witness)
-        async with self._reader.connect() as connection:
+        async with self._reader.begin() as connection:
             return int(await connection.scalar(query) or 0)
 
     async def add_cosignature(self, size: int, witness: str, line: str, now: datetime) -> None:
@@ -134,7 +138,7 @@ class SqlLog:
 
     async def cosignatures(self, size: int) -> Sequence[str]:
         query = select(_cosignatures.c.line).where(_cosignatures.c.size == size)
-        async with self._reader.connect() as connection:
+        async with self._reader.begin() as connection:
             return list((await connection.execute(query.order_by(_cosignatures.c.witness))).scalars())
 
     async def _add(self, table: Table, values: Mapping[str, Any]) -> None:

@@ -10,10 +10,11 @@ from penelope.domain.action import Action, Tier
 from penelope.domain.approval import Approval, ApprovalStatus
 from penelope.domain.contract import Contract
 from penelope.domain.decision import Decision, Judgement, score
-from penelope.domain.gate import Ruling
+from penelope.domain.gate import RuleVerdict, Ruling
 from penelope.domain.outcome import PlaybookRecord
 from penelope.domain.plan import Plan
 from penelope.domain.service import Target
+from penelope.rooms.gate import run
 from penelope.rooms.gate.approval import ApprovalRule
 from penelope.rooms.gate.halt import Halt
 from penelope.rooms.gate.rate import Rate
@@ -203,3 +204,30 @@ def test_an_approval_does_not_lift_a_halt() -> None:
 def test_the_rules_look_back_as_far_as_the_longest_of_them() -> None:
     assert LIMITS.memory_seconds == 4500
     assert replace(LIMITS, rate_window_seconds=9000).memory_seconds == 9000
+
+
+# --- a rule that breaks -----------------------------------------------------------------------------------
+
+
+class Broken:
+    """A rule that cannot do its work."""
+
+    name = "broken"
+
+    def check(self, request: Request, limits: Limits) -> RuleVerdict:
+        raise KeyError(f"secret of {request.plan.service}, {limits.rate_actions}")
+
+
+def test_a_rule_that_breaks_refuses_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(run, "RULES", (Halt(), Broken(), Rate()))
+    verdict = gate(request(), LIMITS)
+    assert [(each.rule, each.ruling) for each in verdict.verdicts] == [
+        ("halt", Ruling.PASS),
+        ("broken", Ruling.REFUSE),
+    ]
+    assert verdict.verdicts[-1].reason == "the rule broke (KeyError), so it refuses"
+    (record,) = caplog.records
+    assert record.getMessage() == "the rule broken broke"
+    assert record.exc_info is not None

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from penelope.domain.work import ActorKind, Change
@@ -93,5 +94,21 @@ def test_it_keeps_the_pseudonym_under_which_it_is_known(on_stores: OnStores) -> 
         assert await actors.all() == [replace(first[0], last_heartbeat_at=LATER), first[1]]
         (entry,) = await store.reader.entries(incident=None, after=0, limit=100)
         assert entry.actor_id == first[0].id
+
+    on_stores(scene)
+
+
+def test_it_does_not_wait_for_whoever_changes_a_unit(on_stores: OnStores, databases: tuple[str, str]) -> None:
+    if databases[0].startswith("sqlite"):
+        pytest.skip("on SQLite one transaction writes at a time")
+
+    async def scene(store: Any) -> None:
+        await save(store, change("held", "inc_1", "pending"), change("free", "inc_1", "pending"))
+        actors = SqlActors(store.writer, store.reading)
+        async with store.transaction() as transaction:
+            await transaction.unit("held")
+            async with asyncio.timeout(5):
+                await actors.beat("worker:w-1", {"inc_1"}, LATER)
+        assert await beats(store) == {"held": "07:00:00", "free": "07:00:10"}
 
     on_stores(scene)

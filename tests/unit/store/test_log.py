@@ -183,6 +183,20 @@ def test_a_round_that_fails_takes_nothing_in(on_stores: OnStores) -> None:
     on_stores(scene)
 
 
+@pytest.mark.parametrize("text", ["", "zz", "ab", "\u00e4" * 64])
+def test_a_line_whose_hash_is_none_any_more_is_not_taken_in(on_stores: OnStores, text: str) -> None:
+    async def scene(store: Any) -> None:
+        log = log_of(store)
+        await save(store, *changes(1, 2))
+        await log.integrate(1)
+        await store.tamper(f"UPDATE units_of_work_history SET hash = '{text}' WHERE unit = 'u-2'")
+        with pytest.raises(ChainBroken, match="has no hash"):
+            await log.integrate(10)
+        assert await check(store) == 1
+
+    on_stores(scene)
+
+
 def test_two_sequencers_beside_writers_make_no_leaf_twice_and_lose_none(on_stores: OnStores) -> None:
     async def scene(store: Any) -> None:
         ended = False
