@@ -70,7 +70,14 @@ def _tampered(penelope: ControlPlane, elsewhere: Path, note: Path) -> str:
     except RuntimeError as error:
         told = str(error)
         flaws = json.loads(told[told.index("{") : told.rindex("}") + 1])["flaws"]
-        return next((f"{flaw['unit']}, version {flaw['version']}, {flaw['problem']}" for flaw in flaws if flaw["seq"]), "")
+        return next(
+            (
+                f"{flaw['unit']}, version {flaw['version']}, {flaw['problem']}"
+                for flaw in flaws
+                if flaw["seq"]
+            ),
+            "",
+        )
     return ""
 
 

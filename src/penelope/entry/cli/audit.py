@@ -3,7 +3,6 @@
 import json
 import sys
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -12,6 +11,7 @@ import typer
 
 from penelope.domain.decision import Judgement
 from penelope.entry.cli import audit_screens, screens
+from penelope.entry.cli.options import moment_of
 from penelope.entry.cli.remote import ApiKey, AsJson, Id, Server, connected
 from penelope.errors import InvalidRequest
 
@@ -65,8 +65,8 @@ def list_decisions(  # noqa: PLR0913 - one option each
         "actor": actor,
         "playbook": playbook,
         "incident": incident,
-        "since": _moment(since),
-        "until": _moment(until),
+        "since": moment_of(since),
+        "until": moment_of(until),
         "text": text,
         "limit": limit,
         "cursor": cursor,
@@ -111,7 +111,7 @@ def statistics(  # noqa: PLR0913 - one option each
     """Show how much was decided, how risky it was and how often it was overridden; by default in 30 days."""
     with connected(context, server, key) as client:
         answer = client.get(
-            f"{_AUDIT}/statistics", service=service, since=_moment(since), until=_moment(until)
+            f"{_AUDIT}/statistics", service=service, since=moment_of(since), until=moment_of(until)
         )
     _print(answer, audit_screens.statistics, as_json=as_json)
 
@@ -164,8 +164,8 @@ def export(  # noqa: PLR0913 - one option each
         "actor": actor,
         "playbook": playbook,
         "incident": incident,
-        "since": _moment(since),
-        "until": _moment(until),
+        "since": moment_of(since),
+        "until": moment_of(until),
         "text": text,
     }
     with connected(context, server, key) as client:
@@ -180,19 +180,6 @@ def export(  # noqa: PLR0913 - one option each
             raise InvalidRequest(
                 f"the export cannot be written: {error.strerror}", hint="Name another file."
             ) from error
-
-
-def _moment(text: str | None) -> str | None:
-    """A time, UTC where it names no zone, as the interface takes it. Raises InvalidRequest."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidRequest(
-            f"'{text}' is no time", hint="Write 2026-11-21 or 2026-11-21T07:00:00Z."
-        ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
 
 
 def _print(answer: Any, screen: Any, *, as_json: bool) -> None:

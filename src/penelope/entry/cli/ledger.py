@@ -12,7 +12,7 @@ import typer
 
 from penelope.entry.cli import ledger_screens, screens
 from penelope.entry.cli.export import Format, convert
-from penelope.entry.cli.options import settings_of
+from penelope.entry.cli.options import moment_of, settings_of
 from penelope.entry.cli.remote import ApiKey, AsJson, Id, Server, connected, incident_path
 from penelope.errors import BadSettings, InvalidRequest
 
@@ -89,7 +89,7 @@ def export(  # noqa: PLR0913 - one option each
     key: ApiKey = None,
 ) -> None:
     """Write entries in order of time, with their places in the log, as JSON lines, CSV or Parquet."""
-    query = {"since": _moment(since), "until": _moment(until), "where": where}
+    query = {"since": moment_of(since), "until": moment_of(until), "where": where}
     if form is not Format.JSONL and output is None:
         raise InvalidRequest(f"{form} needs a file to be written to", hint="Name it with -o FILE.")
     with connected(context, server, key) as client:
@@ -100,19 +100,6 @@ def export(  # noqa: PLR0913 - one option each
             with _replacing(output) as aside:
                 number = convert(pieces, form, aside)
     screens.remark(f"{_entries(number)}.")
-
-
-def _moment(text: str | None) -> str | None:
-    """A time, UTC where it names no zone, as the interface takes it. Raises InvalidRequest."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidRequest(
-            f"'{text}' is no time", hint="Write 2026-11-21 or 2026-11-21T07:00:00Z."
-        ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
 
 
 def _entries(number: int) -> str:

@@ -3,10 +3,13 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from penelope.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from penelope.settings import Settings
@@ -27,3 +30,16 @@ def settings_of(context: typer.Context, *overrides: str) -> "Settings":
     options: Options = context.obj
     everything: Sequence[str] = (*options.overrides, *overrides)
     return load(options.config, os.environ, everything)
+
+
+def moment_of(text: str | None) -> str | None:
+    """A time, UTC where it names no zone, as the interface takes it. Raises InvalidRequest."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequest(
+            f"'{text}' is no time", hint="Write 2026-11-21 or 2026-11-21T07:00:00Z."
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
