@@ -112,7 +112,8 @@ class GroupCommit:
             # One of them met another process, a unit that was tampered with, or has what the database cannot take,
             # and nobody knows which: apart, the others come through.
             for save in saves:
-                await self._commit([save])
+                if not save.done.done():
+                    await self._commit([save])
             return
         for save, entries in made:
             for entry in entries:
