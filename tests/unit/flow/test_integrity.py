@@ -152,7 +152,7 @@ def test_it_sweeps_on_though_the_database_fails(
     async def live() -> None:
         task = asyncio.create_task(world.sweep(keys).run(0.001))
         async with asyncio.timeout(10):
-            while len(world.counts) < 2:  # noqa: ASYNC110 - polled
+            while len(world.counts) < 2:  # noqa: ASYNC110 - what is waited for happens in another task that tells nobody
                 await asyncio.sleep(0.001)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

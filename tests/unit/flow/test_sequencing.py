@@ -549,7 +549,7 @@ def test_no_trouble_ends_it(on_logs: OnLogs, caplog: pytest.LogCaptureFixture) -
         store.troubles = [OSError("the database is away"), ChainBroken("altered"), ValueError("a bug")]
         task = asyncio.create_task(world.sequencer(store=store).run(0.001))
         async with asyncio.timeout(10):
-            while world.seen.signed != [2]:  # noqa: ASYNC110 - polled
+            while world.seen.signed != [2]:  # noqa: ASYNC110 - what is waited for happens in another task that tells nobody
                 await asyncio.sleep(0.002)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
