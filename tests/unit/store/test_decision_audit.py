@@ -22,6 +22,7 @@ from penelope.flow.records import of_approval
 from penelope.kit.clock import timestamp
 from penelope.store import decisions
 from penelope.store.audit import SqlAudit
+from penelope.store.bulk import statements
 from penelope.store.decisions import A_MOMENT, band, first_id, words
 
 OnStores = Callable[[Any], None]
@@ -473,13 +474,12 @@ def many(count: int) -> list[tuple[Any, ...]]:
 
 
 async def fill(store: Any, count: int) -> None:
-    arrays = store.writer.dialect.name == "postgresql"
-    rows: Any = many(count)
-    statement = (decisions._on_postgresql() if arrays else decisions._on_sqlite()).insert
+    large = store.writer.dialect.name == "postgresql"
+    statement = (decisions._on_postgresql() if large else decisions._on_sqlite()).insert
     async with store.writer.begin() as connection:
-        parameters = tuple(map(list, zip(*rows, strict=True))) if arrays else rows
+        parameters = statements(store.writer.dialect.name).parameters(many(count))
         await connection.exec_driver_sql(statement, parameters)
-        await connection.exec_driver_sql("ANALYZE decisions" if arrays else "SELECT 1")
+        await connection.exec_driver_sql("ANALYZE decisions" if large else "SELECT 1")
 
 
 async def plans(store: Any, ask: Callable[[SqlAudit], Any]) -> list[list[str]]:
