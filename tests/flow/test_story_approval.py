@@ -379,6 +379,7 @@ async def rehearse(stage: Stage, incident: str) -> Assessment:
         now=datetime.now(UTC),
     )
     async with stage.database.connect() as connection:
+        await connection.begin()
         return await assess(SqlTransaction(connection, datetime.now(UTC)), stage.parts, incident, reading)
 
 

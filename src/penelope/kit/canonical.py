@@ -65,7 +65,7 @@ def _whole_floats(value: Json) -> int | None:
                 whole += 1
         elif kind is dict:
             values += item.values()
-        elif kind is list:
+        elif kind is list or kind is tuple:
             values += item
         elif not (kind is int or kind is bool or item is None):
             return None

@@ -91,6 +91,14 @@ def insert(dialect: str, table: Table, columns: Sequence[str]) -> str:
     return f"INSERT INTO {table.name} ({names}) SELECT * FROM {_given(table, columns)}"  # noqa: S608 - our own names
 
 
+def delete(dialect: str, table: Table, columns: Sequence[str]) -> str:
+    """A DELETE of the rows that have, for each row given, its values in these columns."""
+    if dialect == "sqlite":
+        return f"DELETE FROM {table.name} WHERE {' AND '.join(f'{name} = ?' for name in columns)}"  # noqa: S608 - our own names
+    same = " AND ".join(f"{table.name}.{name} = new.{name}" for name in columns)
+    return f"DELETE FROM {table.name} USING {_given(table, columns)} WHERE {same}"  # noqa: S608 - our own names
+
+
 def _sqlite() -> Statements:
     columns = ", ".join(f"{name} = ?" for name in CHANGING)
     wanted = ", ".join(UNIT_COLUMNS)

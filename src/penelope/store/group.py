@@ -3,22 +3,22 @@
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-import orjson
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from penelope.domain.work import Change, Entry, UnitOfWork
+from penelope.domain.work import Change, Entry
 from penelope.errors import AppendConflict, LedgerError, Unavailable
 from penelope.flow.ports import Observer
 from penelope.kit.clock import Clock
-from penelope.store import rows
-from penelope.store.bulk import UNIT_COLUMNS, is_bad_data, statements
+from penelope.store.bulk import is_bad_data, statements
 from penelope.store.database import open_connection
 from penelope.store.draft import Draft, Write, actor_row
+from penelope.store.session import PostgresqlSession, Session, SqliteSession, driver_of, told_by
 
 _PATIENCE_SECONDS = 30
 """How long another process may hold the file's lock."""
@@ -36,20 +36,8 @@ class _Save:
     done: "asyncio.Future[Sequence[Entry]]"
 
 
-class _Session(Protocol):
-    """One transaction of a database."""
-
-    async def load(self, names: Sequence[str]) -> Mapping[str, UnitOfWork]: ...
-
-    async def actors(self, names: Sequence[str]) -> Mapping[str, str]: ...
-
-    async def add_actors(self, fresh: Sequence[tuple[Any, ...]]) -> None: ...
-
-    async def run(self, writes: Sequence[Write]) -> None: ...
-
-
 class _Port(Protocol):
-    def transaction(self) -> AbstractAsyncContextManager[_Session]: ...
+    def transaction(self) -> AbstractAsyncContextManager[Session]: ...
 
     async def close(self) -> None: ...
 
@@ -138,7 +126,7 @@ class GroupCommit:
             await session.run(draft.writes(self._sql))
         return made
 
-    async def _pseudonyms(self, session: _Session, names: set[str]) -> Mapping[str, str]:
+    async def _pseudonyms(self, session: Session, names: set[str]) -> Mapping[str, str]:
         unknown = sorted(names - self._actors.keys())
         if not unknown:
             return self._actors
@@ -147,7 +135,7 @@ class GroupCommit:
         fresh = [actor_row(name, self._clock.now()) for name in unknown if name not in found]
         if not fresh:
             return self._actors
-        await session.add_actors(fresh)
+        await session.run([Write(self._sql.insert_actors, fresh)])
         # Not remembered before they are committed.
         return {**self._actors, **await session.actors([name for name in unknown if name not in found])}
 
@@ -169,17 +157,18 @@ class _Sqlite:
         self._connection: sqlite3.Connection | None = None
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[_Session]:
+    async def transaction(self) -> AsyncIterator[Session]:
         if self._connection is None:
             self._connection = open_connection(self._engine.url)
-        if _begun(self._connection):
-            with _ending(self._connection):
-                yield _SqliteSession(self._connection)
-            return
-        async with self._engine.connect():
-            await _begin(self._connection)
-            with _ending(self._connection):
-                yield _SqliteSession(self._connection)
+        with told_by(self._engine.dialect, self._connection):
+            if _begun(self._connection):
+                with _ending(self._connection):
+                    yield SqliteSession(self._connection, self._engine.dialect)
+                return
+            async with self._engine.connect():
+                await _begin(self._connection)
+                with _ending(self._connection):
+                    yield SqliteSession(self._connection, self._engine.dialect)
 
     async def close(self) -> None:
         if self._connection is not None:
@@ -220,48 +209,23 @@ def _ending(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-class _SqliteSession:
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._sql = statements("sqlite")
-
-    async def load(self, names: Sequence[str]) -> Mapping[str, UnitOfWork]:
-        if len(names) == 1:
-            return _units(self._connection.execute(self._sql.load_unit, names))
-        return _units(self._connection.execute(self._sql.load_units, (_json(names),)))
-
-    async def actors(self, names: Sequence[str]) -> Mapping[str, str]:
-        return dict(self._connection.execute(self._sql.load_actors, (_json(names),)))
-
-    async def add_actors(self, fresh: Sequence[tuple[Any, ...]]) -> None:
-        self._connection.executemany(self._sql.insert_actors, fresh)
-
-    async def run(self, writes: Sequence[Write]) -> None:
-        for write in writes:
-            try:
-                touched = self._connection.executemany(write.sql, write.rows).rowcount
-            except sqlite3.IntegrityError as error:
-                raise AppendConflict("another writer was first") from error
-            if write.exact and touched != len(write.rows):
-                raise AppendConflict("a unit of work changed while it was being saved")
-
-
 class _Postgresql:
-    """Small rounds send all they write before they wait for an answer."""
-
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[_Session]:
+    async def transaction(self) -> AsyncIterator[Session]:
         async with self._engine.connect() as connection:
-            raw: Any = (await connection.get_raw_connection()).driver_connection
+            raw = driver_of(connection)
             try:
-                async with raw.transaction():
-                    yield _PostgresqlSession(raw)
+                with told_by(self._engine.dialect, raw):
+                    async with raw.transaction():
+                        yield PostgresqlSession(connection)
             except Exception as error:
                 if is_bad_data(error):
                     raise ValueError("the database cannot hold a value of this change") from error
+                if _is_to_be_tried_again(error):
+                    raise AppendConflict("another writer was first") from error
                 if raw.closed:
                     # SQLAlchemy has seen nothing of it, and the pool's other connections are no better.
                     await self._engine.dispose()
@@ -271,56 +235,12 @@ class _Postgresql:
         """The engine is somebody else's."""
 
 
-class _PostgresqlSession:
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self._sql = statements("postgresql")
-
-    async def load(self, names: Sequence[str]) -> Mapping[str, UnitOfWork]:
-        if not names:
-            return {}
-        cursor = await self._connection.execute(self._sql.load_units, (sorted(set(names)),))
-        return _units(await cursor.fetchall())
-
-    async def actors(self, names: Sequence[str]) -> Mapping[str, str]:
-        cursor = await self._connection.execute(self._sql.load_actors, (list(names),))
-        return dict(await cursor.fetchall())
-
-    async def add_actors(self, fresh: Sequence[tuple[Any, ...]]) -> None:
-        await self._connection.execute(self._sql.insert_actors, self._sql.parameters(fresh))
-
-    async def run(self, writes: Sequence[Write]) -> None:
-        given = [(write.sql, self._sql.parameters(write.rows)) for write in writes]
-        size = sum(len(text) for _, (text,) in given)
-        try:
-            # A pipeline stands still for good when more is sent than the sockets' buffers hold.
-            async with self._connection.pipeline() if size < _PIPELINED else nullcontext():
-                cursors = [await self._connection.execute(sql, parameters) for sql, parameters in given]
-        except Exception as error:
-            if _state_of(error).startswith(_INTEGRITY):
-                raise AppendConflict("another writer was first") from error
-            raise
-        for write, cursor in zip(writes, cursors, strict=True):
-            if write.exact and cursor.rowcount != len(write.rows):
-                raise AppendConflict("a unit of work changed while it was being saved")
+_TRY_AGAIN = "40"
+"""The SQLSTATE class of what a transaction meets that came second."""
 
 
-def _state_of(error: Exception) -> str:
-    """The SQLSTATE of a driver's error; the driver itself is not imported, for not everybody has it installed."""
-    return str(getattr(error, "sqlstate", None) or "")
-
-
-_PIPELINED = 32 * 1024
-"""Characters; well below what the sockets' buffers hold."""
-
-_INTEGRITY = ("23", "40")
-"""SQLSTATE classes: a constraint, or a transaction that must be tried again."""
-
-
-def _units(found: Iterable[Sequence[Any]]) -> Mapping[str, UnitOfWork]:
-    units = (rows.sound_unit_from(dict(zip(UNIT_COLUMNS, row, strict=True))) for row in found)
-    return {unit.id: unit for unit in units}
-
-
-def _json(names: Sequence[str]) -> str:
-    return orjson.dumps(list(names)).decode()
+def _is_to_be_tried_again(error: Exception) -> bool:
+    if not isinstance(error, DBAPIError):
+        return False
+    # The driver itself is not imported, for not everybody has it installed.
+    return str(getattr(error.orig, "sqlstate", None) or "").startswith(_TRY_AGAIN)

@@ -38,6 +38,11 @@ class InlineConnection(aiosqlite.Connection):
         super().__init__(connector, iter_chunk_size=64)
         self._tx = _AtOnce()  # type: ignore[assignment]  # the one method of a queue that is used
 
+    @property
+    def bare(self) -> sqlite3.Connection:
+        """What Python itself has for SQLite."""
+        return self._conn
+
     def __await__(self) -> Generator[Any, None, aiosqlite.Connection]:
         return self._connect().__await__()
 

@@ -1,98 +1,109 @@
-"""The statements of a transaction, built once: putting one together costs more than SQLite takes to run it."""
+"""What a transaction asks and notes beside units of work, in the words of each database.
 
-from collections.abc import Callable
+Lists travel as one JSON text, so that a statement's text, and with it what the driver prepares, stays the same.
+"""
+
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
-
-from sqlalchemy import bindparam, delete, func, insert, select, tuple_
 
 from penelope.domain.incident import IncidentState
-from penelope.store import tables
+from penelope.store.bulk import UNIT_COLUMNS, delete, insert
+from penelope.store.tables import firing, signals
 
-_units, _incidents, _firing = tables.units_of_work, tables.incidents, tables.firing
-_signals, _attempts, _outcomes = tables.signals, tables.attempts, tables.outcomes
-
-
-def _many(name: str) -> Any:
-    """A parameter that takes a list."""
-    return bindparam(name, expanding=True)
+_UNIT = ", ".join(f"units_of_work.{name}" for name in UNIT_COLUMNS)
+_INTERVENING = ", ".join(f"'{state.value}'" for state in IncidentState if state.intervening)
 
 
-INSERT_SIGNALS = insert(_signals)
-INSERT_FIRING = insert(_firing)
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """SQL text for one database. Parameters stand in the order of the words; `pairs` and `names` are JSON lists of
+    lists of texts, `units_of_incident` and `incidents_about` return UNIT_COLUMNS.
+    """
 
-UNITS_BY_ID = select(_units).where(_units.c.id.in_(_many("ids"))).order_by(_units.c.id).with_for_update()
-
-UNIT_BY_ID = select(_units).where(_units.c.id == bindparam("id")).with_for_update()
-
-UNITS_OF_INCIDENT = (
-    select(_units)
-    .where(_units.c.incident == bindparam("incident"), _units.c.kind == bindparam("kind"))
-    .order_by(_units.c.updated_at, _units.c.id)
-)
-
-KNOWN_SIGNALS = select(_signals.c.source, _signals.c.id).where(
-    tuple_(_signals.c.source, _signals.c.id).in_(_many("keys"))
-)
-
-INCIDENTS_ABOUT = (
-    select(_units)
-    .join(_incidents, _incidents.c.id == _units.c.id)
-    .where(tuple_(_incidents.c.service, _incidents.c.fingerprint).in_(_many("problems")))
-    .order_by(_incidents.c.opened_at, _incidents.c.id)
-    .with_for_update(of=_units)
-)
-
-ACTORS = select(tables.local_actors.c.name, tables.local_actors.c.id).where(
-    tables.local_actors.c.name.in_(_many("names"))
-)
-
-FIRING = select(_firing).where(_firing.c.incident.in_(_many("incidents")))
-
-FORGET_FIRING = delete(_firing).where(tuple_(_firing.c.incident, _firing.c.subject).in_(_many("pairs")))
-
-INTERVENING = (
-    select(_incidents.c.id)
-    .where(
-        _incidents.c.service == bindparam("service"),
-        _incidents.c.state.in_([state.value for state in IncidentState if state.intervening]),
-    )
-    .limit(1)
-)
-
-OUTCOME_COUNTS = (
-    select(_outcomes.c.verified, func.count().label("number"))
-    .where(_outcomes.c.playbook == bindparam("playbook"), _outcomes.c.service == bindparam("service"))
-    .group_by(_outcomes.c.verified)
-)
-
-RECENT_ACTIONS = (
-    select(_attempts.c.started_at)
-    .where(_attempts.c.service == bindparam("service"), _attempts.c.started_at >= bindparam("since"))
-    .order_by(_attempts.c.started_at)
-)
-
-RECENT_FAILURES = (
-    select(_outcomes.c.ended_at)
-    .where(
-        _outcomes.c.service == bindparam("service"),
-        _outcomes.c.ended_at >= bindparam("since"),
-        _outcomes.c.verified.is_(False),
-    )
-    .order_by(_outcomes.c.ended_at)
-)
+    known_signals: str
+    """pairs -> source, id"""
+    incidents_about: str
+    """pairs of service and fingerprint -> units, oldest first, locked"""
+    firing: str
+    """names of incidents -> incident, subject"""
+    units_of_incident: str
+    """incident, kind -> units"""
+    intervening: str
+    """service -> id of an incident that changes it now"""
+    outcome_counts: str
+    """playbook, service -> verified, how many"""
+    recent_actions: str
+    """service, since -> moments"""
+    recent_failures: str
+    """service, since -> moments"""
+    claim: str
+    """action, incident, service, moment -> which attempt this is"""
+    add_outcome: str
+    """incident, service, playbook, verified, moment: noted once"""
+    add_signals: str
+    add_firing: str
+    forget_firing: str
+    """Rows of `add_signals` are its table's columns; of both others they are incident and subject."""
 
 
 @cache
-def claim(insert_or: Callable[..., Any]) -> Any:
-    """Counts an attempt up, in the dialect whose INSERT this is, and returns the count."""
-    counted = insert_or(_attempts).on_conflict_do_update(
-        index_elements=["action"], set_={"count": _attempts.c.count + 1}
+def asked(dialect: str) -> Asked:
+    """The statements for `sqlite` or `postgresql`."""
+    if dialect == "sqlite":
+        return _asked(dialect, "json_each(?) AS given", "json_extract(given.value, '$[{}]')", "")
+    return _asked(
+        dialect,
+        "json_array_elements(?::json) AS given(value)",
+        "given.value->>{}",
+        "FOR UPDATE OF units_of_work",
     )
-    return counted.returning(_attempts.c.count)
 
 
-@cache
-def add_outcome(insert_or: Callable[..., Any]) -> Any:
-    """Adds an outcome, in the dialect whose INSERT this is, unless it is there."""
-    return insert_or(_outcomes).on_conflict_do_nothing()
+def _asked(dialect: str, given: str, item: str, lock: str) -> Asked:
+    first, second = item.format(0), item.format(1)
+    # CROSS: so that SQLite begins with what is given, whatever it knows of the tables.
+    texts = {
+        "known_signals": (
+            f"SELECT signals.source, signals.id FROM {given} CROSS JOIN signals "  # noqa: S608 - our own names
+            f"WHERE signals.source = {first} AND signals.id = {second}"
+        ),
+        "incidents_about": (
+            f"SELECT {_UNIT} FROM {given} CROSS JOIN incidents CROSS JOIN units_of_work "  # noqa: S608 - our own names
+            f"WHERE incidents.service = {first} AND incidents.fingerprint = {second} "
+            f"AND units_of_work.id = incidents.id ORDER BY incidents.opened_at, incidents.id {lock}"
+        ),
+        "firing": (
+            f"SELECT firing.incident, firing.subject FROM {given} CROSS JOIN firing "  # noqa: S608 - our own names
+            f"WHERE firing.incident = {first}"
+        ),
+        "units_of_incident": (
+            f"SELECT {_UNIT} FROM units_of_work WHERE incident = ? AND kind = ? ORDER BY updated_at, id"  # noqa: S608 - our own names
+        ),
+        "intervening": f"SELECT id FROM incidents WHERE service = ? AND state IN ({_INTERVENING}) LIMIT 1",  # noqa: S608 - our own names
+        "outcome_counts": (
+            "SELECT verified, count(*) FROM outcomes WHERE playbook = ? AND service = ? GROUP BY verified"
+        ),
+        "recent_actions": (
+            "SELECT started_at FROM attempts WHERE service = ? AND started_at >= ? ORDER BY started_at"
+        ),
+        "recent_failures": (
+            "SELECT ended_at FROM outcomes "
+            "WHERE service = ? AND ended_at >= ? AND verified IS FALSE ORDER BY ended_at"
+        ),
+        "claim": (
+            "INSERT INTO attempts (action, incident, service, started_at, count) VALUES (?, ?, ?, ?, 1) "
+            "ON CONFLICT (action) DO UPDATE SET count = attempts.count + 1 RETURNING count"
+        ),
+        "add_outcome": (
+            "INSERT INTO outcomes (incident, service, playbook, verified, ended_at) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING"
+        ),
+    }
+    place = "?" if dialect == "sqlite" else "%s"
+    pair = ("incident", "subject")
+    return Asked(
+        **{name: text.replace("?", place) for name, text in texts.items()},
+        add_signals=insert(dialect, signals, tuple(signals.columns.keys())),
+        add_firing=insert(dialect, firing, pair),
+        forget_firing=delete(dialect, firing, pair),
+    )

@@ -107,3 +107,37 @@ def test_memory_is_bounded(scene: Scene) -> None:
 
     asyncio.run(all_of_them())
     assert len(scene.acquaintances._known) == 1
+
+
+def test_those_who_come_with_one_key_at_once_ask_once(scene: Scene) -> None:
+    """As they do after each few seconds: else a busy server would stand in its own way for the readers' connections."""
+    key, text = scene.make()
+
+    async def crowd() -> list[Key]:
+        return await asyncio.gather(*(scene.acquaintances.recognise(text) for _ in range(100)))
+
+    assert asyncio.run(crowd()) == [key] * 100
+    assert scene.shelf.asked == 1
+
+
+def test_whoever_hangs_up_leaves_the_others_waiting_for_the_answer(scene: Scene) -> None:
+    key, text = scene.make()
+
+    async def crowd() -> tuple[Key, object]:
+        first = asyncio.create_task(scene.acquaintances.recognise(text))
+        second = asyncio.create_task(scene.acquaintances.recognise(text))
+        await asyncio.sleep(0)
+        first.cancel()
+        return await second, (await asyncio.gather(first, return_exceptions=True))[0]
+
+    found, hung_up = asyncio.run(crowd())
+    assert found == key
+    assert isinstance(hung_up, asyncio.CancelledError)
+
+
+def test_a_refusal_is_told_to_all_who_asked_together(scene: Scene) -> None:
+    async def crowd() -> list[object]:
+        asked = (scene.acquaintances.recognise("pen_nobody_knows") for _ in range(3))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [type(each) for each in asyncio.run(crowd())] == [Unauthenticated] * 3

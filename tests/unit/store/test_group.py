@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import create_engine, func, select
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.signal import Severity
@@ -360,7 +361,7 @@ def test_every_caller_hears_of_a_failure_and_the_next_save_works(on_stores: OnSt
             await saving.save(change("before"))
             await store.sql("ALTER TABLE history_payloads RENAME TO elsewhere")
             found = await outcomes(*(saving.save(change(f"u{n}", actor="key:new")) for n in range(20)))
-            assert {type(each) for each in found} <= {sqlite3.OperationalError, psycopg.errors.UndefinedTable}
+            assert all(isinstance(each, DBAPIError) for each in found)
             assert len(found) == 20
             await store.sql("ALTER TABLE elsewhere RENAME TO history_payloads")
             (entry,) = await saving.save(change("u0", actor="key:new"))
@@ -393,7 +394,7 @@ def test_after_the_server_has_cut_all_connections_one_failure_is_enough(
                     "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
                 )
             found = await outcomes(*(saving.save(change(f"u{n}")) for n in range(10)))
-            assert all(isinstance(each, psycopg.OperationalError) for each in found)
+            assert all(isinstance(each, OperationalError) for each in found)
             (entry,) = await saving.save(change("after"))
         assert entry.version == 1
         assert await count(store) == 2
@@ -498,7 +499,7 @@ def test_an_error_that_is_not_about_the_lock_is_not_waited_for(
         async with grouping(store) as saving:
             await saving.save(change("u"))
             saving._port._connection.execute("BEGIN")  # type: ignore[attr-defined]  # as if a round had left it open
-            with pytest.raises(sqlite3.OperationalError, match="within a transaction"):
+            with pytest.raises(OperationalError, match="within a transaction"):
                 await saving.save(change("v"))
 
     on_stores(scene)

@@ -126,9 +126,7 @@ class TestSave:
             async def lose() -> None:
                 async with store.transaction() as transaction:
                     await transaction.unit("u")
-                    await transaction._connection.exec_driver_sql(
-                        f"UPDATE units_of_work SET {lost} WHERE id = 'u'"
-                    )
+                    await transaction._session.rows(f"UPDATE units_of_work SET {lost} WHERE id = 'u'")
                     await transaction.save(change("v", status="again"), change(status="again"))
 
             with pytest.raises(AppendConflict, match="a unit of work changed while it was being saved"):

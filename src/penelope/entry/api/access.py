@@ -1,5 +1,6 @@
 """Who may do what: API keys as Bearer tokens, recognised once every few seconds."""
 
+import asyncio
 import hashlib
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -25,6 +26,7 @@ class Acquaintances:
         self._keys = keys
         self._clock = clock
         self._known: dict[bytes, tuple[Key, datetime]] = {}
+        self._asking: dict[bytes, asyncio.Task[Key]] = {}
 
     async def recognise(self, text: str) -> Key:
         """The key with this text. Raises Unauthenticated."""
@@ -34,12 +36,22 @@ class Acquaintances:
         now = self._clock.now()
         if key is not None and until is not None and now < until:
             return key
-        key = await self._keys.recognise(text, now)
+        key = await self._asked_once(name, text, now)
         if len(self._known) >= _MOST_REMEMBERED:
             self._known.clear()
         until = now + REMEMBERED
         self._known[name] = (key, until if key.expires_at is None else min(until, key.expires_at))
         return key
+
+    async def _asked_once(self, name: bytes, text: str, now: datetime) -> Key:
+        """What the database says, asked by the first of those that come with the same key at once."""
+        asking = self._asking.get(name)
+        if asking is None:
+            asking = asyncio.create_task(self._keys.recognise(text, now))
+            self._asking[name] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(name, None))
+        # Shielded: the first may hang up, and the others still wait.
+        return await asyncio.shield(asking)
 
 
 _bearer = HTTPBearer(
