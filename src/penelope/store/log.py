@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Table, func, insert, select, text, tuple_
+from sqlalchemy import Table, func, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -16,26 +16,75 @@ from penelope.kit.clock import timestamp
 from penelope.ledger.merkle import HASH_SIZE
 from penelope.ledger.tiles import WIDTH, Tile, Tiles, edge, grow
 from penelope.store import tables
-from penelope.store.rows import chunks
+from penelope.store.session import as_json, session_on
 
 _history, _leaves, _tiles = tables.units_of_work_history, tables.log_leaves, tables.log_tiles
 _checkpoints, _cosignatures = tables.log_checkpoints, tables.cosignatures
 
-_WAITING = {"sqlite": "seq > :seq", "postgresql": "(tx, seq) > (:tx, :seq)"}
-# Only what no transaction still open can precede: a sequence number is taken before its row is committed, so that
-# `seq > last` alone would pass by rows that become visible later.
-_NEW = {
-    "sqlite": _WAITING["sqlite"],
-    "postgresql": f"{_WAITING['postgresql']} AND tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
-}
-_STATE = {
-    "sqlite": "SELECT size, tx, seq, 1 AS next_tx FROM log_state WHERE id = 1",
-    "postgresql": (
-        "SELECT size, tx, seq, pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next_tx "
+
+class _Statements(NamedTuple):
+    """SQL text for one database.
+
+    `take` takes size, tx, seq and limit, and adds the leaves that are new. It returns them in parts, or, where there is
+    a `taken`, that does so, which takes size. Of each part: its hashes, how many they are, tx and seq of the last.
+    `move` takes size, tx and seq. `waiting` takes tx, seq and limit, `tiles` a JSON list of levels and indexes.
+    """
+
+    state: str
+    take: str
+    taken: str
+    move: str
+    waiting: str
+    tiles: str
+
+
+_SQLITE = _Statements(
+    state="SELECT size, tx, seq, 1 FROM log_state WHERE id = 1",
+    take=(
+        'INSERT INTO log_leaves ("index", seq) SELECT ?1 - 1 + row_number() OVER (ORDER BY seq), seq '
+        "FROM units_of_work_history WHERE ?2 = 0 AND seq > ?3 ORDER BY seq LIMIT ?4"
+    ),
+    taken=(
+        "SELECT entry.hash, 1, entry.tx, entry.seq FROM log_leaves AS leaf "
+        'JOIN units_of_work_history AS entry ON entry.seq = leaf.seq WHERE leaf."index" >= ? ORDER BY leaf."index"'
+    ),
+    move="UPDATE log_state SET size = ?, tx = ?, seq = ? WHERE id = 1",
+    waiting=(
+        "SELECT count(*) FROM (SELECT 1 FROM units_of_work_history WHERE :tx = 0 AND seq > :seq LIMIT :limit) AS fresh"
+    ),
+    # CROSS: so that it begins with what is given.
+    tiles=(
+        'SELECT level, "index", data FROM json_each(:places) AS place CROSS JOIN log_tiles '
+        """WHERE level = json_extract(place.value, '$[0]') AND "index" = json_extract(place.value, '$[1]')"""
+    ),
+)
+
+_POSTGRESQL = _Statements(
+    state=(
+        "SELECT size, tx, seq, pg_snapshot_xmax(pg_current_snapshot())::text::bigint "
         "FROM log_state WHERE id = 1 FOR UPDATE SKIP LOCKED"
     ),
-}
-_ORDER = {"sqlite": "seq", "postgresql": "tx, seq"}
+    # Only what no transaction still open can precede: a sequence number is taken before its row is committed, so that
+    # `seq > last` alone would pass by rows that become visible later. All in one row: to carry each by itself
+    # costs more than to find it.
+    take=(
+        "WITH fresh AS MATERIALIZED (SELECT %s - 1 + row_number() OVER (ORDER BY tx, seq) AS index, tx, seq, hash "
+        "FROM (SELECT tx, seq, hash FROM units_of_work_history WHERE (tx, seq) > (%s, %s) "
+        "AND tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint ORDER BY tx, seq LIMIT %s) AS entry), "
+        'taken AS (INSERT INTO log_leaves ("index", seq) SELECT index, seq FROM fresh) '
+        "SELECT string_agg(hash, '' ORDER BY index), count(*), max(tx), "
+        "(array_agg(seq ORDER BY index DESC))[1] FROM fresh HAVING count(*) > 0"
+    ),
+    taken="",
+    move="UPDATE log_state SET size = %s, tx = %s, seq = %s WHERE id = 1",
+    waiting=(
+        "SELECT count(*) FROM (SELECT 1 FROM units_of_work_history WHERE (tx, seq) > (:tx, :seq) LIMIT :limit) AS fresh"
+    ),
+    tiles=(
+        'SELECT level, "index", data FROM json_array_elements(CAST(:places AS json)) AS place(value) '
+        'JOIN log_tiles ON level = (place.value->>0)::integer AND "index" = (place.value->>1)::bigint'
+    ),
+)
 
 
 class SqlLog:
@@ -48,40 +97,33 @@ class SqlLog:
     def __init__(self, writer: AsyncEngine, reader: AsyncEngine) -> None:
         self._writer = writer
         self._reader = reader
-        dialect = writer.dialect.name
-        self._state = text(_STATE[dialect])
-        self._number = text(
-            'INSERT INTO log_leaves ("index", seq) '  # noqa: S608 - our own words
-            f"SELECT :size - 1 + row_number() OVER (ORDER BY {_ORDER[dialect]}), seq FROM ("
-            f"SELECT tx, seq FROM units_of_work_history WHERE {_NEW[dialect]} "
-            f"ORDER BY {_ORDER[dialect]} LIMIT :limit) AS fresh"
-        )
-        self._waiting = text(
-            f"SELECT count(*) FROM (SELECT 1 FROM units_of_work_history WHERE {_WAITING[dialect]} LIMIT :limit) AS fresh"  # noqa: S608 - our own words
-        )
+        self._sql = _SQLITE if writer.dialect.name == "sqlite" else _POSTGRESQL
+        self._waiting = text(self._sql.waiting)
+        self._tiles = text(self._sql.tiles)
 
     async def integrate(self, limit: int) -> Integrated | None:
         async with self._writer.begin() as connection:
+            session = session_on(connection)
             # Who has this row locked is the sequencer; a process that dies lets it go.
-            state = (await connection.execute(self._state)).mappings().first()
-            if state is None:
+            state = await session.rows(self._sql.state)
+            if not state:
                 return None
-            _check_server(state)
-            values = {"size": state["size"], "tx": state["tx"], "seq": state["seq"], "limit": limit}
-            if not (await connection.execute(self._number, values)).rowcount:
-                return Integrated(added=0, size=state["size"])
-            fresh = (await connection.execute(_FRESH, {"size": state["size"]})).all()
-            leaves = _leaf_hashes([row[0] for row in fresh])
-            held = await _tiles_in(connection, edge(state["size"]))
-            changed = grow(state["size"], held, leaves)
+            ((size, tx, seq, next_tx),) = state
+            _check_server(tx, next_tx)
+            fresh = await session.rows(self._sql.take, size, tx, seq, limit)
+            if self._sql.taken:
+                fresh = await session.rows(self._sql.taken, size)
+            if not fresh:
+                return Integrated(added=0, size=size)
+            added, (*_, tx, seq) = sum(part[1] for part in fresh), fresh[-1]
+            leaves = _leaf_hashes([part[0] for part in fresh], added)
+            changed = grow(size, await self._tiles_in(connection, edge(size)), leaves)
             await connection.execute(
                 _upsert_tiles(connection.dialect.name),
                 [{"level": level, "index": index, "data": data} for (level, index), data in changed.items()],
             )
-            size = state["size"] + len(fresh)
-            moved = {"size": size, "tx": fresh[-1][1], "seq": fresh[-1][2]}
-            await connection.execute(_MOVE, moved)
-            return Integrated(added=len(fresh), size=size)
+            await session.rows(self._sql.move, size + added, tx, seq)
+            return Integrated(added=added, size=size + added)
 
     async def size(self) -> int:
         async with self._reader.begin() as connection:
@@ -99,7 +141,7 @@ class SqlLog:
 
     async def tiles(self, wanted: Iterable[Tile]) -> Tiles:
         async with self._reader.begin() as connection:
-            return await _tiles_in(connection, list(wanted))
+            return await self._tiles_in(connection, wanted)
 
     async def bundle(self, index: int, width: int) -> Sequence[bytes]:
         first = index * WIDTH
@@ -141,6 +183,13 @@ class SqlLog:
         async with self._reader.begin() as connection:
             return list((await connection.execute(query.order_by(_cosignatures.c.witness))).scalars())
 
+    async def _tiles_in(
+        self, connection: AsyncConnection, wanted: Iterable[Tile]
+    ) -> dict[tuple[int, int], bytes]:
+        places = as_json([(tile.level, tile.index) for tile in wanted])
+        found = (await connection.execute(self._tiles, {"places": places})).all()
+        return {(level, index): data for level, index, data in found}
+
     async def _add(self, table: Table, values: Mapping[str, Any]) -> None:
         """Adds a row unless one with its key is there. Asked first: the guards refuse even an insert that would
         do nothing, and of two that come at once one may still be refused.
@@ -158,22 +207,17 @@ class SqlLog:
 _MOST_COUNTED = 100_000
 """A lag beyond it is told as so many: counting must not cost what it warns of."""
 
-_FRESH = text(
-    "SELECT entry.hash, entry.tx, entry.seq FROM log_leaves AS leaf "
-    'JOIN units_of_work_history AS entry ON entry.seq = leaf.seq WHERE leaf."index" >= :size ORDER BY leaf."index"'
-)
-_MOVE = text("UPDATE log_state SET size = :size, tx = :tx, seq = :seq WHERE id = 1")
 _XMIN_AGE = text(
     "SELECT pg_snapshot_xmax(snap)::text::bigint - pg_snapshot_xmin(snap)::text::bigint "
     "FROM (SELECT pg_current_snapshot() AS snap) AS here"
 )
 
 
-def _check_server(state: Mapping[Any, Any]) -> None:
+def _check_server(tx: int, next_tx: int) -> None:
     """Transactions are numbered by the server: what a younger one writes would never be found to be new."""
-    if state["tx"] >= state["next_tx"]:
+    if tx >= next_tx:
         message = (
-            f"the log has come to transaction {state['tx']}, and this server to {state['next_tx']}: "
+            f"the log has come to transaction {tx}, and this server to {next_tx}: "
             "the database was moved to another one"
         )
         raise ChainBroken(
@@ -182,13 +226,13 @@ def _check_server(state: Mapping[Any, Any]) -> None:
         )
 
 
-def _leaf_hashes(texts: Sequence[str]) -> bytes:
+def _leaf_hashes(texts: Sequence[str], count: int) -> bytes:
     """Raises ChainBroken where somebody has put something else there."""
     try:
         leaves = bytes.fromhex("".join(texts))
     except (TypeError, ValueError):
         leaves = b""
-    if len(leaves) != HASH_SIZE * len(texts):
+    if len(leaves) != HASH_SIZE * count:
         raise ChainBroken("a line that the log should take in has no hash any more")
     return leaves
 
@@ -201,16 +245,6 @@ def checkpoint_from(row: Mapping[Any, Any]) -> SignedCheckpoint:
         note=row["note"].encode(),
         signed_at=datetime.fromisoformat(row["signed_at"]),
     )
-
-
-async def _tiles_in(connection: AsyncConnection, wanted: Sequence[Tile]) -> dict[tuple[int, int], bytes]:
-    found: dict[tuple[int, int], bytes] = {}
-    for chunk in chunks(wanted):
-        places = [(tile.level, tile.index) for tile in chunk]
-        query = select(_tiles).where(tuple_(_tiles.c.level, _tiles.c.index).in_(places))
-        for level, index, data in (await connection.execute(query)).all():
-            found[level, index] = data
-    return found
 
 
 @cache
