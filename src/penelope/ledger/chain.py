@@ -185,16 +185,6 @@ _SHARED = (
 """Fields that have the same name and form in the header and in an Entry."""
 
 
-def _body(line: Mapping[str, Json]) -> bytes:
-    """A header's canonical bytes. Raises EntryTooLarge."""
-    body = canonical(line)
-    if len(body) > LARGEST_ENTRY:
-        name = line["unit"][:80]
-        message = f"an entry about {name} has {len(body)} bytes; at most {LARGEST_ENTRY} can be logged"
-        raise EntryTooLarge(message)
-    return body
-
-
 def _patch(before: UnitOfWork | None, after: Mapping[str, Json]) -> list[dict[str, Json]]:
     if before is None:
         return [{"op": "add", "path": "", "value": after}]
