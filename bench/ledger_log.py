@@ -55,7 +55,7 @@ async def fill(url: str) -> None:
 async def sequence(url: str) -> float:
     """Leaves a second."""
     engine = open_engine(parse_url(url))
-    log, begun, count = SqlLog(engine, engine), time.perf_counter(), 0
+    log, begun, count = SqlLog(engine, engine, "bench.example/log"), time.perf_counter(), 0
     while (done := await log.integrate(BATCH)) is not None and done.added:
         count += done.added
     spent = time.perf_counter() - begun
@@ -66,7 +66,7 @@ async def sequence(url: str) -> float:
 async def writers(url: str) -> tuple[float, float, int]:
     """Saves a second of 16 callers alone, and while a sequencer keeps up with them; and how far that came."""
     engine = open_engine(parse_url(url))
-    group, log = GroupCommit(engine, SystemClock(), nobody()), SqlLog(engine, engine)
+    group, log = GroupCommit(engine, SystemClock(), nobody()), SqlLog(engine, engine, "bench.example/log")
     await rate(group, 16, 0.5)
     alone, beside = [], []
     taken = 0

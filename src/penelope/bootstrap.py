@@ -170,7 +170,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         await _background(stack, heart.run(settings.engine.heartbeat_seconds))
         log = LogParts(
             # Its reads are short, and on SQLite threads would have to wait for the loop each time.
-            store=SqlLog(writer, writer),
+            store=SqlLog(writer, writer, settings.ledger.origin),
             keys=log_keys,
             witnesses=witnesses,
             observer=telemetry,
@@ -197,7 +197,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             telemetry=telemetry,
             actors=actors,
             ledger=ledger,
-            log=SqlLog(writer, reading),
+            log=SqlLog(writer, reading, settings.ledger.origin),
             log_keys=log_keys,
             history=Recalled(SqlHistory(reading), recall.filled),
             recall=recall,

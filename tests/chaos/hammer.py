@@ -68,7 +68,9 @@ async def work(url: str, folder: Path, seed: int) -> None:
     clock, nobody = SystemClock(), Nobody()
     group = GroupCommit(writer, clock, nobody)
     keys = FolderKeys(folder / "keys", ORIGIN, clock)
-    parts = LogParts(store=SqlLog(writer, writer), keys=keys, witnesses=(), observer=nobody, clock=clock)
+    parts = LogParts(
+        store=SqlLog(writer, writer, ORIGIN), keys=keys, witnesses=(), observer=nobody, clock=clock
+    )
 
     async def save(number: int) -> None:
         chance = random.Random(f"{seed}-{number}")

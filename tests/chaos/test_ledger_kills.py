@@ -47,7 +47,7 @@ async def _prepare(url: str) -> None:
 
 async def _judge(url: str, folder: Path) -> None:
     writer, reader = open_engine(parse_url(url)), open_reader(parse_url(url))
-    clock, log = SystemClock(), SqlLog(writer, reader)
+    clock, log = SystemClock(), SqlLog(writer, reader, ORIGIN)
     keys = FolderKeys(folder / "keys", ORIGIN, clock)
     parts = LogParts(store=log, keys=keys, witnesses=(), observer=Nobody(), clock=clock)
     try:

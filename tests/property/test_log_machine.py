@@ -109,7 +109,7 @@ class Log(RuleBasedStateMachine):
         self.writer = open_engine(parse_url(self.url))
         await migrate(self.writer)
         self.group = GroupCommit(self.writer, SystemClock(), Nobody())
-        self.log = SqlLog(self.writer, self.writer)
+        self.log = SqlLog(self.writer, self.writer, ORIGIN)
         self.keys = FolderKeys(self.folder / "keys", ORIGIN, SystemClock())
 
     async def _close(self) -> None:
@@ -138,6 +138,7 @@ class Log(RuleBasedStateMachine):
     def save_in_a_transaction(self, batch: list[Change], *, kept: bool) -> None:
         async def run() -> None:
             async with self.writer.connect() as connection:
+                await connection.begin()
                 transaction = SqlTransaction(connection, NOW)
                 try:
                     await transaction.save(*batch)
@@ -171,7 +172,7 @@ class Log(RuleBasedStateMachine):
     @rule()
     def sign_and_die(self) -> None:
         try:
-            self._round(Dying(self.writer, self.writer))
+            self._round(Dying(self.writer, self.writer, ORIGIN))
         except OSError:
             note = self.runner.run(self.keys.anchor()) or b""
             opened = open_checkpoint(note, self.keys.verifiers)
@@ -194,6 +195,7 @@ class Log(RuleBasedStateMachine):
 
     async def _die(self, batch: list[Change]) -> None:
         async with self.writer.connect() as connection:
+            await connection.begin()
             with suppress(AppendConflict):
                 await SqlTransaction(connection, NOW).save(*batch)
             self._at_the_moment_of_death()

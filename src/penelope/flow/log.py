@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from penelope.ledger.tiles import Tile, Tiles
+from penelope.ledger.tiles import Tile, Tiles, consistency, tiles_of_consistency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,9 @@ class SignedCheckpoint:
 
 
 class LogStore(Protocol):
-    """The log as it is stored."""
+    """The log as it is stored. Checkpoints and cosignatures are those of one origin: what else lies with them is of a
+    log that had another name, and is passed by.
+    """
 
     async def integrate(self, limit: int) -> Integrated | None:
         """Takes up to so many committed entries into the tree, in one transaction.
@@ -60,6 +62,9 @@ class LogStore(Protocol):
     async def latest(self) -> SignedCheckpoint | None:
         """The greatest checkpoint that was signed."""
 
+    async def taken(self, size: int) -> bool:
+        """Whether there is a checkpoint of this size, be it of this log or of a former one."""
+
     async def add_checkpoint(self, checkpoint: SignedCheckpoint) -> None:
         """Keeps a checkpoint; one of the same size that is there already stays."""
 
@@ -71,3 +76,10 @@ class LogStore(Protocol):
 
     async def cosignatures(self, size: int) -> Sequence[str]:
         """The signature lines of witnesses under the checkpoint of a size."""
+
+
+async def proof(store: LogStore, old: int, size: int) -> list[bytes]:
+    """That the log of `size` leaves continues that of `old`; empty where there is nothing to prove."""
+    if old == 0 or old >= size:
+        return []
+    return consistency(await store.tiles(tiles_of_consistency(old, size)), old, size)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from penelope.errors import ChainBroken, DependencyError, PenelopeError, WitnessRefused
-from penelope.flow.log import Lag, LogStore, SignedCheckpoint
+from penelope.errors import PenelopeError, SignatureInvalid
+from penelope.flow.cosigning import Cosigner, WitnessObserver
+from penelope.flow.log import Lag, LogStore, SignedCheckpoint, proof
 from penelope.kit.clock import Clock
 from penelope.ledger.notes import Checkpoint, Note, open_checkpoint, sign_checkpoint, succeed
 from penelope.ledger.ports import Signer, Verifier, Witness
-from penelope.ledger.tiles import consistency, root, tiles_of_consistency, tiles_of_root
+from penelope.ledger.tiles import root, tiles_of_root
 
 BATCH = 2048
 """Leaves a transaction: so many that its fixed costs hardly count, and so few that on SQLite, where one writes at a
@@ -19,6 +20,11 @@ time, nobody waits longer than some 10 ms for it."""
 
 _BATCHES_A_ROUND = 16
 """After so many a checkpoint is signed, even if writers never stop."""
+
+_STRANGE_KEYS = (
+    "Hosts that share a database must share the folder ledger.keys, too. If this folder is meant to be a new one, "
+    "name a new ledger.origin with it."
+)
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +51,7 @@ class LogKeys(Protocol):
         """Keeps a note as the last one, durably; never an older one than is kept."""
 
 
-class LogObserver(Protocol):
+class LogObserver(WitnessObserver, Protocol):
     """Is told how the log stands; telemetry shows it."""
 
     def log_looked_at(self, size: int, lag: Lag) -> None:
@@ -53,9 +59,6 @@ class LogObserver(Protocol):
 
     def checkpoint_signed(self, size: int) -> None:
         """A checkpoint was signed."""
-
-    def witness_asked(self, witness: str, outcome: str) -> None:
-        """A witness was asked: `cosigned`, `refused` or `unavailable`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,33 +77,69 @@ class Sequencer:
 
     def __init__(self, parts: LogParts) -> None:
         self._parts = parts
+        self._idle = [
+            Cosigner(witness, parts.store, parts.observer, parts.clock) for witness in parts.witnesses
+        ]
+        """Those that ask nobody at this moment."""
 
     async def run(self, seconds: float) -> None:
-        """Does its rounds, one each `seconds`, until cancelled."""
-        while True:
-            try:
-                await self.round()
-            except PenelopeError as error:
-                _log.error("the log was not brought up to date: %s", error.message)
-            except Exception:  # noqa: BLE001 - the database may be away for a moment; the next round tries again
-                _log.exception("the log was not brought up to date")
-            await asyncio.sleep(seconds)
+        """Does its rounds, one each `seconds`, and has witnesses asked beside them, until cancelled: then all ends."""
+        async with asyncio.TaskGroup() as beside:
+            while True:
+                checkpoint = await self._attempt()
+                if checkpoint is not None:
+                    self._have_cosigned(checkpoint, beside)
+                await asyncio.sleep(seconds)
 
     async def round(self) -> SignedCheckpoint | None:
-        """Takes in what is new, signs what has grown, and has it witnessed; returns the newest checkpoint.
+        """Takes in what is new and signs what has grown; returns the newest checkpoint.
 
-        Raises ChainBroken where the database no longer continues what was signed: nothing is signed then.
+        Raises ChainBroken where the database no longer continues what was signed, and SignatureInvalid where others
+        have signed it: nothing is signed then.
         """
+        try:
+            checkpoint = await self._bring_up()
+        except Exception:
+            await self._look()  # what keeps the log from being signed must not hide how far behind it is
+            raise
+        await self._look()
+        return checkpoint
+
+    async def _attempt(self) -> SignedCheckpoint | None:
+        try:
+            return await self.round()
+        except PenelopeError as error:
+            _log.error("the log was not brought up to date: %s. %s", error.message, error.advice)
+        except Exception:  # noqa: BLE001 - the database may be away for a moment; the next round tries again
+            _log.exception("the log was not brought up to date")
+        return None
+
+    def _have_cosigned(self, checkpoint: SignedCheckpoint, beside: asyncio.TaskGroup) -> None:
+        """A witness that still has not answered is asked in a later round, for what is newest then."""
+        idle, self._idle = self._idle, []
+        for cosigner in idle:
+            beside.create_task(self._ask(cosigner, checkpoint))
+
+    async def _ask(self, cosigner: Cosigner, checkpoint: SignedCheckpoint) -> None:
+        """Whatever comes of it ends nothing else."""
+        try:
+            await cosigner.ask(checkpoint)
+        except PenelopeError as error:
+            _log.error("the log does not agree with its witness: %s. %s", error.message, error.advice)
+        except Exception:  # noqa: BLE001 - the database may be away for a moment; the next round tries again
+            _log.exception("witness %s was not asked", cosigner.name)
+        finally:
+            self._idle.append(cosigner)
+
+    async def _bring_up(self) -> SignedCheckpoint | None:
         for _ in range(_BATCHES_A_ROUND):
             if not await self._take_in():
                 break
-        checkpoint = await self._sign()
-        if checkpoint is not None:
-            for witness in self._parts.witnesses:
-                await self._ask(witness, checkpoint)
-        size = await self._parts.store.size()
-        self._parts.observer.log_looked_at(size, await self._parts.store.lag())
-        return checkpoint
+        return await self._sign()
+
+    async def _look(self) -> None:
+        store = self._parts.store
+        self._parts.observer.log_looked_at(await store.size(), await store.lag())
 
     async def _take_in(self) -> bool:
         """Whether there may be more."""
@@ -119,8 +158,9 @@ class Sequencer:
         if size == 0 and before is None:
             return None
         after = Checkpoint(keys.origin, size, await self._root(size))
-        succeed(before, after, await self._proof(0 if before is None else before.size, size))
-        if latest is not None and latest.size == size:
+        succeed(before, after, await proof(store, 0 if before is None else before.size, size))
+        # There is one note of each size. Where a former log has signed this one, the next entry makes another.
+        if await store.taken(size):
             return latest
         note = await self._note(after)
         await keys.remember(note)
@@ -134,8 +174,10 @@ class Sequencer:
     async def _signed_last(self, latest: SignedCheckpoint | None) -> Checkpoint | None:
         """The greatest checkpoint that anybody may have seen: the store's, or the one remembered outside of it."""
         keys = self._parts.keys
-        notes = [note for note in (latest.note if latest else None, await keys.anchor()) if note is not None]
-        signed = [open_checkpoint(note, keys.verifiers) for note in notes]
+        anchor = await keys.anchor()
+        signed = [] if anchor is None else [open_checkpoint(anchor, keys.verifiers)]
+        if latest is not None:
+            signed.append(_opened(latest, keys))
         return max(signed, key=lambda checkpoint: checkpoint.size, default=None)
 
     async def _note(self, checkpoint: Checkpoint) -> bytes:
@@ -148,41 +190,13 @@ class Sequencer:
     async def _root(self, size: int) -> bytes:
         return root(await self._parts.store.tiles(tiles_of_root(size)), size)
 
-    async def _proof(self, old: int, size: int) -> list[bytes]:
-        if old == 0 or old >= size:
-            return []
-        return consistency(await self._parts.store.tiles(tiles_of_consistency(old, size)), old, size)
 
-    async def _ask(self, witness: Witness, checkpoint: SignedCheckpoint) -> None:
-        """A witness that does not answer is asked again in the next round."""
-        store, observer = self._parts.store, self._parts.observer
-        old = await store.cosigned(witness.name)
-        if old >= checkpoint.size:  # another process may have been there with more
-            return
-        try:
-            lines = await self._cosigned(witness, old, checkpoint)
-        except WitnessRefused as error:
-            observer.witness_asked(witness.name, "refused")
-            _log.error("witness %s refused: %s", witness.name, error.message)
-            return
-        except DependencyError as error:
-            observer.witness_asked(witness.name, "unavailable")
-            _log.warning("witness %s does not answer: %s", witness.name, error.message)
-            return
-        for line in lines:
-            await store.add_cosignature(checkpoint.size, witness.name, line, self._parts.clock.now())
-        observer.witness_asked(witness.name, "cosigned")
-
-    async def _cosigned(self, witness: Witness, old: int, checkpoint: SignedCheckpoint) -> list[str]:
-        try:
-            return await witness.add_checkpoint(old, await self._proof(old, checkpoint.size), checkpoint.note)
-        except WitnessRefused as error:
-            if error.size is None or error.size == old:
-                raise
-            if error.size > (size := await self._parts.store.size()):
-                message = f"witness {witness.name} has seen {error.size} entries, but there are {size}"
-                raise ChainBroken(message) from error
-            if error.size > checkpoint.size:
-                return []  # another process was there first
-            proof = await self._proof(error.size, checkpoint.size)
-            return await witness.add_checkpoint(error.size, proof, checkpoint.note)
+def _opened(latest: SignedCheckpoint, keys: LogKeys) -> Checkpoint:
+    try:
+        return open_checkpoint(latest.note, keys.verifiers)
+    except SignatureInvalid as error:
+        message = (
+            f"the keys of this host did not sign the stored checkpoint of {keys.origin} over {latest.size} entries: "
+            f"{error.message}"
+        )
+        raise SignatureInvalid(message, hint=_STRANGE_KEYS) from error

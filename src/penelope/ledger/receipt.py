@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
 import msgspec
@@ -253,7 +254,7 @@ def _misfit(entry: Entry, last: Entry | None) -> str | None:
 def _replayed(attributes: Json, entry: Entry, index: int) -> Json:
     """The attributes after an entry's patch."""
     # Patches of ours copy nothing. One that did could grow a document without bound.
-    if any(operation.get("op") not in {"add", "remove", "replace"} for operation in entry.patch):
+    if any(operation.get("op") not in ("add", "remove", "replace") for operation in entry.patch):
         _refuse(index, "has a patch that Penelope does not make")
     try:
         after = apply(attributes, entry.patch)
@@ -281,9 +282,12 @@ def _remarks(checkpoint: Checkpoint, entries: Sequence[Entry], *, cosigned: bool
             f"{erased} of {len(entries)} payloads were erased: for these it is proven what happened and when, "
             "but not shown who did it, why, and what changed."
         )
-    states = [entry.status_after for entry in entries if entry.kind == "incident"]
-    if states and states[-1] not in _ENDED:
-        yield f"The incident had not ended: it was in the state {states[-1]}."
+    # By version: on PostgreSQL the log may have taken in the later one of two that were saved at once first.
+    last = max(
+        (entry for entry in entries if entry.kind == "incident"), key=attrgetter("version"), default=None
+    )
+    if last is not None and last.status_after not in _ENDED:
+        yield f"The incident had not ended: it was in the state {last.status_after}."
     if not cosigned:
         yield (
             "No witness was asked for: whoever holds the log's key could show somebody else another log, "

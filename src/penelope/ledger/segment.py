@@ -140,6 +140,8 @@ def verify(lines: Iterable[bytes], verifiers: Sequence[Verifier]) -> Proven:
 def is_committed(secret: Secret, payload_hash: str) -> bool:
     """Whether a payload is the one that an entry's `payload_hash` commits to."""
     try:
+        if bytes.fromhex(secret.salt).hex() != secret.salt:  # other spellings are no salt that was stored
+            return False
         return commit(secret.salt, secret.payload.encode()) == payload_hash
     except ValueError:  # the salt is no hexadecimal text
         return False

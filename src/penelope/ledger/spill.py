@@ -4,6 +4,7 @@ import fcntl
 import os
 import zlib
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -38,7 +39,7 @@ class SpillFile:
     batches were taken and done with; until then a new process finds them all again, so that the sink must know
     a batch by its id. `torn` counts the records of lines that a crash left incomplete; they are cut off.
 
-    Not thread-safe. Every method may raise OSError.
+    Not thread-safe. `append` may raise OSError.
     """
 
     def __init__(self, path: Path, *, limit_bytes: int) -> None:
@@ -74,19 +75,24 @@ class SpillFile:
         return True
 
     def take(self) -> tuple[int, LogBatch | None]:
-        """The oldest batch and how many records it has; None in its stead if it is damaged.
+        """The oldest batch and how many records it has; None in its stead if it is damaged or cannot be read.
 
         It stays in the file until `done`. Raises IndexError if none waits.
         """
-        place = self._waiting[0]
-        data = os.pread(self._file, place.length, place.offset)
-        self._waiting.popleft()
+        place = self._waiting.popleft()
         self.records -= place.records
+        data = b""
+        with suppress(OSError):  # else one bad place would keep all behind it from being written
+            data = os.pread(self._file, place.length, place.offset)
         return place.records, _decode(data, place.records)
 
     def done(self) -> None:
         """What was taken need not be found again."""
-        if not self._waiting:
+        if self._waiting:
+            return
+        with suppress(
+            OSError
+        ):  # then the space is given back later, and batches found again are known by their ids
             os.ftruncate(self._file, 0)
             self._size = 0
 

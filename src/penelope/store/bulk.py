@@ -29,6 +29,15 @@ HISTORY_COLUMNS = tuple(
     column.name for column in units_of_work_history.columns if column.name not in {"seq", "tx"}
 )
 PAYLOAD_COLUMNS = tuple(column.name for column in history_payloads.columns)
+LOADED = (
+    f"{', '.join(f'units_of_work.{name}' for name in UNIT_COLUMNS)}, EXISTS ("  # noqa: S608 - our own names
+    "SELECT 1 FROM units_of_work_history AS entry "
+    "WHERE entry.unit = units_of_work.id AND entry.version = units_of_work.version "
+    "AND entry.hash = head AND entry.state_hash = content_hash AND entry.status_after = units_of_work.status "
+    "AND entry.kind = units_of_work.kind AND entry.incident = units_of_work.incident)"
+)
+"""What is read of a unit that is to be changed: its columns, and whether its history ends with what they say."""
+
 LOG_COLUMNS = tuple(column.name for column in interaction_logs.columns if column.name != "seq")
 
 _KEYS = tuple(map(str, range(32)))
@@ -101,14 +110,13 @@ def delete(dialect: str, table: Table, columns: Sequence[str]) -> str:
 
 def _sqlite() -> Statements:
     columns = ", ".join(f"{name} = ?" for name in CHANGING)
-    wanted = ", ".join(UNIT_COLUMNS)
     return Statements(
         insert_units=insert("sqlite", units_of_work, UNIT_COLUMNS),
         insert_history=insert("sqlite", units_of_work_history, HISTORY_COLUMNS),
         insert_payloads=insert("sqlite", history_payloads, PAYLOAD_COLUMNS),
         replace_units=f"UPDATE units_of_work SET {columns} WHERE id = ? AND version = ? AND content_hash = ?",  # noqa: S608 - our own names
-        load_unit=f"SELECT {wanted} FROM units_of_work WHERE id = ?",  # noqa: S608 - our own names
-        load_units=f"SELECT {wanted} FROM units_of_work WHERE id IN (SELECT value FROM json_each(?))",  # noqa: S608 - our own names
+        load_unit=f"SELECT {LOADED} FROM units_of_work WHERE id = ?",  # noqa: S608 - our own names
+        load_units=f"SELECT {LOADED} FROM units_of_work WHERE id IN (SELECT value FROM json_each(?))",  # noqa: S608 - our own names
         load_actors="SELECT name, id FROM local_actors WHERE name IN (SELECT value FROM json_each(?))",
         move_incidents="UPDATE incidents SET state = ?, open_key = ? WHERE id = ?",
         **_projections("sqlite"),
@@ -117,7 +125,6 @@ def _sqlite() -> Statements:
 
 
 def _postgresql() -> Statements:
-    wanted = ", ".join(UNIT_COLUMNS)
     changed = ", ".join(f"{name} = new.{name}" for name in CHANGING)
     given = (*CHANGING, "id", "version", "content_hash")
     names = (*CHANGING, "old_id", "old_version", "old_hash")
@@ -129,8 +136,8 @@ def _postgresql() -> Statements:
             f"UPDATE units_of_work AS unit SET {changed} FROM {_given(units_of_work, given, names)} "  # noqa: S608 - our own names
             "WHERE unit.id = old_id AND unit.version = old_version AND unit.content_hash = old_hash"
         ),
-        load_unit=f"SELECT {wanted} FROM units_of_work WHERE id = %s FOR UPDATE",  # noqa: S608 - our own names
-        load_units=f"SELECT {wanted} FROM units_of_work WHERE id = ANY(%s) ORDER BY id FOR UPDATE",  # noqa: S608 - our own names
+        load_unit=f"SELECT {LOADED} FROM units_of_work WHERE id = %s FOR UPDATE",  # noqa: S608 - our own names
+        load_units=f"SELECT {LOADED} FROM units_of_work WHERE id = ANY(%s) ORDER BY id FOR UPDATE",  # noqa: S608 - our own names
         load_actors="SELECT name, id FROM local_actors WHERE name = ANY(%s)",
         move_incidents=(
             "UPDATE incidents SET state = new.state, open_key = new.open_key "  # noqa: S608 - our own names

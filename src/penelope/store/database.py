@@ -1,6 +1,8 @@
 """Opens the operational database, brings its schema up to date, and hands out transactions and reads."""
 
+import asyncio
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,9 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.util import immutabledict
+from sqlalchemy.util import await_only, immutabledict
 
-from penelope.errors import BadSettings
+from penelope.errors import BadSettings, Unavailable
 from penelope.store.hardening import opener
 from penelope.store.inline import connect
 
@@ -24,6 +26,22 @@ _FOR_ALL = ("busy_timeout=30000", "cell_size_check=ON")
 
 _DURABLE = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 """In WAL mode, FULL waits for the disk at each commit; NORMAL would lose the last ones when the machine stops."""
+
+
+_AT_ONCE = ("busy_timeout=0",)
+"""Who works in the event loop's thread must not wait there for the file's lock."""
+
+_PATIENCE_SECONDS = 30
+"""How long another process may hold the lock."""
+
+_PAUSE_SECONDS = 0.005
+"""How long the lock may have been free before it is seen."""
+
+_MIGRATING = 7_365_000_001
+"""Our number among PostgreSQL's advisory locks."""
+
+_PRIMARY = 0xFF
+"""The part of SQLite's error code that tells its kind; the rest tells why."""
 
 
 def parse_url(text: str) -> URL:
@@ -51,7 +69,7 @@ def open_engine(url: URL) -> AsyncEngine:
     if url.get_backend_name() != "sqlite":
         return create_async_engine(url, pool_size=10, max_overflow=10)
     _make_folder(url)
-    factory = opener(*_DURABLE, *_FOR_ALL)
+    factory = opener(*_DURABLE, *_FOR_ALL, *_AT_ONCE)
     inline = {"async_creator_fn": connect, "factory": factory, "isolation_level": None}
     engine = create_async_engine(url, connect_args=inline, pool_size=1, max_overflow=0, pool_timeout=60)
     # Every transaction of SQLite's is serializable. Each that asks to be would be answered with four statements.
@@ -59,14 +77,39 @@ def open_engine(url: URL) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "begin")
     def _immediate(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        driver: Any = connection.connection.driver_connection
+        with suppress(Unavailable, sqlite3.Error):
+            await_only(begin(driver.bare))
+            return
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises what whoever tries again expects
 
     return engine
 
 
 def open_connection(url: URL) -> sqlite3.Connection:
     """A bare connection to SQLite that writes as durably, for `group`; it does not wait for the file's lock."""
-    return opener(*_DURABLE, *_FOR_ALL, "busy_timeout=0")(str(url.database), isolation_level=None)
+    return opener(*_DURABLE, *_FOR_ALL, *_AT_ONCE)(str(url.database), isolation_level=None)
+
+
+async def begin(connection: sqlite3.Connection) -> None:
+    """Begins to write, once nobody else does; the event loop goes on meanwhile. Raises Unavailable after a while."""
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while not begun(connection):  # noqa: ASYNC110 - SQLite tells nobody when the lock is free
+                await asyncio.sleep(_PAUSE_SECONDS)
+    except TimeoutError as error:
+        raise Unavailable("another process keeps the database to itself") from error
+
+
+def begun(connection: sqlite3.Connection) -> bool:
+    """Begins to write, unless somebody else does."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
 
 
 def open_reader(url: URL) -> AsyncEngine:
@@ -115,6 +158,9 @@ async def migrate(engine: AsyncEngine) -> None:
 
 def upgrade(connection: Connection) -> None:
     """The same inside a transaction that someone else commits."""
+    if connection.dialect.name == "postgresql":
+        # Of two hosts that start together one comes second, and finds all done.
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection

@@ -1,7 +1,7 @@
 """What a save writes into the table of decisions, beside history: what cannot be audited is not decided."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -23,6 +23,9 @@ BANDS = 20
 
 A_MOMENT = 1024
 """Decisions that can be told apart within one microsecond. More would leave no room for the year 2255."""
+
+TIE = "decisions_tie"
+"""The sequence that tells decisions of one microsecond apart on PostgreSQL."""
 
 _LAST_ID = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,18 +68,29 @@ _WRITTEN = tuple(name for name in decisions.columns.keys() if not name.startswit
 
 
 def written(entries: Sequence[Entry], *, as_json: bool) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
-    """What entries say of decisions: statements in the form that `bulk` has (arrays on PostgreSQL), and their rows.
+    """What entries say of decisions: statements in the form that `bulk` has and their rows.
 
     A decision is an entry of that kind whose details bear a judgement. A person who refuses a plan overrides
     the latest decision about its incident. Raises ValueError for a decision that tells too little.
     """
     sql = _on_postgresql() if as_json else _on_sqlite()
-    made = [entry for entry in entries if entry.kind == "decision" and "judgement" in entry.details]
+    made = [entry for entry in entries if is_decision(entry)]
     if made:
         yield sql.insert, [_row(entry) for entry in made]
     for entry in entries:
         if entry.kind == "approval" and entry.status_before != entry.status_after == ApprovalStatus.REJECTED:
             yield sql.override, [(entry.actor, timestamp(entry.recorded_at), entry.incident)]
+
+
+def is_decision(entry: Entry) -> bool:
+    """Whether the table has a row for an entry."""
+    return entry.kind == "decision" and "judgement" in entry.details
+
+
+def differs(row: Mapping[str, Any], entry: Entry) -> bool:
+    """Whether a row says something else than its entry; who overrode the decision is not looked at."""
+    first, *rest = _row(entry)
+    return not first <= row["id"] < first + A_MOMENT or rest != [row[name] for name in _WRITTEN[1:]]
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:
@@ -133,7 +147,7 @@ def _on_postgresql() -> _Statements:
     return _Statements(
         # To look for a free one would have two writers at once read what the other writes, and one of them fail.
         insert=(
-            f"INSERT INTO decisions (id, {_REST}) SELECT id + nextval('decisions_tie'), {_REST} "  # noqa: S608 - our own names
+            f"INSERT INTO decisions (id, {_REST}) SELECT id + nextval('{TIE}'), {_REST} "  # noqa: S608 - our own names
             f"FROM {given(types, _WRITTEN)}"
         ),
         override=f"{_OVERRIDE} FROM {given(['text'] * 3, ('by', 'at', 'about'))} WHERE id = {_LATEST}",

@@ -120,6 +120,11 @@ def _changing_row(unit: UnitOfWork, rest: str, attributes: str, moment: str) -> 
     )
 
 
+def is_lasting(name: str) -> bool:
+    """Whether an actor's pseudonym can be remembered: a person can be erased, and is somebody else after that."""
+    return ActorKind.of(name) is not ActorKind.PERSON
+
+
 def actor_row(name: str, now: datetime) -> tuple[str, ...]:
     """The row of an actor who was not known before, under a pseudonym of its own."""
     return new_id("act"), ActorKind.of(name).value, name, timestamp(now)

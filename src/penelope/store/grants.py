@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Connection, text
 
 from penelope.errors import BadSettings
+from penelope.store.decisions import TIE
 from penelope.store.guards import APPEND_ONLY, ERASABLE, NUMBERED
 from penelope.store.tables import metadata
 
@@ -111,6 +112,8 @@ def _store(connection: Connection, role: str) -> Iterator[str]:
         # Identity columns count without asking; the guard of the numbers reads them.
         yield f"REVOKE ALL ON SEQUENCE {table}_seq_seq FROM {role}"
         yield f"GRANT SELECT ON SEQUENCE {table}_seq_seq TO {role}"
+    yield f"REVOKE ALL ON SEQUENCE {TIE} FROM {role}"
+    yield f"GRANT USAGE ON SEQUENCE {TIE} TO {role}"
 
 
 def _rights(table: str) -> str:

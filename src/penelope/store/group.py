@@ -12,19 +12,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from penelope.domain.work import Change, Entry
-from penelope.errors import AppendConflict, LedgerError, Unavailable
+from penelope.errors import AppendConflict, LedgerError
 from penelope.flow.ports import Observer
 from penelope.kit.clock import Clock
 from penelope.store.bulk import is_bad_data, statements
-from penelope.store.database import open_connection
-from penelope.store.draft import Draft, Write, actor_row
+from penelope.store.database import begin, begun, open_connection
+from penelope.store.draft import Draft, Write, actor_row, is_lasting
 from penelope.store.session import PostgresqlSession, Session, SqliteSession, driver_of, told_by
-
-_PATIENCE_SECONDS = 30
-"""How long another process may hold the file's lock."""
-
-_PAUSE_SECONDS = 0.005
-"""How long the lock may have been free before it is seen."""
 
 MOST_SAVES = 256
 """Saves in one commit: beyond it a commit costs next to nothing a save, and the first would wait for the last."""
@@ -87,8 +81,13 @@ class GroupCommit:
                 for save in saves:
                     _fail(save, error)
                 if not isinstance(error, Exception):
+                    self._give_up(error)
                     raise
             await asyncio.sleep(0)  # whoever was answered may have more to save
+
+    def _give_up(self, error: BaseException) -> None:
+        while self._waiting:
+            _fail(self._waiting.popleft(), error)
 
     async def _commit(self, saves: Sequence[_Save]) -> None:
         try:
@@ -131,13 +130,13 @@ class GroupCommit:
         if not unknown:
             return self._actors
         found = await session.actors(unknown)
-        self._actors |= found
+        self._actors |= {name: identifier for name, identifier in found.items() if is_lasting(name)}
         fresh = [actor_row(name, self._clock.now()) for name in unknown if name not in found]
         if not fresh:
-            return self._actors
+            return {**self._actors, **found}
         await session.run([Write(self._sql.insert_actors, fresh)])
         # Not remembered before they are committed.
-        return {**self._actors, **await session.actors([name for name in unknown if name not in found])}
+        return {**self._actors, **found, **await session.actors([row[2] for row in fresh])}
 
 
 def _fail(save: _Save, error: BaseException) -> None:
@@ -161,41 +160,18 @@ class _Sqlite:
         if self._connection is None:
             self._connection = open_connection(self._engine.url)
         with told_by(self._engine.dialect, self._connection):
-            if _begun(self._connection):
+            if begun(self._connection):
                 with _ending(self._connection):
                     yield SqliteSession(self._connection, self._engine.dialect)
                 return
             async with self._engine.connect():
-                await _begin(self._connection)
+                await begin(self._connection)
                 with _ending(self._connection):
                     yield SqliteSession(self._connection, self._engine.dialect)
 
     async def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
-
-
-_PRIMARY = 0xFF
-"""The part of SQLite's error code that tells its kind; the rest tells why."""
-
-
-async def _begin(connection: sqlite3.Connection) -> None:
-    try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            while not _begun(connection):  # noqa: ASYNC110 - SQLite tells nobody when the lock is free
-                await asyncio.sleep(_PAUSE_SECONDS)
-    except TimeoutError as error:
-        raise Unavailable("another process keeps the database to itself") from error
-
-
-def _begun(connection: sqlite3.Connection) -> bool:
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY:
-            raise
-        return False
-    return True
 
 
 @contextmanager

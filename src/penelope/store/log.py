@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Table, func, insert, select, text
+from sqlalchemy import Table, exists, func, insert, not_, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -31,6 +31,7 @@ class _Statements(NamedTuple):
     """
 
     state: str
+    next_tx: str
     take: str
     taken: str
     move: str
@@ -39,7 +40,8 @@ class _Statements(NamedTuple):
 
 
 _SQLITE = _Statements(
-    state="SELECT size, tx, seq, 1 FROM log_state WHERE id = 1",
+    state="SELECT size, tx, seq FROM log_state WHERE id = 1",
+    next_tx="SELECT 1",
     take=(
         'INSERT INTO log_leaves ("index", seq) SELECT ?1 - 1 + row_number() OVER (ORDER BY seq), seq '
         "FROM units_of_work_history WHERE ?2 = 0 AND seq > ?3 ORDER BY seq LIMIT ?4"
@@ -60,10 +62,8 @@ _SQLITE = _Statements(
 )
 
 _POSTGRESQL = _Statements(
-    state=(
-        "SELECT size, tx, seq, pg_snapshot_xmax(pg_current_snapshot())::text::bigint "
-        "FROM log_state WHERE id = 1 FOR UPDATE SKIP LOCKED"
-    ),
+    state="SELECT size, tx, seq FROM log_state WHERE id = 1 FOR UPDATE SKIP LOCKED",
+    next_tx="SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint",
     # Only what no transaction still open can precede: a sequence number is taken before its row is committed, so that
     # `seq > last` alone would pass by rows that become visible later. All in one row: to carry each by itself
     # costs more than to find it.
@@ -88,15 +88,18 @@ _POSTGRESQL = _Statements(
 
 
 class SqlLog:
-    """Fulfils flow's LogStore.
+    """Fulfils flow's LogStore, for the log that is called `origin`.
 
     Reads `begin`, too: what `connect` begins ends only when the loop comes to it, and with the writing engine SQLite
     would be locked until then.
     """
 
-    def __init__(self, writer: AsyncEngine, reader: AsyncEngine) -> None:
+    def __init__(self, writer: AsyncEngine, reader: AsyncEngine, origin: str) -> None:
         self._writer = writer
         self._reader = reader
+        first_line = f"{origin}\n"
+        # Not LIKE: on SQLite that takes capitals and small letters for the same.
+        self._is_own = func.substr(_checkpoints.c.note, 1, len(first_line)) == first_line
         self._sql = _SQLITE if writer.dialect.name == "sqlite" else _POSTGRESQL
         self._waiting = text(self._sql.waiting)
         self._tiles = text(self._sql.tiles)
@@ -108,7 +111,9 @@ class SqlLog:
             state = await session.rows(self._sql.state)
             if not state:
                 return None
-            ((size, tx, seq, next_tx),) = state
+            ((size, tx, seq),) = state
+            # Asked when the row is locked: what is asked with it may be older than what another has just left there.
+            ((next_tx,),) = await session.rows(self._sql.next_tx)
             _check_server(tx, next_tx)
             fresh = await session.rows(self._sql.take, size, tx, seq, limit)
             if self._sql.taken:
@@ -155,10 +160,15 @@ class SqlLog:
             return [body.encode() for body in (await connection.execute(query)).scalars()]
 
     async def latest(self) -> SignedCheckpoint | None:
-        query = select(_checkpoints).order_by(_checkpoints.c.size.desc()).limit(1)
+        query = select(_checkpoints).where(self._is_own).order_by(_checkpoints.c.size.desc()).limit(1)
         async with self._reader.begin() as connection:
             row = (await connection.execute(query)).mappings().first()
         return None if row is None else checkpoint_from(row)
+
+    async def taken(self, size: int) -> bool:
+        query = select(func.count()).select_from(_checkpoints).where(_checkpoints.c.size == size)
+        async with self._reader.begin() as connection:
+            return bool(await connection.scalar(query))
 
     async def add_checkpoint(self, checkpoint: SignedCheckpoint) -> None:
         values = {
@@ -170,7 +180,10 @@ class SqlLog:
         await self._add(_checkpoints, values)
 
     async def cosigned(self, witness: str) -> int:
-        query = select(func.max(_cosignatures.c.size)).where(_cosignatures.c.witness == witness)
+        of_a_former_log = exists().where(_checkpoints.c.size == _cosignatures.c.size, not_(self._is_own))
+        query = select(func.max(_cosignatures.c.size)).where(
+            _cosignatures.c.witness == witness, not_(of_a_former_log)
+        )
         async with self._reader.begin() as connection:
             return int(await connection.scalar(query) or 0)
 

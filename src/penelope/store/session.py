@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from penelope.domain.work import UnitOfWork
-from penelope.errors import AppendConflict
+from penelope.errors import AppendConflict, ChainBroken
 from penelope.store import rows
 from penelope.store.bulk import UNIT_COLUMNS, statements
 from penelope.store.draft import Write
@@ -92,6 +92,8 @@ class PostgresqlSession:
         self._sql = statements("postgresql")
 
     async def load(self, names: Sequence[str]) -> Mapping[str, UnitOfWork]:
+        if len(names) == 1:
+            return _units(await self.rows(self._sql.load_unit, *names))
         return _units(await self.rows(self._sql.load_units, sorted(set(names)))) if names else {}
 
     async def actors(self, names: Sequence[str]) -> Mapping[str, str]:
@@ -155,8 +157,19 @@ def units_from(found: Iterable[Sequence[Any]]) -> list[UnitOfWork]:
 
 
 def sound_units_from(found: Iterable[Sequence[Any]]) -> list[UnitOfWork]:
-    """The same for units that are about to be changed. Raises ChainBroken for one that was tampered with."""
-    return [rows.sound_unit_from(dict(zip(UNIT_COLUMNS, row, strict=True))) for row in found]
+    """Units that are about to be changed, from rows of LOADED. Raises ChainBroken for one that was tampered with:
+    nothing may build on what somebody has put there.
+    """
+    return [_sound(row) for row in found]
+
+
+def _sound(row: Sequence[Any]) -> UnitOfWork:
+    *columns, backed = row
+    unit = rows.sound_unit_from(dict(zip(UNIT_COLUMNS, columns, strict=True)))
+    if not backed:
+        message = f"what is stored of {unit.id} is not what its history ends with"
+        raise ChainBroken(message, hint=f"Run `penelope ledger state {unit.id}`: it names what differs.")
+    return unit
 
 
 def _units(found: Iterable[Sequence[Any]]) -> Mapping[str, UnitOfWork]:

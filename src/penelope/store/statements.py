@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from penelope.domain.incident import IncidentState
-from penelope.store.bulk import UNIT_COLUMNS, delete, insert
+from penelope.store.bulk import LOADED, UNIT_COLUMNS, delete, insert
 from penelope.store.tables import firing, signals
 
 _UNIT = ", ".join(f"units_of_work.{name}" for name in UNIT_COLUMNS)
@@ -17,17 +17,17 @@ _INTERVENING = ", ".join(f"'{state.value}'" for state in IncidentState if state.
 @dataclass(frozen=True, slots=True)
 class Asked:
     """SQL text for one database. Parameters stand in the order of the words; `pairs` and `names` are JSON lists of
-    lists of texts, `units_of_incident` and `incidents_about` return UNIT_COLUMNS.
+    lists of texts.
     """
 
     known_signals: str
     """pairs -> source, id"""
     incidents_about: str
-    """pairs of service and fingerprint -> units, oldest first, locked"""
+    """pairs of service and fingerprint -> LOADED of units, oldest first, locked"""
     firing: str
     """names of incidents -> incident, subject"""
     units_of_incident: str
-    """incident, kind -> units"""
+    """incident, kind -> UNIT_COLUMNS"""
     intervening: str
     """service -> id of an incident that changes it now"""
     outcome_counts: str
@@ -68,7 +68,7 @@ def _asked(dialect: str, given: str, item: str, lock: str) -> Asked:
             f"WHERE signals.source = {first} AND signals.id = {second}"
         ),
         "incidents_about": (
-            f"SELECT {_UNIT} FROM {given} CROSS JOIN incidents CROSS JOIN units_of_work "  # noqa: S608 - our own names
+            f"SELECT {LOADED} FROM {given} CROSS JOIN incidents CROSS JOIN units_of_work "  # noqa: S608 - our own names
             f"WHERE incidents.service = {first} AND incidents.fingerprint = {second} "
             f"AND units_of_work.id = incidents.id ORDER BY incidents.opened_at, incidents.id {lock}"
         ),

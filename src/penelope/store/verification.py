@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from penelope.errors import ChainBroken
 from penelope.flow.ports import Drift, LogHead
 from penelope.ledger.chain import Flaw, drifted_paths
 from penelope.ledger.notes import Checkpoint
@@ -41,10 +42,18 @@ class SqlVerification:
                     yield flaw
             except DBAPIError as error:
                 yield Flaw(unit=DATABASE, version=0, problem=damage_in(error))
+            except (TypeError, ValueError) as error:
+                problem = f"holds a value that cannot be there: {error}"
+                yield Flaw(unit=DATABASE, version=0, problem=problem)
 
     async def head(self) -> LogHead:
-        async with self._engine.connect() as connection:
-            size, root = await log.head(connection)
+        try:
+            async with self._engine.connect() as connection:
+                size, root = await log.head(connection)
+        except DBAPIError as error:
+            raise ChainBroken(f"the head of the log {damage_in(error)}") from error
+        except (TypeError, ValueError) as error:
+            raise ChainBroken(f"the head of the log cannot be told: {error}") from error
         return LogHead(size=size, root=root.hex())
 
     async def state_drift(self, unit: str) -> Drift | None:

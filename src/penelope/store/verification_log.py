@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from penelope.errors import SignatureInvalid
+from penelope.errors import ChainBroken, SignatureInvalid
 from penelope.ledger.chain import Flaw
 from penelope.ledger.merkle import HASH_SIZE, leaf_hash
 from penelope.ledger.notes import Checkpoint, Note, Signature, open_checkpoint
@@ -174,6 +174,7 @@ class LogWalk:
             (Evidence(each.size, each.root, signed=True) for each in outside), key=lambda each: each.size
         )
         self._verifiers = verifiers
+        self._names = {each.name for each in verifiers}
         self._recount = Recount()
         # What nobody could check must not narrow down what was signed.
         self._roots = {signed: Roots() for signed in (True, False)}
@@ -231,8 +232,8 @@ class LogWalk:
         notes: dict[int, Note] = {}
         for row in stretch.checkpoints:
             try:
-                notes[row["size"]] = Note.parse(row["note"].encode())
-                evidence.append(self._evidence(row))
+                notes[row["size"]] = note = Note.parse(row["note"].encode())
+                evidence.append(self._evidence(row, note))
             except (AttributeError, TypeError, ValueError, SignatureInvalid) as error:
                 yield _flaw(f"the checkpoint over {row['size']} entries cannot be trusted: {error}")
         for row in stretch.cosignatures:
@@ -264,16 +265,21 @@ class LogWalk:
                 yield _flaw(f"{_named(place)} was written before the one that precedes it", row)
             self._last = here
 
-    def _evidence(self, row: Row) -> Evidence:
+    def _evidence(self, row: Row, note: Note) -> Evidence:
         """What a stored checkpoint says, as far as it may be believed. Raises SignatureInvalid or ValueError."""
-        note = row["note"].encode()
-        if self._verifiers:
-            checkpoint = open_checkpoint(note, self._verifiers)
-        else:
-            checkpoint = Checkpoint.parse(Note.parse(note).text)
+        checkpoint = Checkpoint.parse(note.text)
+        signed = self._is_ours(checkpoint, note)
+        if signed:
+            open_checkpoint(row["note"].encode(), self._verifiers)
         if (checkpoint.size, checkpoint.root.hex()) != (row["size"], row["root"]):
             raise ValueError("its columns say something else than its note")
-        return Evidence(checkpoint.size, checkpoint.root, signed=bool(self._verifiers))
+        return Evidence(checkpoint.size, checkpoint.root, signed=signed)
+
+    def _is_ours(self, checkpoint: Checkpoint, note: Note) -> bool:
+        """Whether a known key must have signed it. What names none of them, neither as the log nor below, is of a
+        log that had another name: nobody here can check who signed it, but its root must fit all the same.
+        """
+        return not self._names.isdisjoint((checkpoint.origin, *(each.name for each in note.signatures)))
 
     def _count(self, stretch: _Stretch, evidence: Sequence[Evidence]) -> Iterator[Flaw]:
         leaves = [_leaf(stretch.rows.get(place)) for place in range(stretch.start, stretch.end)]
@@ -365,7 +371,9 @@ async def _tiles(connection: AsyncConnection, places: Sequence[Place]) -> list[R
 
 async def head(connection: AsyncConnection) -> tuple[int, bytes]:
     """Size and root of the log. Raises ChainBroken where a tile that the root needs is not there."""
-    size = int(await connection.scalar(text("SELECT size FROM log_state WHERE id = 1")) or 0)
+    size = await connection.scalar(text("SELECT size FROM log_state WHERE id = 1")) or 0
+    if not isinstance(size, int) or size < 0:
+        raise ChainBroken(f"the log cannot have {size!r} entries")
     places = [(tile.level, tile.index) for tile in sorted(tiles_of_root(size), key=lambda tile: tile.level)]
     rows = await _tiles(connection, places)
     return size, root({(row["level"], row["index"]): row["data"] for row in rows}, size)

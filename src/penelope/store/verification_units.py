@@ -15,11 +15,13 @@ from penelope.errors import ChainBroken
 from penelope.kit.canonical import canonical
 from penelope.ledger.chain import Flaw, altered, check
 from penelope.ledger.erasures import ARCHIVE, ERASURE, Erasures
+from penelope.ledger.segment import Secret, is_committed
 from penelope.store import rows, tables
+from penelope.store.decisions import differs, is_decision
 from penelope.store.reader import HISTORY
 
 _units, _entries, _incidents = tables.units_of_work, tables.units_of_work_history, tables.incidents
-_payloads, _actors = tables.history_payloads, tables.local_actors
+_payloads, _actors, _decisions = tables.history_payloads, tables.local_actors, tables.decisions
 
 UNITS_A_STRETCH = 200
 """Units whose history is held in memory at once."""
@@ -38,13 +40,15 @@ class Stored(NamedTuple):
     filed: Row | None
     payloads: Sequence[int]
     """The versions of payloads that no line of history has."""
+    decided: Mapping[Any, Row]
+    """What the decision audit says of it, by version."""
     actors: Mapping[str, Row]
     erasures: Erasures
 
 
 async def names_after(connection: AsyncConnection, last: str) -> list[str]:
     """The next names by which anything is stored, in order."""
-    columns = (_units.c.id, _entries.c.unit, _payloads.c.unit, _incidents.c.id)
+    columns = (_units.c.id, _entries.c.unit, _payloads.c.unit, _incidents.c.id, _decisions.c.unit)
     parts = [
         select(
             select(column.label("name"))
@@ -80,6 +84,8 @@ async def stored(connection: AsyncConnection, names: Sequence[str]) -> list[Stor
         .order_by(_payloads.c.unit, _payloads.c.version)
     )
     payloads = await _by(connection, lonely, "unit")
+    audited = select(_decisions).where(_decisions.c.unit.in_(names)).order_by(_decisions.c.unit)
+    decided = await _by(connection, audited, "unit")
     actors: dict[str, Row] = {}
     for chunk in rows.chunks(sorted({row["actor_id"] for chain in lines.values() for row in chain}, key=str)):
         known = await _by(connection, select(_actors).where(_actors.c.id.in_(chunk)), "id")
@@ -93,6 +99,7 @@ async def stored(connection: AsyncConnection, names: Sequence[str]) -> list[Stor
             lines=lines.get(name, ()),
             filed=next(iter(filed.get(name, ())), None),
             payloads=[row["version"] for row in payloads.get(name, ())],
+            decided={row["version"]: row for row in decided.get(name, ())},
             actors=actors,
             erasures=erasures,
         )
@@ -134,6 +141,7 @@ def flaws_in(unit: Stored) -> Iterator[Flaw]:
             yield Flaw(unit=unit.name, version=_number(row["version"]), problem=problem, seq=row["seq"])
     for version in unit.payloads:
         yield Flaw(unit=unit.name, version=_number(version), problem="has a payload but no line of history")
+    yield from _audit_flaws(unit, entries)
     for problem in _state_problems(unit, state):
         version = 0 if state is None else _number(state.version)
         yield Flaw(unit=unit.name, version=version, problem=problem)
@@ -159,6 +167,8 @@ def _line_problems(row: Row, entry: Entry | None, unit: Stored) -> Iterator[str]
         yield "its payload is gone though retention did not take it"
     if row["salt"] is not None and entry.erased:
         yield "was altered: its payload cannot be read any more"
+    if not entry.erased and not _is_verbatim(row) and not any(altered(entry)):
+        yield "was altered: the stored text of its payload is not the one that was recorded"
     actor = unit.actors.get(row["actor_id"])
     if actor is None:
         yield "its actor is not known any more"
@@ -167,6 +177,41 @@ def _line_problems(row: Row, entry: Entry | None, unit: Stored) -> Iterator[str]
         yield "its actor is listed as something that it is not"
     if not entry.erased and actor["name"] != entry.actor:
         yield "its actor bears another name than was recorded"
+
+
+_UNLISTED = "is a decision that the audit does not list"
+_UNTOLD = "is listed by the audit and in no history"
+_MISTOLD = "is listed by the audit as something that it is not"
+
+
+def _audit_flaws(unit: Stored, entries: Sequence[Entry | None]) -> Iterator[Flaw]:
+    """Where the decision audit differs from history; a decision whose payload was erased is told by its row alone."""
+    told = {entry.version: entry for entry in entries if entry is not None}
+    for version in unit.decided.keys() - told.keys():
+        yield Flaw(unit=unit.name, version=_number(version), problem=_UNTOLD)
+    for version, entry in told.items():
+        row = unit.decided.get(version)
+        if entry.erased:
+            continue
+        if row is None and is_decision(entry):
+            yield Flaw(unit=unit.name, version=version, problem=_UNLISTED, seq=entry.seq)
+        if row is not None and _is_misreported(row, entry):
+            yield Flaw(unit=unit.name, version=version, problem=_MISTOLD, seq=entry.seq)
+
+
+def _is_misreported(row: Row, entry: Entry) -> bool:
+    try:
+        return not is_decision(entry) or differs(row, entry)
+    except (TypeError, ValueError):
+        return True
+
+
+def _is_verbatim(row: Row) -> bool:
+    """Whether the commitment holds for what is stored letter by letter, and not only for what it is read as."""
+    salt, payload = row["salt"], row["payload"]
+    if not isinstance(salt, str) or not isinstance(payload, str):
+        return False
+    return is_committed(Secret(salt, payload), row["payload_hash"])
 
 
 def _state_problems(unit: Stored, state: UnitOfWork | None) -> Iterator[str]:

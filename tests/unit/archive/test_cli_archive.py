@@ -4,12 +4,14 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 from vault import Vault, change, open_vault
 
+from penelope.adapters.signers.keyfolder import load
 from penelope.entry.cli.main import app
 
 Command = Callable[..., Result]
@@ -74,3 +76,40 @@ def test_a_person_is_erased_when_that_is_confirmed(penelope: Command, tmp_path: 
     again = penelope(*words, "--yes")
     assert again.exit_code == 1
     assert "is no person who has acted here" in again.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("archive",),
+        ("archive", "--check"),
+        ("erase", "--actor", "key:ada", "--reason", "request 4711", "--yes"),
+    ],
+)
+def test_in_the_wrong_folder_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    def refusal() -> str:
+        done = CliRunner().invoke(app, ["ledger", *words])
+        assert (done.exit_code, done.stdout) == (1, "")
+        return done.stderr
+
+    monkeypatch.chdir(tmp_path)
+    assert "there are no keys in" in refusal()
+    assert list(tmp_path.iterdir()) == []
+    keys = tmp_path / "var" / "ledger-keys"
+    keys.mkdir(mode=0o700, parents=True)
+    assert "there are no keys in" in refusal()
+    load(keys, "localhost/penelope", datetime.now(UTC))
+    assert "there is no file" in refusal()
+    assert list((tmp_path / "var").iterdir()) == [keys]
+
+
+def test_a_check_changes_no_table(penelope: Command, tmp_path: Path) -> None:
+    database = tmp_path / "vault" / "penelope.db"
+    database.write_bytes(b"")
+    done = penelope("archive", "--check")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "no such table" in done.stderr
+    assert "penelope database migrate" in done.stderr
+    assert database.read_bytes() == b""

@@ -150,7 +150,7 @@ async def open_vault(url: str, folder: Path) -> AsyncIterator[Vault]:
                 writer=writer,
                 reading=reading,
                 ledger=ledger,
-                log=SqlLog(writer, reading),
+                log=SqlLog(writer, reading, "example.com/log"),
                 keys=FolderKeys(folder / "keys", "example.com/log", clock),
                 store=SqlArchive(writer, reading),
                 archive=FolderArchive(folder / "archive"),

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from penelope.adapters.signers.ed25519 import verifier
 from penelope.adapters.signers.keyfolder import load
 from penelope.adapters.signers.logkeys import FolderKeys
+from penelope.adapters.witnesses.http import HttpWitness
 from penelope.domain.work import Change
 from penelope.errors import ChainBroken, SignatureInvalid, Unavailable, WitnessRefused
 from penelope.flow import sequencing
+from penelope.flow.cosigning import Cosigner
 from penelope.flow.log import Lag, SignedCheckpoint
 from penelope.flow.sequencing import LogParts, Sequencer
 from penelope.kit.clock import SystemClock
@@ -63,7 +66,7 @@ class World:
     written: int = 0
 
     def __post_init__(self) -> None:
-        self.store = SqlLog(self.writer, self.writer)
+        self.store = SqlLog(self.writer, self.writer, ORIGIN)
         self.keys = FolderKeys(self.folder / "keys", ORIGIN, SystemClock())
 
     def sequencer(self, *witnesses: Witness, store: Any = None) -> Sequencer:
@@ -96,8 +99,11 @@ class World:
             await SqlTransaction(connection, NOW).save(*changes)
 
     async def round(self, *witnesses: Witness) -> SignedCheckpoint:
-        signed = await self.sequencer(*witnesses).round()
+        """Signs, and has it cosigned by each of the witnesses."""
+        signed = await self.sequencer().round()
         assert signed is not None
+        for witness in witnesses:
+            await Cosigner(witness, self.store, self.seen, SystemClock()).ask(signed)
         return signed
 
     async def notes(self) -> list[bytes]:
@@ -234,7 +240,7 @@ class DiesBetween(SqlLog):
 def test_what_was_signed_and_not_stored_is_gone_on_from(on_logs: OnLogs, *, grows: bool) -> None:
     async def scene(world: World) -> None:
         await world.write(3)
-        dying = DiesBetween(world.writer, world.writer)
+        dying = DiesBetween(world.writer, world.writer, ORIGIN)
         with pytest.raises(OSError, match="killed"):
             await world.sequencer(store=dying).round()
         remembered = await world.keys.anchor()
@@ -347,9 +353,113 @@ def test_a_checkpoint_that_others_put_there_is_not_gone_on_from(on_logs: OnLogs)
         await world.sql("DELETE FROM log_checkpoints")
         await theirs.round()
         await world.write(1)
-        with pytest.raises(SignatureInvalid):
+        with pytest.raises(
+            SignatureInvalid, match=r"keys of this host did not sign .* over 2 entries"
+        ) as raised:
             await world.sequencer().round()
+        assert "must share the folder ledger.keys" in raised.value.advice
         assert world.seen.signed == [2, 2]
+
+    on_logs(scene)
+
+
+def test_two_hosts_with_keys_of_their_own_do_not_fail_silently(
+    on_logs: OnLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(world: World) -> None:
+        other = replace(world, seen=Seen())
+        other.keys = FolderKeys(world.folder / "keys-of-another-host", ORIGIN, SystemClock())
+        await world.write(2)
+        await world.round()
+        async with running(other.sequencer()):
+            await until(lambda: bool(other.seen.looks))
+        assert other.seen.signed == []
+
+    with caplog.at_level(logging.ERROR):
+        on_logs(scene)
+    assert "Hosts that share a database must share the folder ledger.keys" in caplog.text
+
+
+# --- a log with a new name in the same database -----------------------------------------------------------
+
+
+def renamed(world: World) -> World:
+    """The same database under a new origin and new keys, as the runbook for a restored backup says."""
+    new = replace(world, seen=Seen())
+    new.store = SqlLog(world.writer, world.writer, "log.example/second")
+    new.keys = FolderKeys(world.folder / "second-keys", "log.example/second", SystemClock())
+    return new
+
+
+def test_a_restored_database_goes_on_under_a_new_name(on_logs: OnLogs) -> None:
+    async def scene(world: World) -> None:
+        await world.write(5)
+        first = await world.round()
+        await world.back_up()
+        await world.write(4)
+        await world.round()
+        await world.put_back()
+        with pytest.raises(ChainBroken, match="had 9 entries when it was last signed, and now 5"):
+            await world.sequencer().round()
+        new = renamed(world)
+        new.written = 5
+        # There is a note of this size already, and it stays the only one: the next entry makes another.
+        assert await new.sequencer().round() is None
+        assert await new.keys.anchor() is None
+        await new.write(1)
+        signed = [await new.round()]
+        await new.write(3)
+        signed.append(await new.round())
+        assert [checkpoint.size for checkpoint in signed] == [6, 9] == new.seen.signed
+        assert await new.notes() == [first.note, *(checkpoint.note for checkpoint in signed)]
+        for checkpoint in signed:
+            assert open_checkpoint(checkpoint.note, new.keys.verifiers).origin == "log.example/second"
+        # The old name is as wary as before.
+        with pytest.raises(ChainBroken, match="does not extend that of 9"):
+            await world.sequencer().round()
+
+    on_logs(scene)
+
+
+def test_what_a_new_name_has_signed_is_not_forked(on_logs: OnLogs) -> None:
+    async def scene(world: World) -> None:
+        await world.write(5)
+        await world.round()
+        await world.write(1)
+        new = renamed(world)
+        await new.round()
+        await new.back_up()
+        await new.write(2)
+        await new.round()
+        await new.put_back()
+        with pytest.raises(ChainBroken, match="had 8 entries when it was last signed, and now 6"):
+            await new.sequencer().round()
+
+    on_logs(scene)
+
+
+def test_a_witness_is_asked_for_the_log_with_the_new_name(on_logs: OnLogs) -> None:
+    async def scene(world: World) -> None:
+        await world.write(5)
+        new = renamed(world)
+        witness = FakeWitness(
+            "witness.example/w",
+            {
+                ORIGIN: [signer.vkey for signer in world.keys.signers],
+                "log.example/second": [signer.vkey for signer in new.keys.signers],
+            },
+            SystemClock(),
+        )
+        await world.round(witness)
+        await new.write(1)
+        last = await new.round(witness)
+        assert {origin: seen.size for origin, seen in witness.seen.items()} == {
+            ORIGIN: 5,
+            "log.example/second": 6,
+        }
+        note = add_signatures(last.note, await new.store.cosignatures(6))
+        known = [*new.keys.verifiers, verifier(witness.vkey, clock=SystemClock())]
+        assert len(verify(Note.parse(note), known)) == 2
 
     on_logs(scene)
 
@@ -454,7 +564,8 @@ def test_a_witness_that_has_seen_more_than_there_is_breaks_the_chain(on_logs: On
         world.written = 2
         await world.write(1, "otherwise")
         with pytest.raises(ChainBroken, match=r"has seen 7 entries, but there are 3"):
-            await world.sequencer(witness).round()
+            await world.round(witness)
+        assert world.seen.asked[-1] == (witness.name, "refused")
         # Later there is as much as it has seen, but it is another log.
         await world.write(10, "otherwise")
         await world.round(witness)
@@ -475,7 +586,7 @@ def test_of_two_processes_that_ask_one_witness_the_later_is_content(on_logs: OnL
         assert (await world.round(Scripted([another_was_first]))).size == 2
         await world.store.add_cosignature(6, "witness.example/scripted", "line", NOW)
         older = replace(world)
-        older.store = _Behind(world.writer, world.writer)
+        older.store = _Behind(world.writer, world.writer, ORIGIN)
         await older.round(Scripted([]))  # is not asked at all
         assert ("witness.example/scripted", "refused") not in world.seen.asked
         assert await world.store.cosignatures(2) == []
@@ -531,6 +642,82 @@ def test_a_witness_that_refuses_stops_nothing(
 # --- going on and on --------------------------------------------------------------------------------------
 
 
+@asynccontextmanager
+async def running(sequencer: Sequencer) -> AsyncIterator[None]:
+    """Runs it beside the block; after that nothing that it began is left."""
+    others = asyncio.all_tasks()
+    task = asyncio.create_task(sequencer.run(0.01))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert asyncio.all_tasks() == others
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not happened():  # noqa: ASYNC110 - what is waited for happens in another task that tells nobody
+            await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def hanging() -> AsyncIterator[tuple[str, list[Any]]]:
+    """A server that takes every request and answers none: its URL, and the connections that it has taken."""
+    taken: list[Any] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        taken.append(writer)
+        await reader.read()  # until the other side gives up
+        writer.close()
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", taken
+
+
+def test_a_witness_that_never_answers_delays_nothing(on_logs: OnLogs) -> None:
+    async def scene(world: World) -> None:
+        well = Counted(world)
+        mute = verifier(FakeWitness("witness.example/mute", {}, SystemClock()).vkey)
+        async with hanging() as (url, taken):
+            silent = HttpWitness(url, [mute], timeout_seconds=60)
+            async with asyncio.timeout(20), running(world.sequencer(silent, well)):
+                for number in (1, 2, 3):
+                    await world.write(2)
+                    await until(lambda number=number: len(world.seen.asked) == number)
+                    assert world.seen.looks[-1][0] == 2 * number
+                assert world.seen.signed == [2, 4, 6]
+                await until(lambda: bool(taken))
+                assert len(taken) == 1  # it is not asked again while it may still answer
+        assert world.seen.asked == [(well.name, "cosigned")] * 3
+        assert len(await world.store.cosignatures(6)) == 1
+
+    on_logs(scene)
+
+
+def test_a_witness_that_did_not_answer_is_asked_again(
+    on_logs: OnLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(world: World) -> None:
+        await world.write(2)
+        witness = Scripted(
+            [
+                raising(Unavailable("out of reach")),
+                raising(OSError("a bug")),
+                raising(WitnessRefused("has seen another size", size=7)),
+                lambda: FakeLine.answer("line"),
+            ]
+        )
+        async with running(world.sequencer(witness)):
+            await until(lambda: (witness.name, "cosigned") in world.seen.asked)
+        assert [outcome for _, outcome in world.seen.asked] == ["unavailable", "refused", "cosigned"]
+
+    on_logs(scene)
+    assert "has seen 7 entries, but there are 2" in caplog.text
+    assert f"{Scripted.name} was not asked" in caplog.text
+
+
 class Troubled(SqlLog):
     """Fails in the ways that are left."""
 
@@ -545,21 +732,17 @@ class Troubled(SqlLog):
 def test_no_trouble_ends_it(on_logs: OnLogs, caplog: pytest.LogCaptureFixture) -> None:
     async def scene(world: World) -> None:
         await world.write(2)
-        store = Troubled(world.writer, world.writer)
+        store = Troubled(world.writer, world.writer, ORIGIN)
         store.troubles = [OSError("the database is away"), ChainBroken("altered"), ValueError("a bug")]
-        task = asyncio.create_task(world.sequencer(store=store).run(0.001))
-        async with asyncio.timeout(10):
-            while world.seen.signed != [2]:  # noqa: ASYNC110 - what is waited for happens in another task that tells nobody
-                await asyncio.sleep(0.002)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        async with running(world.sequencer(store=store)):
+            await until(lambda: world.seen.signed == [2])
+        assert world.seen.looks[:3] == [(0, 2)] * 3  # how far behind it is was told all the same
 
     with caplog.at_level(logging.ERROR):
         on_logs(scene)
     told = [(record.getMessage(), record.exc_info is not None) for record in caplog.records]
     assert told == [
         ("the log was not brought up to date", True),
-        ("the log was not brought up to date: altered", False),
+        (f"the log was not brought up to date: altered. {ChainBroken.hint}", False),
         ("the log was not brought up to date", True),
     ]

@@ -261,6 +261,10 @@ FORGERIES: dict[str, tuple[type[PenelopeError], str, int, Callable[[Entry], Entr
         ChainBroken, "does not make", 6,
         lambda old: _forged(old, _payload([{"op": "copy", "from": "", "path": "/a"}])),
     ),
+    "a patch of something else": (
+        ChainBroken, "does not make", 6,
+        lambda old: _forged(old, _payload([{"op": [], "path": "/a"}])),
+    ),
     "another schema": (InvalidRequest, "header of entry 3", 3, lambda old: _forged(old, schema=2)),
     "a version of a text": (InvalidRequest, "header of entry 3", 3, lambda old: _forged(old, version="2")),
     "a digest in capitals": (InvalidRequest, "header of entry 3", 3, lambda old: _forged(old, state_hash="A" * 64)),
@@ -296,7 +300,9 @@ def test_an_entry_of_another_incident_is_refused(log: Log) -> None:
 def test_a_chain_that_was_logged_out_of_turn_is_whole(log: Log) -> None:
     entries = log.entries
     entries[3], entries[6] = entries[6], entries[3]
-    assert [entry.version for entry in check(log.receipt()).entries] == [1, 1, 3, 2, 2]
+    story = check(log.receipt())
+    assert [entry.version for entry in story.entries] == [1, 1, 3, 2, 2]
+    assert not any("had not ended" in remark for remark in story.remarks)
 
 
 # --- what it does not prove -------------------------------------------------------------------------------

@@ -157,6 +157,39 @@ def test_a_full_disk_leaves_the_file_as_it_was(path: Path) -> None:
     assert take_all(path) == [(2, batch("a")), (2, batch("c"))]
 
 
+def test_what_cannot_be_read_does_not_keep_the_rest_from_being_taken(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(path, "a", "b")
+    read = os.pread
+
+    def failing(file: int, length: int, offset: int) -> bytes:
+        if offset == 0:
+            raise OSError(5, "Input/output error")
+        return read(file, length, offset)
+
+    monkeypatch.setattr(os, "pread", failing)
+    assert take_all(path) == [(2, None), (2, batch("b"))]
+
+
+def test_space_that_cannot_be_given_back_is_so_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with SpillFile(path, limit_bytes=ROOM) as spill:
+        assert spill.append(batch("a"))
+        assert spill.take() == (2, batch("a"))
+
+        def failing(*_: int) -> None:
+            raise OSError(5, "Input/output error")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "ftruncate", failing)
+            spill.done()
+        assert spill.records == 0
+        assert spill.append(batch("b"))
+        assert spill.take() == (2, batch("b"))
+        spill.done()
+    assert path.stat().st_size == 0
+
+
 WRITER = """
 import sys
 from pathlib import Path

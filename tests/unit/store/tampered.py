@@ -204,7 +204,7 @@ async def _write(url: str, numbers: Iterable[int]) -> bytes:
     writer, reading = open_engine(parse_url(url)), open_reader(parse_url(url))
     try:
         await migrate(writer)
-        log, note = SqlLog(writer, reading), b""
+        log, note = SqlLog(writer, reading, ORIGIN), b""
         for number in numbers:
             async with writer.begin() as connection:
                 transaction = SqlTransaction(connection, NOW + timedelta(seconds=number))

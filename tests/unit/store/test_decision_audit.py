@@ -555,3 +555,31 @@ def test_statistics_and_precedents_read_nothing_but_their_part_of_an_index(on_st
             assert scans(plan) == []
 
     on_stores(scene)
+
+
+# --- what it says is held against history -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        (
+            "UPDATE decisions SET risk = 0.1, risk_band = 2",
+            "is listed by the audit as something that it is not",
+        ),
+        ("UPDATE decisions SET actor = 'key:eve'", "is listed by the audit as something that it is not"),
+        ("UPDATE decisions SET id = id - 5000", "is listed by the audit as something that it is not"),
+        ("UPDATE decisions SET version = 7", "is listed by the audit and in no history"),
+        ("UPDATE decisions SET unit = 'elsewhere'", "is listed by the audit and in no history"),
+        ("DELETE FROM decisions", "is a decision that the audit does not list"),
+    ],
+)
+def test_a_row_that_says_something_else_is_found(on_stores: OnStores, statement: str, says: str) -> None:
+    async def scene(store: Any) -> None:
+        async with store.transaction(NOW) as transaction:
+            await transaction.save(decided())
+        assert await store.flaws() == []
+        assert await store.sql(statement) == 1
+        assert says in {flaw.problem for flaw in await store.flaws()}
+
+    on_stores(scene)

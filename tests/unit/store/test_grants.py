@@ -35,10 +35,19 @@ CHANGE = Change(
     incident="inc_1",
     status="made",
     attributes={"n": 1},
-    event="Made",
+    event="DecisionMade",
     actor="penelope",
     reason="because",
+    details={
+        "judgement": "escalate",
+        "service": "shop",
+        "risk": {"value": 0.5, "contributions": []},
+        "confidence": {"value": 0.5, "contributions": []},
+        "playbook": None,
+        "precedents": [],
+    },
 )
+"""A real one, which the decision audit lists."""
 
 
 class Deaf:

@@ -22,7 +22,7 @@ from penelope.errors import AppendConflict, ChainBroken, EntryTooLarge, Unavaila
 from penelope.flow.ports import Observer
 from penelope.flow.records import of_incident
 from penelope.kit.clock import SystemClock
-from penelope.store import group
+from penelope.store import database, group
 from penelope.store.database import open_engine
 from penelope.store.group import GroupCommit
 from penelope.store.tables import local_actors, units_of_work_history
@@ -473,11 +473,49 @@ def test_while_another_process_writes_a_save_waits_and_the_loop_does_not(
     on_stores(scene)
 
 
+def test_a_transaction_of_the_story_waits_so_too(on_stores: OnStores, databases: tuple[str, str]) -> None:
+    only_on_sqlite(databases)
+
+    async def scene(store: Any) -> None:
+        async with store.transaction() as transaction:
+            await transaction.save(change("u"))
+        with elsewhere(store.writer.url.database, 0.3), ticking() as pauses:
+            async with store.transaction() as transaction:
+                await transaction.save(change("v"))
+        assert max(pauses) < 0.15
+        assert await count(store) == 2
+
+    on_stores(scene)
+
+
+def test_what_tries_again_is_told_that_the_file_is_locked(
+    on_stores: OnStores, databases: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The durable engine knows it by these words."""
+    only_on_sqlite(databases)
+    monkeypatch.setattr(database, "_PATIENCE_SECONDS", 0.05)
+
+    async def scene(store: Any) -> None:
+        async with store.transaction() as transaction:
+            await transaction.save(change("u"))
+        with (
+            elsewhere(store.writer.url.database, 0.3),
+            pytest.raises(OperationalError, match="database is locked"),
+        ):
+            async with store.transaction():
+                pass
+        async with store.transaction() as transaction:
+            await transaction.save(change("v"))
+        assert await count(store) == 2
+
+    on_stores(scene)
+
+
 def test_a_process_that_never_ends_writing_makes_it_unavailable(
     on_stores: OnStores, databases: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only_on_sqlite(databases)
-    monkeypatch.setattr(group, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(database, "_PATIENCE_SECONDS", 0.05)
 
     async def scene(store: Any) -> None:
         async with grouping(store) as saving:

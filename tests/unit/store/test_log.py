@@ -25,6 +25,7 @@ from penelope.store.transaction import SqlTransaction
 
 OnStores = Callable[[Any], None]
 
+ORIGIN = "log.example/Penelope"
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 
 
@@ -54,8 +55,8 @@ async def save(store: Any, *made: Change) -> None:
         await transaction.save(*made)
 
 
-def log_of(store: Any) -> SqlLog:
-    return SqlLog(store.writer, store.reading)
+def log_of(store: Any, origin: str = ORIGIN) -> SqlLog:
+    return SqlLog(store.writer, store.reading, origin)
 
 
 async def leaves(store: Any) -> list[Any]:
@@ -351,10 +352,9 @@ def test_a_database_on_a_server_that_numbers_anew_is_noticed(
 # --- checkpoints and cosignatures -------------------------------------------------------------------------
 
 
-def checkpoint(size: int, note: str = "note") -> SignedCheckpoint:
-    return SignedCheckpoint(
-        size=size, root=bytes([size]) * 32, note=f"{note} \u2014\n".encode(), signed_at=NOW
-    )
+def checkpoint(size: int, note: str = "note", origin: str = ORIGIN) -> SignedCheckpoint:
+    text = f"{origin}\n{note} \u2014\n"
+    return SignedCheckpoint(size=size, root=bytes([size]) * 32, note=text.encode(), signed_at=NOW)
 
 
 def test_a_checkpoint_is_kept_as_it_was_first_signed(on_stores: OnStores) -> None:
@@ -364,6 +364,25 @@ def test_a_checkpoint_is_kept_as_it_was_first_signed(on_stores: OnStores) -> Non
             await log.add_checkpoint(checkpoint(size))
         await log.add_checkpoint(checkpoint(10, "another"))
         assert await log.latest() == checkpoint(10)
+
+    on_stores(scene)
+
+
+@pytest.mark.parametrize(
+    "former", ["log.example/penelope", f"{ORIGIN}/2", ORIGIN[:-1], "log.example/_enelope", "%"]
+)
+def test_what_a_log_of_another_name_has_signed_is_passed_by(on_stores: OnStores, former: str) -> None:
+    async def scene(store: Any) -> None:
+        log, other = log_of(store), log_of(store, former)
+        for size in (2, 10):
+            await other.add_checkpoint(checkpoint(size, origin=former))
+            await other.add_cosignature(size, "w", f"line {size}", NOW)
+        assert (await log.latest(), await log.cosigned("w")) == (None, 0)
+        assert [await log.taken(size) for size in (2, 3, 10)] == [True, False, True]
+        await log.add_checkpoint(checkpoint(3))
+        await log.add_cosignature(3, "w", "line 3", NOW)
+        assert (await log.latest(), await log.cosigned("w")) == (checkpoint(3), 3)
+        assert (await other.latest(), await other.cosigned("w")) == (checkpoint(10, origin=former), 10)
 
     on_stores(scene)
 

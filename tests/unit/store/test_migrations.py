@@ -94,6 +94,20 @@ def test_they_make_what_the_code_knows_and_twice_is_once(databases: tuple[str, s
     asyncio.run(run())
 
 
+def test_hosts_that_start_together_all_find_the_tables(databases: tuple[str, str]) -> None:
+    async def run() -> None:
+        engines = [open_engine(parse_url(databases[0])) for _ in range(4)]
+        try:
+            await asyncio.gather(*map(migrate, engines))
+            async with engines[0].connect() as connection:
+                assert await connection.run_sync(differences) == []
+        finally:
+            for engine in engines:
+                await engine.dispose()
+
+    asyncio.run(run())
+
+
 def test_history_in_the_old_form_is_refused_and_left_alone(databases: tuple[str, str]) -> None:
     row = dict.fromkeys(OLD_COLUMNS, "x") | {"version": 1}
     names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)

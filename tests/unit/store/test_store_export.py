@@ -128,7 +128,7 @@ def test_an_actor_can_be_named_by_pseudonym(on_stores: OnStores) -> None:
 def test_an_entry_has_its_place_in_the_log_once_it_is_there(on_stores: OnStores) -> None:
     async def scene(store: Store) -> None:
         await fill(store)
-        await SqlLog(store.writer, store.reading).integrate(4)
+        await SqlLog(store.writer, store.reading, "log").integrate(4)
         assert [each.place for each in await exported(store, Wanted())] == [0, 1, 2, 3, *[None] * 5]
         story = await SqlHistory(store.reading).story("inc_1")
         assert [each.place for each in story] == [0, 1, 3, None, None, None]

@@ -132,7 +132,7 @@ def test_the_head_is_over_the_log_in_order(on_stores: OnStores) -> None:
         async with store.transaction() as transaction:
             await transaction.save(*(other(f"unit-{number}") for number in (3, 1, 2)))
             leaves = [bytes.fromhex(entry.hash) for entry in transaction.entries]
-        await SqlLog(store.writer, store.reading).integrate(9)
+        await SqlLog(store.writer, store.reading, "log").integrate(9)
         head = await store.verification.head()
         assert (head.size, head.root) == (3, Tree(leaves).root().hex())
 
@@ -168,7 +168,7 @@ def test_readers_and_writers_do_not_wait_for_each_other(on_stores: OnStores) -> 
 
 def test_the_ledger_can_be_walked_while_it_grows(on_stores: OnStores) -> None:
     async def scene(store: Any) -> None:
-        stop, log = asyncio.Event(), SqlLog(store.writer, store.reading)
+        stop, log = asyncio.Event(), SqlLog(store.writer, store.reading, "log")
 
         async def write(name: str) -> int:
             written = 0

@@ -13,8 +13,9 @@ from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.outcome import Outcome, OutcomeKind, PlaybookRecord
 from penelope.domain.signal import Severity, Signal, SignalStatus
 from penelope.domain.work import Change
-from penelope.errors import AppendConflict
+from penelope.errors import AppendConflict, ChainBroken
 from penelope.flow.records import of_incident
+from penelope.kit.canonical import content_hash
 
 OnStores = Callable[[Any], None]
 
@@ -114,6 +115,45 @@ class TestSave:
                 assert await transaction.unit("v") is None
                 await transaction.save(change(version=1, status="again"))
             assert len(await store.reader.entries(incident=None, after=0, limit=9)) == 2
+
+        on_stores(scene)
+
+    @pytest.mark.parametrize(
+        "edit",
+        [
+            "status = 'forged'",
+            "kind = 'gate'",
+            "incident = 'inc_9'",
+            "head = 'ff'",
+            "version = 7",
+            f"attributes = '{{}}', content_hash = '{content_hash({})}'",
+        ],
+    )
+    def test_nothing_builds_on_what_somebody_else_put_there(self, on_stores: OnStores, edit: str) -> None:
+        async def scene(store: Any) -> None:
+            async with store.transaction() as transaction:
+                await transaction.save(change())
+            assert await store.sql(f"UPDATE units_of_work SET {edit} WHERE id = 'u'") == 1
+            with pytest.raises(ChainBroken, match="not what its history ends with") as met:
+                async with store.transaction() as transaction:
+                    await transaction.save(change(status="again"))
+            assert "penelope ledger state u" in met.value.advice
+
+        on_stores(scene)
+
+    def test_whoever_was_erased_is_somebody_else_after_that(self, on_stores: OnStores) -> None:
+        """Also on a connection that has seen the old name."""
+
+        async def scene(store: Any) -> None:
+            ids = []
+            for number in range(2):
+                async with store.transaction() as transaction:
+                    await transaction.save(change(f"u-{number}", actor="key:ada"), change(f"v-{number}"))
+                    ids.append({entry.actor: entry.actor_id for entry in transaction.entries})
+                if not number:
+                    await store.sql("UPDATE local_actors SET name = 'key:erased' WHERE name = 'key:ada'")
+            assert ids[0]["key:ada"] != ids[1]["key:ada"]
+            assert ids[0]["penelope"] == ids[1]["penelope"]
 
         on_stores(scene)
 

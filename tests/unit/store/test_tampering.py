@@ -98,6 +98,16 @@ async def delete_line_and_leaf(copy: Copy) -> None:
     await copy.change("DELETE FROM log_leaves WHERE seq = :seq", seq=entry["seq"])
 
 
+async def delete_line_and_cut_the_tile(copy: Copy) -> None:
+    """What is left of the tile is what is left of history."""
+    place, index = 'level = 0 AND "index" = 2', 2 * 256 + 38
+    entry = await copy.entry(index)
+    tile = await copy.row(f"SELECT data FROM log_tiles WHERE {place}")
+    await copy.change("DELETE FROM units_of_work_history WHERE seq = :seq", seq=entry["seq"])
+    data = tile["data"][: 38 * 32] + tile["data"][39 * 32 :]
+    await copy.change(f"UPDATE log_tiles SET data = :data WHERE {place}", data=data)
+
+
 async def delete_and_close_the_gap(copy: Copy) -> None:
     await delete_line_and_leaf(copy)
     for sign in ("-", ""):
@@ -179,6 +189,18 @@ async def truncate_everything(copy: Copy) -> None:
 # --- checkpoints ------------------------------------------------------------------------------------------
 
 
+async def sign_another_root_as_another_log(copy: Copy) -> None:
+    """What is of a log with another name has no key here, but it is of the same entries."""
+    stranger = Ed25519Signer.generate("another.example/log")
+    note = await sign_checkpoint(Checkpoint(stranger.name, 320, bytes(32)), [stranger])
+    await copy.change("DELETE FROM cosignatures WHERE size = 320")
+    await copy.change(
+        "UPDATE log_checkpoints SET root = :root, note = :note WHERE size = 320",
+        root=bytes(32).hex(),
+        note=note.decode(),
+    )
+
+
 async def sign_with_another_key(copy: Copy) -> None:
     row = await copy.row("SELECT * FROM log_checkpoints WHERE size = 320")
     stranger = Ed25519Signer.generate(copy.outside.origin)
@@ -206,6 +228,9 @@ CASES: dict[str, Case] = {
     "delete a line and its leaf": Case(
         delete_line_and_leaf, None, f"entry {VICTIM} of the log: the leaf is gone"
     ),
+    "delete a line and its hash in the tile": Case(
+        delete_line_and_cut_the_tile, None, "tile/0/002 is missing, or too short"
+    ),
     "delete them and close the gap": Case(delete_and_close_the_gap, VICTIM + 1, "it has 599 entries"),
     "insert a line behind the log's back": Case(insert_line, None, "stands before what the log took in last"),
     "insert a line at the end": Case(insert_at_the_end, None, "does not follow the entry before it"),
@@ -221,6 +246,18 @@ CASES: dict[str, Case] = {
     "change a payload": Case(
         sql(f"UPDATE history_payloads SET body = replace(body, 'reason', 'season') WHERE {THE_PAYLOAD}"),
         VICTIM,
+    ),
+    "smuggle another name into a payload": Case(
+        sql(
+            f"""UPDATE history_payloads SET body = '{{"actor":"key:eve",' || substr(body, 2) WHERE {THE_PAYLOAD}"""
+        ),
+        VICTIM,
+        "the stored text of its payload",
+    ),
+    "spell a salt in capitals": Case(
+        sql(f"UPDATE history_payloads SET salt = upper(salt) WHERE {THE_PAYLOAD}"),
+        VICTIM,
+        "the stored text of its payload",
     ),
     "delete a payload": Case(
         sql(f"DELETE FROM history_payloads WHERE {THE_PAYLOAD}"), VICTIM, "retention did not take it"
@@ -244,6 +281,14 @@ CASES: dict[str, Case] = {
     ),
     "move a checkpoint": Case(
         sql("UPDATE log_checkpoints SET size = 321 WHERE size = 320"), None, "over 321 entries"
+    ),
+    "pass a checkpoint off as another log's": Case(
+        sql("UPDATE log_checkpoints SET note = 'x' || note WHERE size = 320"),
+        None,
+        "over 320 entries cannot be trusted",
+    ),
+    "pass another root off as another log's": Case(
+        sign_another_root_as_another_log, None, "at 320 entries the root is not the one that was signed"
     ),
     "replace a signature": Case(sign_with_another_key, None, "over 320 entries cannot be trusted"),
     "delete a checkpoint": Case(

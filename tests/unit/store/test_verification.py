@@ -171,7 +171,7 @@ def test_bytes_that_are_no_text_hide_only_their_own_row(on_stores: OnStores) -> 
             pytest.skip("PostgreSQL takes no such text")
         for number in range(9):
             await save(store, 1, unit=f"unit-{number}")
-        await SqlLog(store.writer, store.reading).integrate(99)
+        await SqlLog(store.writer, store.reading, "log").integrate(99)
         for column, unit in (("body", "unit-3"), ("recorded_at", "unit-7")):
             await store.tamper(
                 f"UPDATE units_of_work_history SET {column} = CAST(x'7bff' AS TEXT) WHERE unit = '{unit}'"
@@ -197,7 +197,7 @@ def test_a_value_of_another_type_is_a_flaw_and_no_error(on_stores: OnStores, val
         ):
             for column in columns:
                 await save(store, 1, unit=f"{table}-{column}")
-                await SqlLog(store.writer, store.reading).integrate(9)
+                await SqlLog(store.writer, store.reading, "log").integrate(9)
                 where = f"{'id' if table == 'units_of_work' else 'unit'} = '{table}-{column}'"
                 await store.tamper(f"UPDATE {table} SET {column} = {value} WHERE {where}")
         flaws = await store.flaws()
@@ -212,9 +212,33 @@ def test_a_value_of_another_type_is_a_flaw_and_no_error(on_stores: OnStores, val
 def test_a_log_whose_tiles_are_gone_has_no_head(on_stores: OnStores) -> None:
     async def scene(store: Any) -> None:
         await save(store, 1)
-        await SqlLog(store.writer, store.reading).integrate(9)
+        await SqlLog(store.writer, store.reading, "log").integrate(9)
         await store.sql("DELETE FROM log_tiles")
         with pytest.raises(ChainBroken):
+            await store.verification.head()
+
+    on_stores(scene)
+
+
+def test_a_log_whose_state_is_no_number_is_a_flaw_and_has_no_head(on_stores: OnStores) -> None:
+    async def scene(store: Any) -> None:
+        if store.writer.dialect.name != "sqlite":
+            pytest.skip("PostgreSQL holds columns to their types")
+        await save(store, 1)
+        await store.tamper("UPDATE log_state SET size = 'x'")
+        assert [flaw async for flaw in store.verification.flaws()]
+        with pytest.raises(ChainBroken):
+            await store.verification.head()
+
+    on_stores(scene)
+
+
+def test_a_table_that_is_gone_has_no_head_on_sqlite(on_stores: OnStores) -> None:
+    async def scene(store: Any) -> None:
+        if store.writer.dialect.name != "sqlite":
+            pytest.skip("what PostgreSQL says of a table that is not there is no damage of its files")
+        await store.tamper("DROP TABLE log_state")
+        with pytest.raises(ChainBroken, match="cannot be read any more"):
             await store.verification.head()
 
     on_stores(scene)

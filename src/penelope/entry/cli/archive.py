@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from penelope.entry.cli import screens
+from penelope.entry.cli.offline import existing_database, existing_keys, plainly
 from penelope.entry.cli.options import settings_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def archive(
         done = await archiver.archive_once(datetime.now(UTC))
         return f"{done.segments} segments archived, {done.payloads} payloads taken from the database"
 
-    screens.show(Text(_with_parts(settings, run), "green"))
+    screens.show(Text(_with_parts(settings, run, read_only=check), "green"))
 
 
 def erase(
@@ -78,40 +79,44 @@ def erase(
     screens.remark("Backups, exports and receipts that were handed out are not changed.")
 
 
-def _with_parts(settings: "Settings", ask: Callable[[_Parts], Awaitable[Answer]]) -> Answer:
+def _with_parts(
+    settings: "Settings", ask: Callable[[_Parts], Awaitable[Answer]], *, read_only: bool = False
+) -> Answer:
     async def run() -> Answer:
-        async with _opened(settings) as parts:
+        async with _opened(settings, read_only=read_only) as parts:
             return await ask(parts)
 
-    return asyncio.run(run())
+    with plainly():
+        return asyncio.run(run())
 
 
 @asynccontextmanager
-async def _opened(settings: "Settings") -> AsyncIterator[_Parts]:
-    """The archive of a running or a stopped server: both may change it, one at a time."""
+async def _opened(settings: "Settings", *, read_only: bool) -> AsyncIterator[_Parts]:
+    """The archive of a running or a stopped server: both may change it, one at a time. Raises BadSettings."""
     from penelope.adapters.archives.folder import FolderArchive  # noqa: PLC0415 - so that `--help` is there at once
     from penelope.adapters.signers.logkeys import FolderKeys  # noqa: PLC0415 - so that `--help` is there at once
     from penelope.flow.archiving import ArchiveParts  # noqa: PLC0415 - so that `--help` is there at once
     from penelope.kit.clock import SystemClock  # noqa: PLC0415 - so that `--help` is there at once
     from penelope.store.archive import SqlArchive  # noqa: PLC0415 - so that `--help` is there at once
-    from penelope.store.database import migrate, open_engine, open_reader, parse_url  # noqa: PLC0415 - so that `--help` is there at once
+    from penelope.store.database import migrate, open_engine, open_reader  # noqa: PLC0415 - so that `--help` is there at once
     from penelope.store.group import GroupCommit  # noqa: PLC0415 - so that `--help` is there at once
     from penelope.store.log import SqlLog  # noqa: PLC0415 - so that `--help` is there at once
     from penelope.store.persons import SqlPersons  # noqa: PLC0415 - so that `--help` is there at once
     from penelope.telemetry import Telemetry  # noqa: PLC0415 - so that `--help` is there at once
 
-    url, clock = parse_url(settings.database.url), SystemClock()
+    keys, url, clock = existing_keys(settings), existing_database(settings), SystemClock()
     writer, reader = open_engine(url), open_reader(url)
     try:
-        await migrate(writer)
+        if not read_only:
+            await migrate(writer)
         ledger = GroupCommit(writer, clock, Telemetry())
         try:
             parts = ArchiveParts(
                 store=SqlArchive(writer, reader),
-                log=SqlLog(writer, reader),
+                log=SqlLog(writer, reader, settings.ledger.origin),
                 archive=FolderArchive(settings.ledger.archive),
                 writer=ledger,
-                keys=FolderKeys(settings.ledger.keys, settings.ledger.origin, clock),
+                keys=FolderKeys(keys, settings.ledger.origin, clock),
             )
             yield _Parts(parts, SqlPersons(writer, reader, clock))
         finally:
