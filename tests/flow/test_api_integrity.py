@@ -80,6 +80,49 @@ def test_drift_is_one_incident_that_people_get(tmp_path: Path) -> None:
         assert door.metric("penelope_ledger_flaws") == 0
 
 
+def test_an_incident_that_is_forged_too_mutes_nothing(tmp_path: Path) -> None:
+    with Doorstep(settings(tmp_path)) as door:
+        unit = door.open()
+        door.wait_for(unit, "escalated")
+        tamper(tmp_path, unit, "Even")
+        told = [sweep(door)["incident"]]
+        for number in range(2):
+            door.wait_for(told[-1], "escalated")
+            forge(tmp_path, told[-1])
+            found = sweep(door)
+            assert {flaw["unit"] for flaw in found["flaws"]} == {unit, *told}
+            assert sweep(door)["incident"] is None
+            told.append(found["incident"])
+            assert len(set(told)) == number + 2
+        assert door.wait_for(told[-1], "escalated")["name"] == "LedgerDrift"
+
+
+def forge(folder: Path, incident: str) -> None:
+    with unguarded(folder / "penelope.db") as database:
+        change = (
+            "UPDATE units_of_work SET attributes = replace(attributes, 'LedgerDrift', 'Nothing') WHERE id = ?"
+        )
+        assert database.exec_driver_sql(change, (incident,)).rowcount == 1
+
+
+def test_an_altered_anchor_is_a_flaw(tmp_path: Path) -> None:
+    with Doorstep(settings(tmp_path)) as door:
+        unit = door.open()
+        door.wait_for(unit, "escalated")
+        anchor = tmp_path / "ledger-keys" / "anchor"
+        door.until(anchor.exists, bool)
+        origin, _, rest = anchor.read_text().split("\n", 2)
+        anchor.write_text(f"{origin}\n1\n{rest}")
+        tamper(tmp_path, unit, "Even")
+        found = sweep(door)
+        assert {flaw["unit"] for flaw in found["flaws"]} == {"log", unit}
+        assert "the checkpoint beside its keys cannot be used" in found["flaws"][0]["problem"]
+        assert door.metric("penelope_ledger_flaws") == found["count"]
+        assert door.incident(found["incident"])["name"] == "LedgerDrift"
+        verified = door.get("/api/v1/ledger/verify")
+        assert (verified["ok"], verified["flaws"][0]) == (False, found["flaws"][0])
+
+
 def tamper_back(folder: Path, units: list[str]) -> None:
     with unguarded(folder / "penelope.db") as database:
         for unit, word in zip(units, ("Even", "Strange"), strict=True):

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from doorstep import Doorstep, settings
+from owner import unguarded
 from typer.testing import CliRunner, Result
 
 from penelope.entry.cli.main import app
+from penelope.flow import integrity
 
 FILE = """\
 database: {url: "sqlite:///penelope.db"}
@@ -68,6 +70,44 @@ def test_a_units_state_and_history(door: Doorstep, incident: str) -> None:
     for what in ("state", "history"):
         path = f"/api/v1/ledger/units/nowhere/{what}"
         door.problem(404, "unknown_incident", lambda path=path: door.ask("GET", path))
+
+
+def test_a_head_that_cannot_be_read_is_told(door: Doorstep, tmp_path: Path) -> None:
+    with unguarded(tmp_path / "penelope.db") as database:
+        database.exec_driver_sql("ALTER TABLE log_state RENAME TO moved")
+    answer = door.get("/api/v1/ledger/verify")
+    with unguarded(tmp_path / "penelope.db") as database:
+        database.exec_driver_sql("ALTER TABLE moved RENAME TO log_state")
+    assert (answer["ok"], answer["size"], answer["root"]) == (False, 0, "")
+    assert "cannot be read any more: no such table: log_state" in [
+        flaw["problem"] for flaw in answer["flaws"]
+    ]
+    assert door.get("/api/v1/ledger/verify")["ok"] is True
+
+
+def test_who_asks_during_a_walk_is_told_to_come_back(door: Doorstep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(integrity, "_PATIENCE_SECONDS", 0.01)
+    door.run(door.running.sweep._turn.acquire())
+    for method, path in (("GET", "verify"), ("POST", "sweep")):
+        told = door.problem(
+            503,
+            "unavailable",
+            lambda method=method, path=path: door.ask(method, f"/api/v1/ledger/{path}"),
+        )
+        assert told["retryable"] is True
+    door.running.sweep._turn.release()
+    assert door.get("/api/v1/ledger/verify")["ok"] is True
+
+
+def test_a_history_says_what_was_erased(door: Doorstep, incident: str, tmp_path: Path) -> None:
+    path = f"/api/v1/ledger/units/{incident}/history"
+    before = door.get(path)["entries"]
+    assert {entry["erased"] for entry in before} == {False}
+    with unguarded(tmp_path / "penelope.db") as database:
+        database.exec_driver_sql("DELETE FROM history_payloads WHERE version = 1")
+    first, *rest = door.get(path)["entries"]
+    assert (first["erased"], first["actor"], first["reason"], first["details"]) == (True, "", "", {})
+    assert rest == before[1:]
 
 
 @pytest.mark.usefixtures("incident")

@@ -127,6 +127,10 @@ def test_an_export_goes_into_a_file(server: Server, refused: str, tmp_path: Path
     assert [row["incident"] == refused for row in rows] == [False, True]
     printed = server.run("audit", "export").stdout
     assert list(csv.DictReader(io.StringIO(printed, newline=""))) == rows
+    kept = file.read_bytes()
+    assert server.run("audit", "export", "--text", "?!", "-o", str(file)).exit_code == 1
+    assert file.read_bytes() == kept
+    assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_a_sweep_tells_what_does_not_fit_by_its_exit_code(server: Server) -> Non
     assert re.search(rf"{incident} +\d+ +its attributes were altered", shown.stdout)
     told = re.search(r"^incident (inc_\w+)$", shown.stdout, re.MULTILINE)
     assert told is not None
-    assert again.stdout.endswith("told before, in the incident that is open about it\n")
+    assert again.stdout.endswith("told before on this day (UTC), in an incident named LedgerDrift\n")
     assert found["incident"] is None
     server.wait_for(told[1], "escalated")
     assert "LedgerDrift on penelope" in server.run("show", told[1]).stdout

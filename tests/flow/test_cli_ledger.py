@@ -252,7 +252,7 @@ def test_an_export_is_the_same_in_every_format(server: Server, incident: str, tm
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
 def test_an_empty_export_is_a_whole_file(server: Server, tmp_path: Path, form: str) -> None:
     file = tmp_path / "none"
-    got = spawned(server, "ledger", "export", "--format", form, "--since", "2999-01-01", "-o", str(file))
+    got = spawned(server, "ledger", "export", "--format", form, "--since", "2199-01-01", "-o", str(file))
     assert got == (0, "", "0 entries.\n")
     if form == "csv":
         assert file.read_text().strip().split(",") == list(_COLUMNS)
@@ -268,7 +268,7 @@ def test_an_export_is_narrowed(server: Server, incident: str) -> None:
     everything = events()
     assert events("--where", "event=IncidentOpened") == ["IncidentOpened"]
     assert events("--where", "event!=IncidentOpened") == everything[1:]
-    assert events("--since", "2020-01-01", "--until", "2999-01-01T00:00:00+02:00") == everything
+    assert events("--since", "2020-01-01", "--until", "2199-01-01T00:00:00+02:00") == everything
     assert events("--until", "2020-01-01") == []
 
 
@@ -277,6 +277,7 @@ def test_an_export_is_narrowed(server: Server, incident: str) -> None:
     [
         (["--where", "reason=x"], "'reason=x' is no condition"),
         (["--since", "yesterday"], "'yesterday' is no time"),
+        (["--until", "2999-01-01"], "query until: Value error, must lie between the years 1970 and 2200"),
         (["--format", "parquet"], "parquet needs a file"),
         (["--format", "csv"], "csv needs a file"),
     ],

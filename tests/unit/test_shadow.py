@@ -71,11 +71,16 @@ def test_an_entry_is_a_transition() -> None:
     }
 
 
-@pytest.mark.parametrize("details", [{"verdicts": [{"rule": "halt", "ruling": "pass"}]}, {}])
-def test_the_gates_verdicts_are_a_guardians_decision(details: dict[str, Any]) -> None:
-    record = recorded(entry("GateAsked", kind="gate", details=details))
+@pytest.mark.parametrize("rulings", [[{"rule": "approval", "ruling": "pass"}], []])
+def test_the_gates_verdicts_are_a_guardians_decision_without_reasons(rulings: list[dict[str, str]]) -> None:
+    verdicts = [{**each, "reason": "key:ada approved this plan"} for each in rulings]
+    record = recorded(entry("GatePassed", kind="gate", details={"verdicts": verdicts}))
     assert record.log_type is LogType.GUARDIAN_DECISION
-    assert record.details == {"verdicts": details.get("verdicts", [])}
+    assert record.details == {"verdicts": rulings}
+
+
+def test_an_entry_whose_payload_was_erased_has_no_verdicts() -> None:
+    assert recorded(entry("GatePassed", kind="gate", details={})).details == {"verdicts": []}
 
 
 @pytest.mark.parametrize(

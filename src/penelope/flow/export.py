@@ -40,7 +40,11 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which entries: recorded from `since`, before `until`, and of which all conditions hold."""
+    """Which entries: recorded from `since`, before `until`, and of which all conditions hold.
+
+    An entry is recorded at the moment its transaction began: one that is not committed yet may come to lie before
+    others that were exported already.
+    """
 
     since: datetime | None = None
     until: datetime | None = None

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from penelope.domain.log import LogRecord, LogType, of_error
 from penelope.domain.work import Entry
@@ -46,10 +47,16 @@ class ErrorsToBuffer(logging.Handler):
 def _of(entry: Entry) -> LogRecord:
     kind, details = LogType.STATE_TRANSITION, _transition(entry)
     if entry.kind == "gate":
-        kind, details = LogType.GUARDIAN_DECISION, {"verdicts": entry.details.get("verdicts", [])}
+        kind, details = LogType.GUARDIAN_DECISION, {"verdicts": _rulings(entry)}
     elif entry.event in _ROUTING:
         kind, details = LogType.INTERACTION, dict(entry.details)
     return LogRecord(kind, entry.event, details, instance=entry.incident, unit=entry.unit)
+
+
+def _rulings(entry: Entry) -> list[Json]:
+    """What each rule said, without why: reasons name persons, and stay in history, from where they can be erased."""
+    verdicts: Any = entry.details.get("verdicts", [])
+    return [{name: verdict[name] for name in ("rule", "ruling")} for verdict in verdicts]
 
 
 def _transition(entry: Entry) -> Mapping[str, Json]:

@@ -33,7 +33,8 @@ class Sweep(BaseModel):
     flaws: list[Flaw]
     """The first of them, at most 100."""
     incident: str | None
-    """The incident that was raised or told; null if there are no flaws, or these were told before."""
+    """The incident that was raised or told; null if there are no flaws, or these were told before on this
+    day (UTC)."""
 
 
 class Actor(BaseModel):

@@ -1,18 +1,25 @@
 """The ledger: its newest checkpoint, receipts, exports and figures."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
 
 from penelope.bootstrap import Application
 from penelope.entry.api.access import Running, requires
+from penelope.entry.api.audit_models import Moment
 from penelope.entry.api.ledger_models import LastCheckpoint, Receipt, SignedCheckpoint, Statistics
 from penelope.entry.api.problems import documented
-from penelope.errors import Forbidden, InvalidRequest, Unauthenticated, Unavailable, UnknownIncident
-from penelope.flow.export import Condition, Wanted, line
+from penelope.errors import (
+    ChainBroken,
+    Forbidden,
+    InvalidRequest,
+    Unauthenticated,
+    Unavailable,
+    UnknownIncident,
+)
+from penelope.flow.export import Condition, Logged, Wanted, line
 from penelope.flow.keys import Scope
 from penelope.flow.proving import Prover
 from penelope.ledger import receipt
@@ -75,15 +82,13 @@ async def _last(application: Application) -> LastCheckpoint | None:
 @router.get(
     "/ledger/export",
     response_class=StreamingResponse,
-    responses=documented(InvalidRequest)
+    responses=documented(InvalidRequest, ChainBroken)
     | {200: {"description": "JSON lines", "content": {_LINES: {"schema": {"type": "string"}}}}},
 )
 async def export_ledger(
     application: Running,
-    since: Annotated[AwareDatetime | None, Query(description="Recorded then or later.")] = None,
-    until: Annotated[
-        AwareDatetime | None, Query(description="Recorded before; by default until now.")
-    ] = None,
+    since: Annotated[Moment | None, Query(description="Recorded then or later.")] = None,
+    until: Annotated[Moment | None, Query(description="Recorded before; by default until now.")] = None,
     where: Annotated[
         list[str] | None,
         Query(
@@ -102,11 +107,15 @@ async def export_ledger(
         until=until or application.parts.clock.now(),  # else it would run after what is being written
         where=[Condition.parse(text) for text in where or ()],
     )
-    return StreamingResponse(_lines(application, wanted), media_type=_LINES)
+    pages = application.history.export(wanted)
+    # The first page is read before anything is sent, so that what goes wrong is still told as a problem.
+    first = await anext(pages, None)
+    return StreamingResponse(_lines(first or (), pages), media_type=_LINES)
 
 
-async def _lines(application: Application, wanted: Wanted) -> AsyncIterator[bytes]:
-    async for page in application.history.export(wanted):
+async def _lines(first: Sequence[Logged], rest: AsyncIterator[Sequence[Logged]]) -> AsyncIterator[bytes]:
+    yield b"".join(map(line, first))
+    async for page in rest:
         yield b"".join(map(line, page))
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from penelope.entry.api.models import Entry
+
 _ROOT = "3d5f0c6e0a7c6f8f5b1f0e3a9d1a4b8c7e2f6a5d4c3b2a190817263544536271"
 _NOTE = """\
 localhost/penelope
@@ -54,6 +56,15 @@ class ProvenEntry(BaseModel):
     """Who did it, why, with which details, and what changed, as canonical text; null where it was erased."""
     proof: list[str]
     """The proof of inclusion (RFC 9162, 2.1.3), each hash in base64."""
+
+
+class HistoryEntry(Entry):
+    """One line of the history of a unit of work."""
+
+    model_config = ConfigDict(json_schema_extra={})  # the example of the other lacks a field
+
+    erased: bool
+    """Whether its payload is gone for good: `actor`, `reason` and `details` are empty then, and say nothing."""
 
 
 class Receipt(BaseModel):

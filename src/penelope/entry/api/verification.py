@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict
 
 from penelope.bootstrap import Application
 from penelope.entry.api.access import Running, requires
-from penelope.entry.api.models import Entry, Flaw, Verification
+from penelope.entry.api.ledger_models import HistoryEntry
+from penelope.entry.api.models import Flaw, Verification
 from penelope.entry.api.problems import documented
 from penelope.errors import (
     ChainBroken,
@@ -20,10 +21,7 @@ from penelope.errors import (
     UnknownIncident,
 )
 from penelope.flow.keys import Scope
-from penelope.flow.verifying import outside
-from penelope.ledger.notes import LARGEST_NOTE_BYTES
-
-MOST_FLAWS = 100
+from penelope.ledger.notes import LARGEST_NOTE_BYTES, Checkpoint, open_checkpoint
 
 router = APIRouter(
     prefix="/api/v1/ledger",
@@ -74,7 +72,7 @@ class History(BaseModel):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    entries: list[Entry]
+    entries: list[HistoryEntry]
     next: int | None
     """What to send as `after` for the next page; null on the last."""
 
@@ -127,11 +125,11 @@ async def get_unit_history(
     after: Annotated[int, Query(ge=0, le=2**31 - 1, description="`next` of the page before this one.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> History:
-    """Tells every change of a unit of work, oldest first. Needs the scope `read`."""
-    found = await application.reader.history(id, after, limit)
+    """Tells every change of a unit of work, oldest first; what was archived is read back. Needs the scope `read`."""
+    found = await application.recall.filled(await application.reader.history(id, after, limit))
     if not found and not after:
         raise _unknown(id)
-    entries = [Entry.model_validate(entry, from_attributes=True) for entry in found]
+    entries = [HistoryEntry.model_validate(entry, from_attributes=True) for entry in found]
     return History(entries=entries, next=entries[-1].version if len(entries) == limit else None)
 
 
@@ -142,17 +140,19 @@ def _unknown(unit: str) -> UnknownIncident:
 
 
 async def _verified(application: Application, *given: bytes) -> Verification:
+    found = await application.sweep.walk(*(_opened(application, note) for note in given))
+    flaws = [Flaw.model_validate(flaw, from_attributes=True) for flaw in found.flaws]
     try:
-        kept = await outside(application.log_keys, *given)
+        head = await application.verification.head()
+    except ChainBroken as error:
+        untold = Flaw(unit="log", version=0, problem=error.message, seq=0)
+        return Verification(ok=False, size=0, root="", flaws=flaws or [untold])
+    return Verification(ok=not flaws, size=head.size, root=head.root, flaws=flaws)
+
+
+def _opened(application: Application, note: bytes) -> Checkpoint:
+    try:
+        return open_checkpoint(note, application.log_keys.verifiers)
     except SignatureInvalid as error:
         hint = "Send a checkpoint of this log, as `penelope ledger checkpoint` gives it."
         raise InvalidRequest(f"the checkpoint cannot be used: {error.message}", hint=hint) from error
-    flaws: list[Flaw] = []
-    async for flaw in application.verification.flaws(kept, application.log_keys.verifiers):
-        if len(flaws) < MOST_FLAWS:
-            flaws.append(Flaw.model_validate(flaw, from_attributes=True))
-    try:
-        head = await application.verification.head()
-    except ChainBroken:
-        return Verification(ok=False, size=0, root="", flaws=flaws)
-    return Verification(ok=not flaws, size=head.size, root=head.root, flaws=flaws)

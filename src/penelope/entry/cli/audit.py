@@ -1,9 +1,6 @@
 """Commands about decisions: what was decided, how it went, and what it rested on."""
 
 import json
-import sys
-from contextlib import nullcontext
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -12,8 +9,8 @@ import typer
 from penelope.domain.decision import Judgement
 from penelope.entry.cli import audit_screens, screens
 from penelope.entry.cli.options import moment_of
+from penelope.entry.cli.output import Output, deliver
 from penelope.entry.cli.remote import ApiKey, AsJson, Id, Server, connected
-from penelope.errors import InvalidRequest
 
 _AUDIT = "/api/v1/audit/decisions"
 
@@ -147,10 +144,7 @@ def export(  # noqa: PLR0913 - one option each
     since: Since = None,
     until: Until = None,
     text: Words = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where to write it; by default standard output."),
-    ] = None,
+    output: Output = None,
     server: Server = None,
     key: ApiKey = None,
 ) -> None:
@@ -169,17 +163,7 @@ def export(  # noqa: PLR0913 - one option each
         "text": text,
     }
     with connected(context, server, key) as client:
-        pieces = client.pieces(f"{_AUDIT}/export", **wanted)
-        # Asked before the file is opened: a refused question leaves an older file as it is.
-        first = next(pieces, b"")
-        try:
-            with nullcontext(sys.stdout.buffer) if output is None else output.open("wb") as stream:
-                stream.write(first)
-                stream.writelines(pieces)
-        except OSError as error:
-            raise InvalidRequest(
-                f"the export cannot be written: {error.strerror}", hint="Name another file."
-            ) from error
+        deliver(client.pieces(f"{_AUDIT}/export", **wanted), output)
 
 
 def _print(answer: Any, screen: Any, *, as_json: bool) -> None:

@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
 from penelope.entry.cli import screens
+from penelope.entry.cli.offline import existing_database, plainly
 from penelope.entry.cli.options import settings_of
 from penelope.entry.cli.words import visible
-from penelope.errors import BadSettings, Unavailable
+from penelope.errors import BadSettings
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -53,12 +53,10 @@ def grant(
 def check(context: typer.Context) -> None:
     """List the guards of history that are not in force. Exits with 1 if there are any."""
     from penelope.store import grants, guards  # noqa: PLC0415 - so that `--help` is there at once
-    from penelope.store.database import open_reader, parse_url  # noqa: PLC0415 - so that `--help` is there at once
+    from penelope.store.database import open_reader  # noqa: PLC0415 - so that `--help` is there at once
 
-    url = parse_url(settings_of(context).database.url)
+    url = existing_database(settings_of(context))
     sqlite = url.get_backend_name() == "sqlite"
-    if sqlite and not Path(str(url.database)).is_file():
-        raise BadSettings(f"there is no file {url.database}", hint="Run `penelope database migrate` first.")
     missing = _run(open_reader(url), guards.missing)
     powers = [] if sqlite else _run(open_reader(url), grants.powers_over_history)
     for name in missing:
@@ -74,7 +72,6 @@ def check(context: typer.Context) -> None:
 
 def _run(engine: "AsyncEngine", ask: "Callable[[Connection], Any]") -> Any:
     """What one transaction of the engine says; the engine is closed afterwards."""
-    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - so that `--help` is there at once
 
     async def run() -> Any:
         try:
@@ -83,8 +80,5 @@ def _run(engine: "AsyncEngine", ask: "Callable[[Connection], Any]") -> Any:
         finally:
             await engine.dispose()
 
-    try:
+    with plainly():
         return asyncio.run(run())
-    except OperationalError as error:
-        message = f"the database does not answer: {str(error.orig).splitlines()[0]}"
-        raise Unavailable(message, hint="Check database.url and that the server is up.") from error

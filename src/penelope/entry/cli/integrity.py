@@ -62,6 +62,7 @@ def _sweep(answer: Mapping[str, Any]) -> RenderableType:
         for flaw in answer["flaws"]
     ]
     told = answer["incident"]
-    end = Text(f"incident {told}" if told else "told before, in the incident that is open about it")
+    before = "told before on this day (UTC), in an incident named LedgerDrift"
+    end = Text(f"incident {told}" if told else before)
     title = Text(f"{answer['count']} flaws in stored history", "bold red")
     return Group(title, screens.table("unit", "version", "flaw", rows=rows), end)

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,18 +11,15 @@ import typer
 
 from penelope.entry.cli import ledger_screens, screens
 from penelope.entry.cli.export import Format, convert
+from penelope.entry.cli.offline import existing_keys
 from penelope.entry.cli.options import moment_of, settings_of
+from penelope.entry.cli.output import Output, deliver, replacing
 from penelope.entry.cli.remote import ApiKey, AsJson, Id, Server, connected, incident_path
 from penelope.errors import BadSettings, InvalidRequest
 
 if TYPE_CHECKING:
     from penelope.adapters.signers.keyfolder import KeyFolder
     from penelope.ledger.ports import Verifier
-
-Output = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Where to write it; by default standard output."),
-]
 
 _LARGEST_KEY_FILE = 1024 * 1024
 
@@ -37,7 +33,7 @@ def prove(
     """Get the receipt of an incident: its whole story, which proves itself offline."""
     with connected(context, server, key) as client:
         receipt = client.get(f"{incident_path(incident)}/receipt")
-    _deliver(f"{json.dumps(receipt, indent=1)}\n".encode(), output)
+    deliver([f"{json.dumps(receipt, indent=1)}\n".encode()], output)
     where = "" if output is None else f" It is in {output}."
     screens.remark(f"The receipt proves {_entries(len(receipt['entries']))}.{where}")
 
@@ -50,7 +46,7 @@ def checkpoint(
 
     with connected(context, server, key) as client:
         answer = client.get("/api/v1/ledger/checkpoint")
-    _deliver(Note.parse(answer["note"].encode()).encode(), output)
+    deliver([Note.parse(answer["note"].encode()).encode()], output)
     screens.remark(f"It covers {_entries(answer['size'])}.")
 
 
@@ -71,7 +67,12 @@ def export(  # noqa: PLR0913 - one option each
     *,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.JSONL,
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Recorded then or later, such as 2026-11-21 (UTC).")
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Recorded then or later, such as 2026-11-21 (UTC). To go on after an earlier export, begin a"
+            " while before its end: what was being written then is not in it.",
+        ),
     ] = None,
     until: Annotated[
         str | None, typer.Option(metavar="TIME", help="Recorded before; by default now.")
@@ -97,7 +98,7 @@ def export(  # noqa: PLR0913 - one option each
         if output is None:
             number = _pass_on(pieces)
         else:
-            with _replacing(output) as aside:
+            with replacing(output) as aside:
                 number = convert(pieces, form, aside)
     screens.remark(f"{_entries(number)}.")
 
@@ -113,41 +114,6 @@ def _pass_on(pieces: Iterator[bytes]) -> int:
         number += piece.count(b"\n")
     sys.stdout.buffer.flush()
     return number
-
-
-# --- files ------------------------------------------------------------------------------------------------
-
-
-def _deliver(content: bytes, output: Path | None) -> None:
-    if output is None:
-        typer.echo(content, nl=False)
-        return
-    with _replacing(output) as aside:
-        aside.write_bytes(content)
-
-
-@contextmanager
-def _replacing(file: Path) -> Iterator[Path]:
-    """A file to write, which takes the other's place once it is whole. Raises InvalidRequest if it cannot."""
-    aside = file.with_name(f".{file.name}.part")
-    try:
-        yield aside
-        aside.replace(file)
-    except OSError as error:
-        raise InvalidRequest(
-            f"{file} cannot be written: {error.strerror}", hint="Name another file."
-        ) from error
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _read(file: Path, most: int) -> bytes:
-    """What is in a file, and a byte more than `most` if it is longer. Raises InvalidRequest."""
-    try:
-        with file.open("rb") as stream:
-            return stream.read(most + 1)
-    except OSError as error:
-        raise InvalidRequest(f"{file} cannot be read: {error.strerror}", hint="Name another file.") from error
 
 
 # --- checking a receipt -----------------------------------------------------------------------------------
@@ -174,6 +140,15 @@ def check(
     story = receipts.check(made, _verifiers(key), _verifiers(witness or ()))
     for part in ledger_screens.story(story, screens.width()):
         screens.show(part)
+
+
+def _read(file: Path, most: int) -> bytes:
+    """What is in a file, and a byte more than `most` if it is longer. Raises InvalidRequest."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(most + 1)
+    except OSError as error:
+        raise InvalidRequest(f"{file} cannot be read: {error.strerror}", hint="Name another file.") from error
 
 
 def _verifiers(given: Sequence[str]) -> list["Verifier"]:
@@ -229,13 +204,7 @@ def retire(
 
 
 def _folder(context: typer.Context) -> "KeyFolder":
-    """The key folder of the settings, which must be there: one that is made here would belong to no log."""
     from penelope.adapters.signers.keyfolder import load  # noqa: PLC0415 - so that `--help` is there at once
 
-    ledger = settings_of(context).ledger
-    if not ledger.keys.is_dir():
-        raise BadSettings(
-            f"there are no keys in {ledger.keys}",
-            hint="`penelope serve` makes the first one; or correct the setting ledger.keys.",
-        )
-    return load(ledger.keys, ledger.origin, datetime.now(UTC))
+    settings = settings_of(context)
+    return load(existing_keys(settings), settings.ledger.origin, datetime.now(UTC))

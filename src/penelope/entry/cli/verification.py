@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from penelope.entry.cli import screens
+from penelope.entry.cli.offline import plainly
 from penelope.entry.cli.options import settings_of
 from penelope.entry.cli.remote import ApiKey, AsJson, Server, connected
 from penelope.entry.cli.words import visible
@@ -58,7 +59,8 @@ def verify_ledger(  # noqa: PLR0913 - an option each
         raise InvalidRequest("--vkey is for --offline", hint="A server verifies with its own keys.")
     note = None if checkpoint is None else _read(checkpoint)
     if offline:
-        answer = asyncio.run(_verified(settings_of(context), vkey or [], note))
+        with plainly():
+            answer = asyncio.run(_verified(settings_of(context), vkey or [], note))
     else:
         with connected(context, server, key) as client:
             path = "/api/v1/ledger/verify"
