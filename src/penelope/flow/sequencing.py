@@ -153,12 +153,13 @@ class Sequencer:
         """
         store, keys = self._parts.store, self._parts.keys
         latest = await store.latest()
-        before = await self._signed_last(latest)
+        signed = await self._signed(latest)
         size = await store.size()  # asked last: another process may take more in at any time, but never less
-        if size == 0 and before is None:
+        if size == 0 and not signed:
             return None
         after = Checkpoint(keys.origin, size, await self._root(size))
-        succeed(before, after, await proof(store, 0 if before is None else before.size, size))
+        for before in signed:
+            succeed(before, after, await proof(store, before.size, size))
         # There is one note of each size. Where a former log has signed this one, the next entry makes another.
         if await store.taken(size):
             return latest
@@ -171,14 +172,17 @@ class Sequencer:
         self._parts.observer.checkpoint_signed(size)
         return checkpoint
 
-    async def _signed_last(self, latest: SignedCheckpoint | None) -> Checkpoint | None:
-        """The greatest checkpoint that anybody may have seen: the store's, or the one remembered outside of it."""
+    async def _signed(self, latest: SignedCheckpoint | None) -> list[Checkpoint]:
+        """What others may have seen: the store's last checkpoint and the one remembered outside of it.
+
+        Both, for a greater one in the store may be of a fork that somebody has put there with a copy of the keys.
+        """
         keys = self._parts.keys
         anchor = await keys.anchor()
         signed = [] if anchor is None else [open_checkpoint(anchor, keys.verifiers)]
-        if latest is not None:
+        if latest is not None and latest.note != anchor:
             signed.append(_opened(latest, keys))
-        return max(signed, key=lambda checkpoint: checkpoint.size, default=None)
+        return signed
 
     async def _note(self, checkpoint: Checkpoint) -> bytes:
         """The checkpoint signed, once a size: what is remembered of this size but was not stored is taken again."""

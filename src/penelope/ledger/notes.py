@@ -253,13 +253,11 @@ async def sign_checkpoint(checkpoint: Checkpoint, signers: Sequence[Signer]) -> 
     return (await sign(checkpoint.text, signers)).encode()
 
 
-def succeed(before: Checkpoint | None, after: Checkpoint, proof: Sequence[bytes]) -> None:
+def succeed(before: Checkpoint, after: Checkpoint, proof: Sequence[bytes]) -> None:
     """Lets `after` follow what was signed before; `proof` (RFC 9162, 2.1.4) leads from one size to the other.
 
     Raises ChainBroken when the tree would shrink, or is not an extension of the one before.
     """
-    if before is None:
-        return
     if after.origin != before.origin:
         raise ChainBroken(f"a checkpoint of {after.origin} cannot follow one of {before.origin}")
     if after.size < before.size:

@@ -319,6 +319,28 @@ def test_a_database_that_was_emptied_is_noticed(on_logs: OnLogs) -> None:
     on_logs(scene)
 
 
+def test_a_fork_that_was_signed_elsewhere_is_not_gone_on_from(on_logs: OnLogs) -> None:
+    """With a copy of the keys, and greater than what was signed here: the anchor must not give way to it."""
+
+    async def scene(world: World) -> None:
+        anchor = world.folder / "keys" / "anchor"
+        await world.back_up()
+        await world.write(5)
+        first = await world.round()
+        kept = anchor.read_bytes()
+        await world.put_back()
+        anchor.unlink()
+        await world.write(7, "otherwise")
+        await world.round()
+        anchor.write_bytes(kept)
+        await world.write(1)
+        with pytest.raises(ChainBroken, match="does not extend that of 5"):
+            await world.sequencer().round()
+        assert await world.keys.anchor() == first.note
+
+    on_logs(scene)
+
+
 def test_without_its_anchor_the_stored_checkpoint_is_gone_on_from(on_logs: OnLogs) -> None:
     async def scene(world: World) -> None:
         await world.write(5)
