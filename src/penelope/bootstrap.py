@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penelope.adapters.actions.git_patch import GitPatchAdapter
@@ -63,7 +62,14 @@ from penelope.settings.tree import Buffer as BufferSettings
 from penelope.store.actors import SqlActors
 from penelope.store.archive import SqlArchive
 from penelope.store.audit import SqlAudit
-from penelope.store.database import migrate, open_engine, open_reader, open_workflow_engine, parse_url
+from penelope.store.database import (
+    existing,
+    migrate,
+    open_engine,
+    open_reader,
+    open_workflow_engine,
+    parse_url,
+)
 from penelope.store.export import SqlHistory
 from penelope.store.group import GroupCommit
 from penelope.store.keys import SqlKeys
@@ -129,18 +135,11 @@ async def keyring(settings: Settings) -> AsyncIterator[KeyRing]:
 @asynccontextmanager
 async def stored_history(settings: Settings) -> AsyncIterator[Verification]:
     """Verification alone, of a database that no server need run on; nothing in it is changed. Raises BadSettings."""
-    reader = open_reader(_existing(parse_url(settings.database.url)))
+    reader = open_reader(existing(parse_url(settings.database.url)))
     try:
         yield SqlVerification(reader)
     finally:
         await reader.dispose()
-
-
-def _existing(url: URL) -> URL:
-    """SQLite would make an empty file of what is not there."""
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-        raise BadSettings(f"there is no database {url.database}")
-    return url
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from doorstep import Doorstep, settings
 from owner import unguarded
 from typer.testing import CliRunner, Result
 
+from penelope.adapters.signers.ed25519 import Ed25519Signer
 from penelope.entry.cli.main import app
 from penelope.flow import integrity
 
@@ -126,8 +127,21 @@ def test_it_is_verified_without_a_server(door: Doorstep, tmp_path: Path) -> None
     assert "cannot be read" in command(tmp_path, "verify", "--checkpoint", str(tmp_path / "none")).stderr
 
 
+@pytest.mark.usefixtures("incident")
+def test_without_a_server_a_bad_anchor_is_one_flaw_more(tmp_path: Path) -> None:
+    anchor = tmp_path / "ledger-keys" / "anchor"
+    lines = anchor.read_text().splitlines(keepends=True)
+    anchor.write_text("".join([lines[0], "9999\n", *lines[2:]]))
+    found = command(tmp_path, "verify", "--offline", "--json")
+    assert found.exit_code == 1
+    (flaw,) = json.loads(found.stdout)["flaws"]
+    assert flaw["problem"].startswith("the checkpoint beside its keys cannot be used")
+
+
 def test_there_is_nothing_to_verify(tmp_path: Path) -> None:
-    assert "no folder" in command(tmp_path, "verify", "--offline").stderr
     (tmp_path / "ledger-keys").mkdir(mode=0o700)
-    assert "there is no database" in command(tmp_path, "verify", "--offline").stderr
+    assert "there are no keys" in command(tmp_path, "verify", "--offline").stderr
+    assert not list((tmp_path / "ledger-keys").iterdir())
+    stranger = Ed25519Signer.generate("log.example/stranger").vkey
+    assert "there is no file" in command(tmp_path, "verify", "--offline", "--vkey", stranger).stderr
     assert not (tmp_path / "penelope.db").exists()

@@ -61,6 +61,16 @@ def parse_url(text: str) -> URL:
     return url.set(drivername=drivers[backend])
 
 
+def existing(url: URL) -> URL:
+    """The same URL. Raises BadSettings for a file that is not there: SQLite would make an empty one of it."""
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
+        raise BadSettings(
+            f"there is no file {url.database}",
+            hint="Name the settings with --config, or run `penelope database migrate` first.",
+        )
+    return url
+
+
 def open_engine(url: URL) -> AsyncEngine:
     """The engine for transactions that write; what it has committed is on the disk.
 

@@ -14,16 +14,10 @@ if TYPE_CHECKING:
 
 
 def existing_database(settings: "Settings") -> "URL":
-    """The database of the settings. Raises BadSettings for a file that is not there, which SQLite would make."""
-    from penelope.store.database import parse_url  # noqa: PLC0415 - so that `--help` is there at once
+    """The database of the settings. Raises BadSettings for a file that is not there."""
+    from penelope.store.database import existing, parse_url  # noqa: PLC0415 - so that `--help` is there at once
 
-    url = parse_url(settings.database.url)
-    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
-        raise BadSettings(
-            f"there is no file {url.database}",
-            hint="Name the settings with --config, or run `penelope database migrate` first.",
-        )
-    return url
+    return existing(parse_url(settings.database.url))
 
 
 def existing_keys(settings: "Settings") -> Path:

@@ -10,14 +10,15 @@ import typer
 from rich.text import Text
 
 from penelope.entry.cli import screens
-from penelope.entry.cli.offline import plainly
+from penelope.entry.cli.offline import existing_keys, plainly
 from penelope.entry.cli.options import settings_of
 from penelope.entry.cli.remote import ApiKey, AsJson, Server, connected
 from penelope.entry.cli.words import visible
-from penelope.errors import ChainBroken, InvalidRequest
+from penelope.errors import BadSettings, ChainBroken, InvalidRequest
 
 if TYPE_CHECKING:
-    from penelope.ledger.ports import Verifier
+    from penelope.flow.verifying import Outside
+    from penelope.ledger.chain import Flaw
     from penelope.settings import Settings
 
 _MOST_FLAWS = 100
@@ -118,21 +119,13 @@ async def _verified(settings: "Settings", vkeys: list[str], note: bytes | None) 
     from penelope.bootstrap import stored_history  # noqa: PLC0415 - so that `--help` is there at once
     from penelope.ledger.notes import open_checkpoint  # noqa: PLC0415 - so that `--help` is there at once
 
-    verifiers, anchor = await _keys(settings, vkeys)
-    notes = [each for each in (anchor, note) if each is not None]
-    outside = [open_checkpoint(each, verifiers) for each in notes]
-    flaws: list[dict[str, Any]] = []
+    found = await _outside(settings, vkeys)
+    given = [] if note is None else [open_checkpoint(note, found.verifiers)]
+    flaws = [_as_json(flaw) for flaw in found.flaws]
     async with stored_history(settings) as verification:
-        async for flaw in verification.flaws(outside, verifiers):
+        async for flaw in verification.flaws([*found.checkpoints, *given], found.verifiers):
             if len(flaws) < _MOST_FLAWS:
-                flaws.append(
-                    {
-                        "unit": flaw.unit,
-                        "version": flaw.version,
-                        "problem": flaw.problem,
-                        "seq": flaw.seq,
-                    }
-                )
+                flaws.append(_as_json(flaw))
         try:
             head = await verification.head()
         except ChainBroken:
@@ -140,19 +133,21 @@ async def _verified(settings: "Settings", vkeys: list[str], note: bytes | None) 
     return {"ok": not flaws, "size": head.size, "root": head.root, "flaws": flaws}
 
 
-async def _keys(settings: "Settings", vkeys: list[str]) -> tuple[list["Verifier"], bytes | None]:
-    """The keys to verify with, and the checkpoint that lies beside them."""
+def _as_json(flaw: "Flaw") -> dict[str, Any]:
+    return {"unit": flaw.unit, "version": flaw.version, "problem": flaw.problem, "seq": flaw.seq}
+
+
+async def _outside(settings: "Settings", vkeys: list[str]) -> "Outside":
+    """What to hold the database against: the keys given, or what lies in the folder of the log's keys."""
     from penelope.adapters.signers.ed25519 import verifier  # noqa: PLC0415 - so that `--help` is there at once
     from penelope.adapters.signers.logkeys import FolderKeys  # noqa: PLC0415 - so that `--help` is there at once
+    from penelope.flow.verifying import Outside, outside  # noqa: PLC0415 - so that `--help` is there at once
     from penelope.kit.clock import SystemClock  # noqa: PLC0415 - so that `--help` is there at once
 
     if vkeys:
-        return [verifier(each) for each in vkeys], None
-    folder = settings.ledger.keys
-    if not folder.exists():
-        raise InvalidRequest(
-            f"there is no folder {folder} with the log's keys",
-            hint="Name the log's verifier key with --vkey.",
-        )
-    keys = FolderKeys(folder, settings.ledger.origin, SystemClock())
-    return list(keys.verifiers), await keys.anchor()
+        return Outside([verifier(each) for each in vkeys])
+    try:
+        folder = existing_keys(settings)
+    except BadSettings as error:
+        raise InvalidRequest(error.message, hint="Name the log's verifier key with --vkey.") from error
+    return await outside(FolderKeys(folder, settings.ledger.origin, SystemClock()))
