@@ -65,8 +65,13 @@ class Supervised:
         return dict(self.rpc.supervisor.getProcessInfo(program))
 
     def stop(self, program: str = "app") -> None:
-        if self.info(program)["statename"] in {"RUNNING", "STARTING", "BACKOFF"}:
+        if self.info(program)["statename"] not in {"RUNNING", "STARTING", "BACKOFF"}:
+            return
+        try:
             self.rpc.supervisor.stopProcess(program)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != 70:  # NOT_RUNNING: it has ended by itself meanwhile
+                raise
 
     def clear(self) -> None:
         """Supervisord ends its programs one a second; without any it ends at once."""
