@@ -90,9 +90,8 @@ class SpillFile:
         """What was taken need not be found again."""
         if self._waiting:
             return
-        with suppress(
-            OSError
-        ):  # then the space is given back later, and batches found again are known by their ids
+        # If not, the space is given back later, and batches that are found again are known by their ids.
+        with suppress(OSError):
             os.ftruncate(self._file, 0)
             self._size = 0
 

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,8 +17,8 @@ from penelope.flow.ports import Observer
 from penelope.kit.clock import Clock
 from penelope.store.bulk import is_bad_data, statements
 from penelope.store.database import begin, begun, open_connection
-from penelope.store.draft import Draft, Write, actor_row, is_lasting
-from penelope.store.session import PostgresqlSession, Session, SqliteSession, driver_of, told_by
+from penelope.store.draft import Draft
+from penelope.store.session import PostgresqlSession, Session, SqliteSession, driver_of, pseudonyms, told_by
 
 MOST_SAVES = 256
 """Saves in one commit: beyond it a commit costs next to nothing a save, and the first would wait for the last."""
@@ -112,31 +112,19 @@ class GroupCommit:
         made: list[tuple[_Save, Sequence[Entry]]] = []
         changes = [change for save in saves for change in save.changes]
         async with self._port.transaction() as session:
-            actors = await self._pseudonyms(session, {change.actor for change in changes})
+            names = {change.actor for change in changes}
+            actors = await pseudonyms(session, names, self._actors, self._clock.now())
             draft = Draft(await session.load([change.unit for change in changes]))
             for save in saves:
-                begun = len(draft.entries)
+                first = len(draft.entries)
                 try:
                     draft.add(save.changes, actors, self._clock.now())
                 except Exception as error:  # noqa: BLE001 - nothing was written, so it is about these changes alone
                     _fail(save, error)
                 else:
-                    made.append((save, draft.entries[begun:]))
+                    made.append((save, draft.entries[first:]))
             await session.run(draft.writes(self._sql))
         return made
-
-    async def _pseudonyms(self, session: Session, names: set[str]) -> Mapping[str, str]:
-        unknown = sorted(names - self._actors.keys())
-        if not unknown:
-            return self._actors
-        found = await session.actors(unknown)
-        self._actors |= {name: identifier for name, identifier in found.items() if is_lasting(name)}
-        fresh = [actor_row(name, self._clock.now()) for name in unknown if name not in found]
-        if not fresh:
-            return {**self._actors, **found}
-        await session.run([Write(self._sql.insert_actors, fresh)])
-        # Not remembered before they are committed.
-        return {**self._actors, **found, **await session.actors([row[2] for row in fresh])}
 
 
 def _fail(save: _Save, error: BaseException) -> None:

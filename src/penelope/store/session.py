@@ -7,6 +7,7 @@ takes for a statement of ours (docs/benchmarks.md).
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
+from datetime import datetime
 from typing import Any, Protocol
 
 import orjson
@@ -17,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from penelope.domain.work import UnitOfWork
 from penelope.errors import AppendConflict, ChainBroken
 from penelope.store import rows
-from penelope.store.bulk import UNIT_COLUMNS, statements
-from penelope.store.draft import Write
+from penelope.store.bulk import UNIT_COLUMNS, Rows, statements
+from penelope.store.draft import Write, actor_row, is_lasting
 
 _PIPELINED = 32 * 1024
 """Characters; well below what the sockets' buffers hold."""
@@ -35,6 +36,9 @@ class Session(Protocol):
 
     async def actors(self, names: Sequence[str]) -> Mapping[str, str]:
         """The ids of actors by name."""
+
+    async def add_actors(self, fresh: Rows) -> None:
+        """Adds actors, as rows of `draft.actor_row`; leaves alone those whose names are there."""
 
     async def rows(self, sql: str, *values: Any) -> Sequence[tuple[Any, ...]]:
         """What a statement of this database returns."""
@@ -73,6 +77,9 @@ class SqliteSession:
     async def actors(self, names: Sequence[str]) -> Mapping[str, str]:
         return dict(await self.rows(self._sql.load_actors, as_json(names)))
 
+    async def add_actors(self, fresh: Rows) -> None:
+        await self.run([Write(self._sql.insert_actors, fresh)])
+
     async def rows(self, sql: str, *values: Any) -> Sequence[tuple[Any, ...]]:
         with told_by(self._dialect, self._connection):
             return self._connection.execute(sql, values).fetchall()
@@ -99,6 +106,9 @@ class PostgresqlSession:
     async def actors(self, names: Sequence[str]) -> Mapping[str, str]:
         return dict(await self.rows(self._sql.load_actors, list(names)))
 
+    async def add_actors(self, fresh: Rows) -> None:
+        await self.run([Write(self._sql.insert_actors, fresh)])
+
     async def rows(self, sql: str, *values: Any) -> Sequence[tuple[Any, ...]]:
         async with self._told():
             cursor = await self._driver.execute(sql, values)
@@ -124,6 +134,27 @@ class PostgresqlSession:
             if error.connection_invalidated:
                 await self._connection.invalidate(error)
             raise
+
+
+async def pseudonyms(
+    session: Session, names: set[str], known: dict[str, str], now: datetime
+) -> Mapping[str, str]:
+    """The ids of actors by name; who is new gets one.
+
+    `known` outlives the transaction: it spares the look, and takes in those that were read as committed and that
+    nobody can erase. Those that are added here are gone if the transaction is taken back.
+    """
+    unknown = sorted(names - known.keys())
+    ids = {name: known[name] for name in names if name in known}
+    if not unknown:
+        return ids
+    found = await session.actors(unknown)
+    known |= {name: identifier for name, identifier in found.items() if is_lasting(name)}
+    new = [name for name in unknown if name not in found]
+    if not new:
+        return {**ids, **found}
+    await session.add_actors([actor_row(name, now) for name in new])
+    return {**ids, **found, **await session.actors(new)}
 
 
 @contextmanager

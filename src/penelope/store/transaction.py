@@ -12,9 +12,9 @@ from penelope.domain.work import Change, Entry, UnitOfWork
 from penelope.kit.clock import timestamp
 from penelope.kit.codec import from_data, to_data
 from penelope.store.bulk import statements
-from penelope.store.draft import Draft, Write, actor_row, is_lasting
+from penelope.store.draft import Draft, Write
 from penelope.store.rows import as_text
-from penelope.store.session import as_json, session_on, sound_units_from, units_from
+from penelope.store.session import as_json, pseudonyms, session_on, sound_units_from, units_from
 from penelope.store.statements import asked
 
 
@@ -29,8 +29,6 @@ class SqlTransaction:
         self._now = now
         self._appended: list[Entry] = []
         self._seen: dict[str, UnitOfWork] = {}
-        # The connection remembers those that it has read as committed and nobody can erase, this transaction all that
-        # it reads and adds itself: they are gone if it is taken back.
         self._known: dict[str, str] = connection.sync_connection.info.setdefault("actors", {})  # type: ignore[union-attr]  # it is open
         self._actors: dict[str, str] = {}
         self._bulk = statements(connection.dialect.name)
@@ -64,18 +62,9 @@ class SqlTransaction:
 
     async def _pseudonyms(self, names: set[str]) -> Mapping[str, str]:
         """The ids of actors by name; who is new gets one."""
-        unknown = sorted(names - self._known.keys() - self._actors.keys())
-        if unknown:
-            self._actors |= await self._session.actors(unknown)
-            self._known |= {
-                name: self._actors[name] for name in unknown if is_lasting(name) and name in self._actors
-            }
-            new = [name for name in unknown if name not in self._actors]
-            if new:
-                fresh = [actor_row(name, self._now) for name in new]
-                await self._session.run([Write(self._bulk.insert_actors, fresh)])
-                self._actors |= await self._session.actors(new)
-        return {**self._known, **self._actors}
+        unread = names - self._actors.keys()
+        self._actors |= await pseudonyms(self._session, unread, self._known, self._now)
+        return self._actors
 
     async def unit(self, identifier: str) -> UnitOfWork | None:
         return (await self._load([identifier])).get(identifier)

@@ -1,56 +1,14 @@
 """An operational store on each database, without an engine over it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
+from stores import Store
 
-from penelope.ledger.chain import Flaw
-from penelope.store import guards
 from penelope.store.database import migrate, open_engine, open_reader, parse_url
 from penelope.store.reader import SqlReader
-from penelope.store.transaction import SqlTransaction
-from penelope.store.verification import DATABASE, SqlVerification
-
-NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Store:
-    writer: AsyncEngine
-    reading: AsyncEngine
-    reader: SqlReader
-    verification: SqlVerification
-
-    @asynccontextmanager
-    async def transaction(self, now: datetime = NOW) -> AsyncIterator[SqlTransaction]:
-        """As isolated as the engine's are."""
-        async with self.writer.connect() as connection:
-            await connection.execution_options(isolation_level="SERIALIZABLE")
-            async with connection.begin():
-                yield SqlTransaction(connection, now)
-
-    async def sql(self, statement: str) -> int:
-        """Behind everyone's back; returns the number of rows it changed."""
-        async with self.writer.begin() as connection:
-            return int((await connection.exec_driver_sql(statement)).rowcount)
-
-    async def tamper(self, statement: str) -> int:
-        """As who owns the database can: the guards are dropped first."""
-        async with self.writer.begin() as connection:
-            await connection.run_sync(guards.remove)
-        return await self.sql(statement)
-
-    async def flaws(self, **known: Any) -> list[Flaw]:
-        """What is found wrong, but for the guards that `tamper` has dropped."""
-        found = [flaw async for flaw in self.verification.flaws(**known)]
-        return [flaw for flaw in found if flaw.unit != DATABASE]
-
+from penelope.store.verification import SqlVerification
 
 Scene = Callable[[Store], Awaitable[None]]
 

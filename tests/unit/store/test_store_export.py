@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 import pytest
+from stores import NOW, Store
 
-from conftest import NOW, Store
 from penelope.domain.work import Change, Entry
 from penelope.errors import InvalidRequest
 from penelope.flow.export import Condition, Logged, Recalled, Wanted, line
