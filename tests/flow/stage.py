@@ -32,7 +32,10 @@ from penelope.flow.parts import Parts, Timing
 from penelope.flow.remediation import story
 from penelope.kit.clock import Clock, SystemClock
 from penelope.rooms.decide.run import Limits as DecideLimits
-from penelope.rooms.gate.rules import Limits as GateLimits
+from penelope.rooms.gate.approval import ApprovalRule
+from penelope.rooms.gate.halt import Halt
+from penelope.rooms.gate.rate import Rate
+from penelope.rooms.gate.rules import Rule
 from penelope.rooms.intake.run import Rules
 from penelope.store.database import migrate, open_engine, open_reader, open_workflow_engine, parse_url
 from penelope.store.reader import SqlReader
@@ -48,15 +51,13 @@ BAD = Figures(arms={"a": figures(100, 30, 0.6), "b": figures(100, 30, 0.6)})
 GOOD = Figures(arms={"a": figures(100, 0, 0.02), "b": figures(100, 0, 0.02)})
 
 DECIDE = DecideLimits(risk_limit=0.7, confidence_floor=0.4, observe_seconds=2.0, recheck_seconds=0.1)
-GATE = GateLimits(
-    halt_failures=3,
-    halt_window_seconds=900,
-    halt_seconds=3600,
-    rate_actions=100,
-    rate_window_seconds=3600,
-    approval_tier=3,
+HALT = Halt(failures=3, window_seconds=900, rest_seconds=3600)
+RATE = Rate(actions=100, window_seconds=3600)
+APPROVAL = ApprovalRule(tier=Tier.HARD_TO_REVERSE)
+GATE: Sequence[Rule] = (HALT, RATE, APPROVAL)
+TIMING = Timing(
+    gate_memory_seconds=4500, window_seconds=60, verify_poll_seconds=0.05, approval_expires_seconds=60
 )
-TIMING = Timing(window_seconds=60, verify_poll_seconds=0.05, approval_expires_seconds=60)
 
 
 def shop() -> Service:
@@ -204,7 +205,7 @@ class Script:
 
     playbooks: Sequence[Playbook] = field(default_factory=lambda: (playbook(),))
     decide: DecideLimits = DECIDE
-    gate: GateLimits = GATE
+    gate: Sequence[Rule] = GATE
     timing: Timing = TIMING
     services: Sequence[Service] = field(default_factory=lambda: (shop(),))
     adapter: FakeAction = field(default_factory=FakeAction)

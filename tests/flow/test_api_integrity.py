@@ -11,12 +11,12 @@ from owner import unguarded
 from sqlalchemy import create_engine
 
 from penelope.adapters.signers.keyfolder import load
+from penelope.bootstrap import parts
 from penelope.domain.gate import RuleVerdict
 from penelope.errors import BadSettings
 from penelope.flow.keys import Scope
 from penelope.kit.clock import SystemClock
-from penelope.rooms.gate import run
-from penelope.rooms.gate.rules import Limits, Request
+from penelope.rooms.gate.rules import Request
 from penelope.store import guards
 from penelope.testing.witness import FakeWitness, served
 
@@ -205,14 +205,15 @@ class Broken:
 
     name = "broken"
 
-    def check(self, request: Request, limits: Limits) -> RuleVerdict:
-        raise KeyError(f"{SECRET} of {request.plan.service}, {limits.rate_actions}")
+    def check(self, request: Request) -> RuleVerdict:
+        raise KeyError(f"{SECRET} of {request.plan.service}")
 
 
 def test_a_rule_that_breaks_lets_nothing_through_and_leaves_its_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "RULES", (Broken(), *run.RULES))
+    standing = parts.rules_of
+    monkeypatch.setattr(parts, "rules_of", lambda settings: (Broken(), *standing(settings)))
     with Doorstep(settings(tmp_path)) as door:
         incident = door.open(data={"labels": {"stuck": "yes"}})
         door.wait_for(incident, "escalated")

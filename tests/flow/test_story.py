@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, inspect, text
 from stage import (
+    APPROVAL,
     BAD,
     DECIDE,
-    GATE,
     GOOD,
+    HALT,
+    RATE,
     Moody,
     Stage,
     begin,
@@ -295,7 +297,7 @@ def test_fixes_that_do_not_help_are_taken_back_and_in_the_end_halted(databases: 
         assert await stage.flaws() == []
 
     book = playbook(match=Match(), verify=healthy(0.1))
-    play(databases, scene, playbooks=[book], gate=replace(GATE, halt_failures=2))
+    play(databases, scene, playbooks=[book], gate=(replace(HALT, failures=2), APPROVAL))
 
 
 def test_a_service_is_not_touched_more_often_than_allowed(databases: Databases) -> None:
@@ -308,7 +310,7 @@ def test_a_service_is_not_touched_more_often_than_allowed(databases: Databases) 
         reason = (await outcome(stage, second))["reason"]
         assert reason.startswith("rate: 2 actions in the last 3600 s and 2 more, of 3")
 
-    play(databases, scene, gate=replace(GATE, rate_actions=3))
+    play(databases, scene, gate=(replace(RATE, actions=3), APPROVAL))
 
 
 def test_an_incident_whose_condition_ends_while_it_is_observed_is_over(databases: Databases) -> None:

@@ -17,8 +17,9 @@ from penelope.domain.plan import Parameter
 from penelope.domain.signal import SignalStatus
 from penelope.errors import AlreadyDecided, UnknownIncident
 from penelope.flow import records
+from penelope.flow.assessment import Assessment
 from penelope.flow.commands import Answer, Commands
-from penelope.flow.deciding import Assessment, assess
+from penelope.flow.deciding import assess
 from penelope.flow.sweep import sweep
 from penelope.kit.codec import from_data
 from penelope.rooms.context.run import gather

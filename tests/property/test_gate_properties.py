@@ -16,23 +16,21 @@ from penelope.domain.gate import Ruling
 from penelope.domain.outcome import PlaybookRecord
 from penelope.domain.plan import Plan
 from penelope.domain.service import Target
+from penelope.rooms.gate.approval import ApprovalRule
 from penelope.rooms.gate.halt import Halt
 from penelope.rooms.gate.rate import Rate
-from penelope.rooms.gate.rules import Limits, Request
-from penelope.rooms.gate.run import RULES, gate
+from penelope.rooms.gate.rules import Request, Rule
+from penelope.rooms.gate.run import gate
+from penelope.testing.gate import passage
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 
 ages = st.lists(st.integers(0, 60), max_size=7)
-limits = st.builds(
-    Limits,
-    halt_failures=st.integers(1, 4),
-    halt_window_seconds=st.integers(1, 30),
-    halt_seconds=st.integers(1, 30),
-    rate_actions=st.integers(1, 6),
-    rate_window_seconds=st.integers(1, 30),
-    approval_tier=st.integers(1, 4),
+halts = st.builds(
+    Halt, failures=st.integers(1, 4), window_seconds=st.integers(1, 30), rest_seconds=st.integers(1, 30)
 )
+rates = st.builds(Rate, actions=st.integers(1, 6), window_seconds=st.integers(1, 30))
+gates = st.tuples(halts, rates, st.builds(ApprovalRule, tier=st.sampled_from(Tier)))
 
 
 def moments(seconds: Sequence[int]) -> tuple[datetime, ...]:
@@ -87,7 +85,7 @@ def request(
     record = PlaybookRecord(
         playbook="fix", service="shop", recent_failures=moments(failures), recent_actions=moments(actions)
     )
-    return Request(plan=made, decision=decision, record=record, approvals=[approval] * approved, now=NOW)
+    return passage(made, NOW, decision=decision, record=record, approvals=[approval] * approved)
 
 
 requests = st.builds(
@@ -101,53 +99,55 @@ requests = st.builds(
 )
 
 
-def halted(failures: Sequence[datetime], bounds: Limits) -> bool:
+def halted(failures: Sequence[datetime], bounds: Halt) -> bool:
     """Any so many failures close together, the last of them not long ago."""
-    window, rest = timedelta(seconds=bounds.halt_window_seconds), timedelta(seconds=bounds.halt_seconds)
+    window, rest = timedelta(seconds=bounds.window_seconds), timedelta(seconds=bounds.rest_seconds)
     return any(
         max(some) - min(some) <= window and max(some) + rest > NOW
-        for some in combinations(failures, bounds.halt_failures)
+        for some in combinations(failures, bounds.failures)
     )
 
 
-@given(asked=requests, bounds=limits)
-def test_a_halt_is_what_it_says(asked: Request, bounds: Limits) -> None:
-    refused = Halt().check(asked, bounds).ruling is Ruling.REFUSE
+@given(asked=requests, bounds=halts)
+def test_a_halt_is_what_it_says(asked: Request, bounds: Halt) -> None:
+    refused = bounds.check(asked).ruling is Ruling.REFUSE
     assert refused is halted(asked.record.recent_failures, bounds)
 
 
-@given(asked=requests, bounds=limits, more=ages)
-def test_more_failures_never_lift_a_halt(asked: Request, bounds: Limits, more: list[int]) -> None:
-    if Halt().check(asked, bounds).ruling is Ruling.REFUSE:
+@given(asked=requests, bounds=halts, more=ages)
+def test_more_failures_never_lift_a_halt(asked: Request, bounds: Halt, more: list[int]) -> None:
+    if bounds.check(asked).ruling is Ruling.REFUSE:
         failures = tuple(sorted((*asked.record.recent_failures, *moments(more))))
         worse = replace(asked, record=replace(asked.record, recent_failures=failures))
-        assert Halt().check(worse, bounds).ruling is Ruling.REFUSE
+        assert bounds.check(worse).ruling is Ruling.REFUSE
 
 
-@given(asked=requests, bounds=limits)
-def test_a_halt_ends_by_itself(asked: Request, bounds: Limits) -> None:
-    later = replace(asked, now=NOW + timedelta(seconds=bounds.halt_seconds))
-    assert Halt().check(later, bounds).ruling is Ruling.PASS
+@given(asked=requests, bounds=halts)
+def test_a_halt_ends_by_itself(asked: Request, bounds: Halt) -> None:
+    later = replace(asked, now=NOW + timedelta(seconds=bounds.rest_seconds))
+    assert bounds.check(later).ruling is Ruling.PASS
 
 
-@given(asked=requests, bounds=limits)
-def test_what_passes_never_exceeds_the_rate(asked: Request, bounds: Limits) -> None:
-    window = timedelta(seconds=bounds.rate_window_seconds)
+@given(asked=requests, bounds=rates)
+def test_what_passes_never_exceeds_the_rate(asked: Request, bounds: Rate) -> None:
+    window = timedelta(seconds=bounds.window_seconds)
     within = [moment for moment in asked.record.recent_actions if NOW - moment <= window]
-    fits = len(within) + len(asked.plan.steps) <= bounds.rate_actions
-    assert (Rate().check(asked, bounds).ruling is Ruling.PASS) is fits
+    fits = len(within) + len(asked.plan.steps) <= bounds.actions
+    assert (bounds.check(asked).ruling is Ruling.PASS) is fits
 
 
-@given(asked=requests, bounds=limits)
-def test_the_gate_is_its_rules_in_order_up_to_the_first_refusal(asked: Request, bounds: Limits) -> None:
-    verdict = gate(asked, bounds)
-    each = [rule.check(asked, bounds) for rule in RULES]
+@given(asked=requests, rules=gates)
+def test_the_gate_is_its_rules_in_order_up_to_the_first_refusal(
+    asked: Request, rules: tuple[Rule, ...]
+) -> None:
+    verdict = gate(asked, rules)
+    each = [rule.check(asked) for rule in rules]
     assert list(verdict.verdicts) == each[: len(verdict.verdicts)]
     rulings = [item.ruling for item in each]
     if Ruling.REFUSE in rulings:
         assert verdict.ruling is Ruling.REFUSE
         assert len(verdict.verdicts) == rulings.index(Ruling.REFUSE) + 1
     else:
-        assert len(verdict.verdicts) == len(RULES)
+        assert len(verdict.verdicts) == len(rules)
         assert verdict.ruling is (Ruling.ASK if Ruling.ASK in rulings else Ruling.PASS)
     assert all(item.reason for item in verdict.verdicts)

@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from penelope.bootstrap import pepper
+from penelope.bootstrap.parts import rules_of
 from penelope.errors import BadSettings
 from penelope.settings import Settings
 from penelope.settings.tree import Keys
@@ -18,6 +19,7 @@ from penelope.settings.tree import Keys
 IN_ANOTHER_PROCESS = """
 import sys, pathlib
 from penelope.bootstrap import pepper
+from penelope.bootstrap.parts import rules_of
 from penelope.settings import Settings
 from penelope.settings.tree import Keys
 print(pepper(Settings(keys=Keys(pepper_file=pathlib.Path(sys.argv[1])))).decode())
@@ -99,3 +101,7 @@ def test_a_file_without_a_secret_is_refused(file: Path, text: str) -> None:
     with pytest.raises(BadSettings, match="no secret"):
         pepper(kept_in(file))
     assert file.read_text() == text
+
+
+def test_the_order_of_the_gate_s_rules_is_declared() -> None:
+    assert [rule.name for rule in rules_of(Settings())] == ["halt", "rate", "approval"]

@@ -1,6 +1,6 @@
 """What the story works with, put together by bootstrap."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from penelope.kit.clock import Clock
 from penelope.rooms.act.ports import ActionAdapter
 from penelope.rooms.context import ports as context
 from penelope.rooms.decide.run import Limits as DecideLimits
-from penelope.rooms.gate.rules import Limits as GateLimits
+from penelope.rooms.gate.rules import Rule
 from penelope.rooms.plan.ports import PlaybookLibrary
 from penelope.rooms.rollout.ports import Router
 from penelope.rooms.verify import ports as verify
@@ -23,8 +23,9 @@ class Metrics(context.MetricReader, verify.MetricReader, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How long things may take, in seconds."""
+    """How long things may take, in seconds; `gate_memory_seconds` is how far back the gate's rules look."""
 
+    gate_memory_seconds: float
     window_seconds: float
     verify_poll_seconds: float
     approval_expires_seconds: float
@@ -42,7 +43,7 @@ class Parts:
     routers: Mapping[str, Router]
     clock: Clock
     decide: DecideLimits
-    gate: GateLimits
+    gate: Sequence[Rule]
     timing: Timing
 
     def service(self, name: str) -> Service:

@@ -12,9 +12,10 @@ from penelope.domain.plan import Plan
 from penelope.flow import records
 from penelope.flow.acting import Acting, Done
 from penelope.flow.approving import await_word
+from penelope.flow.assessment import Assessment, Next
 from penelope.flow.canary import Canary
 from penelope.flow.checking import Question, verify
-from penelope.flow.deciding import Assessment, Next, assess
+from penelope.flow.deciding import assess
 from penelope.flow.ending import Ending, finish
 from penelope.flow.engine import Engine, Story
 from penelope.flow.parts import Parts

@@ -9,7 +9,7 @@ from penelope.domain.incident import IncidentState
 from penelope.domain.outcome import OutcomeKind
 from penelope.domain.rollout import Step
 from penelope.domain.work import INTERACTIONS, ActorKind, interaction
-from penelope.flow.deciding import Next
+from penelope.flow.assessment import Next
 
 RESTS = {
     ("incident", IncidentState.RECEIVED): "intake",

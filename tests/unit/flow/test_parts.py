@@ -10,7 +10,6 @@ from penelope.domain.service import RouterReference, Service, Target
 from penelope.errors import UnknownAdapter, UnknownService
 from penelope.flow.parts import Parts, Timing
 from penelope.rooms.decide.run import Limits as DecideLimits
-from penelope.rooms.gate.rules import Limits as GateLimits
 from penelope.testing.actions import FakeAction
 from penelope.testing.routers import FakeRouter
 
@@ -39,15 +38,10 @@ def parts(*services: Service) -> Parts:
         routers={"fake": FakeRouter()},
         clock=nothing,
         decide=DecideLimits(risk_limit=1, confidence_floor=0, observe_seconds=1, recheck_seconds=1),
-        gate=GateLimits(
-            halt_failures=1,
-            halt_window_seconds=1,
-            halt_seconds=1,
-            rate_actions=1,
-            rate_window_seconds=1,
-            approval_tier=4,
+        gate=(),
+        timing=Timing(
+            gate_memory_seconds=1, window_seconds=1, verify_poll_seconds=1, approval_expires_seconds=1
         ),
-        timing=Timing(window_seconds=1, verify_poll_seconds=1, approval_expires_seconds=1),
     )
 
 

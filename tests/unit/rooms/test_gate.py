@@ -14,22 +14,18 @@ from penelope.domain.gate import RuleVerdict, Ruling
 from penelope.domain.outcome import PlaybookRecord
 from penelope.domain.plan import Plan
 from penelope.domain.service import Target
-from penelope.rooms.gate import run
 from penelope.rooms.gate.approval import ApprovalRule
 from penelope.rooms.gate.halt import Halt
 from penelope.rooms.gate.rate import Rate
-from penelope.rooms.gate.rules import Limits, Request
-from penelope.rooms.gate.run import RULES, gate
+from penelope.rooms.gate.rules import Request
+from penelope.rooms.gate.run import gate
+from penelope.testing.gate import passage
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
-LIMITS = Limits(
-    halt_failures=3,
-    halt_window_seconds=900,
-    halt_seconds=3600,
-    rate_actions=10,
-    rate_window_seconds=600,
-    approval_tier=3,
-)
+HALT = Halt(failures=3, window_seconds=900, rest_seconds=3600)
+RATE = Rate(actions=10, window_seconds=600)
+APPROVAL = ApprovalRule(tier=Tier.HARD_TO_REVERSE)
+RULES = (HALT, RATE, APPROVAL)
 
 
 def ago(*seconds: float) -> tuple[datetime, ...]:
@@ -79,8 +75,8 @@ def request(
     record = PlaybookRecord(
         playbook="fix", service="shop", recent_actions=tuple(actions), recent_failures=tuple(failures)
     )
-    made = Request(plan=plan(), decision=decision(), record=record, approvals=(), now=NOW)
-    return replace(made, **changes)
+    given = {"plan": plan(), "decision": decision(), "record": record, **changes}
+    return passage(given.pop("plan"), NOW, **given)
 
 
 def approval(of: Plan, status: ApprovalStatus = ApprovalStatus.APPROVED) -> Approval:
@@ -115,17 +111,15 @@ class TestHalt:
     def test_failures_close_together_halt_the_service(
         self, failures: tuple[datetime, ...], ruling: Ruling
     ) -> None:
-        assert Halt().check(request(failures=failures), LIMITS).ruling is ruling
+        assert HALT.check(request(failures=failures)).ruling is ruling
 
     def test_it_says_until_when(self) -> None:
-        verdict = Halt().check(request(failures=ago(30, 20, 10)), LIMITS)
+        verdict = HALT.check(request(failures=ago(30, 20, 10)))
         assert verdict.reason == "3 fixes of shop failed within 900 s; halted until 07:59:50 UTC"
-        assert Halt().check(request(failures=ago(9)), LIMITS).reason == "1 recent failures on shop"
+        assert HALT.check(request(failures=ago(9))).reason == "1 recent failures on shop"
 
     def test_the_first_failure_may_be_enough(self) -> None:
-        assert (
-            Halt().check(request(failures=ago(1)), replace(LIMITS, halt_failures=1)).ruling is Ruling.REFUSE
-        )
+        assert replace(HALT, failures=1).check(request(failures=ago(1))).ruling is Ruling.REFUSE
 
 
 class TestRate:
@@ -135,62 +129,58 @@ class TestRate:
     )
     def test_what_the_plan_would_do_counts_in(self, before: int, wanted: int, ruling: Ruling) -> None:
         asked = request(actions=ago(*range(before, 0, -1)), plan=plan(steps=wanted))
-        assert Rate().check(asked, LIMITS).ruling is ruling
+        assert RATE.check(asked).ruling is ruling
 
     def test_what_lies_outside_the_window_does_not_count(self) -> None:
         inside, outside = ago(*[600] * 10), ago(*[600.001] * 10)
-        assert Rate().check(request(actions=inside), LIMITS).ruling is Ruling.REFUSE
-        verdict = Rate().check(request(actions=outside), LIMITS)
+        assert RATE.check(request(actions=inside)).ruling is Ruling.REFUSE
+        verdict = RATE.check(request(actions=outside))
         assert verdict.ruling is Ruling.PASS
         assert verdict.reason == "0 actions in the last 600 s and 1 more, of 10"
 
 
 class TestApproval:
     def test_soft_steps_that_nobody_doubts_need_none(self) -> None:
-        verdict = ApprovalRule().check(request(), LIMITS)
+        verdict = APPROVAL.check(request())
         assert (verdict.ruling, verdict.reason) == (Ruling.PASS, "tier 2 needs no approval")
 
     def test_from_its_tier_on_a_plan_needs_one(self) -> None:
-        verdict = ApprovalRule().check(request(plan=plan(Tier.HARD_TO_REVERSE)), LIMITS)
+        verdict = APPROVAL.check(request(plan=plan(Tier.HARD_TO_REVERSE)))
         assert (verdict.ruling, verdict.reason) == (Ruling.ASK, "tier 3 needs an approval")
 
     def test_so_does_what_the_decision_doubts(self) -> None:
-        verdict = ApprovalRule().check(request(decision=decision(needs_approval=True)), LIMITS)
+        verdict = APPROVAL.check(request(decision=decision(needs_approval=True)))
         assert (verdict.ruling, verdict.reason) == (Ruling.ASK, "the decision says why")
 
     def test_an_approval_is_good_for_the_very_plan(self) -> None:
         hard = plan(Tier.IRREVERSIBLE)
-        given = ApprovalRule().check(request(plan=hard, approvals=[approval(hard)]), LIMITS)
+        given = APPROVAL.check(request(plan=hard, approvals=[approval(hard)]))
         assert (given.ruling, given.reason) == (Ruling.PASS, "ada approved this plan")
         other = approval(plan(Tier.IRREVERSIBLE, steps=2))
-        assert ApprovalRule().check(request(plan=hard, approvals=[other]), LIMITS).ruling is Ruling.ASK
+        assert APPROVAL.check(request(plan=hard, approvals=[other])).ruling is Ruling.ASK
         both = request(plan=hard, approvals=[other, approval(hard)])
-        assert ApprovalRule().check(both, LIMITS).ruling is Ruling.PASS
+        assert APPROVAL.check(both).ruling is Ruling.PASS
 
     @pytest.mark.parametrize("status", [item for item in ApprovalStatus if item != "approved"])
     def test_no_other_answer_is_a_yes(self, status: ApprovalStatus) -> None:
         hard = plan(Tier.IRREVERSIBLE)
         asked = request(plan=hard, approvals=[approval(hard, status)])
-        assert ApprovalRule().check(asked, LIMITS).ruling is Ruling.ASK
-
-
-def test_the_order_of_the_rules_is_declared() -> None:
-    assert [rule.name for rule in RULES] == ["halt", "rate", "approval"]
+        assert APPROVAL.check(asked).ruling is Ruling.ASK
 
 
 def test_all_rules_speak_when_none_refuses() -> None:
-    verdict = gate(request(), LIMITS)
+    verdict = gate(request(), RULES)
     assert [item.rule for item in verdict.verdicts] == ["halt", "rate", "approval"]
     assert (verdict.ruling, verdict.reasons) == (Ruling.PASS, ())
-    asking = gate(request(plan=plan(Tier.IRREVERSIBLE)), LIMITS)
+    asking = gate(request(plan=plan(Tier.IRREVERSIBLE)), RULES)
     assert (asking.ruling, asking.reasons) == (Ruling.ASK, ("approval: tier 4 needs an approval",))
 
 
 def test_the_first_refusal_ends_it() -> None:
     both = request(failures=ago(3, 2, 1), actions=ago(*[1] * 10))
-    halted = gate(both, LIMITS)
+    halted = gate(both, RULES)
     assert [item.rule for item in halted.verdicts] == ["halt"]
-    rated = gate(replace(both, record=replace(both.record, recent_failures=())), LIMITS)
+    rated = gate(replace(both, record=replace(both.record, recent_failures=())), RULES)
     assert [item.rule for item in rated.verdicts] == ["halt", "rate"]
     assert (rated.ruling, len(rated.reasons)) == (Ruling.REFUSE, 1)
 
@@ -198,12 +188,7 @@ def test_the_first_refusal_ends_it() -> None:
 def test_an_approval_does_not_lift_a_halt() -> None:
     hard = plan(Tier.IRREVERSIBLE)
     asked = request(plan=hard, approvals=[approval(hard)], failures=ago(3, 2, 1))
-    assert gate(asked, LIMITS).ruling is Ruling.REFUSE
-
-
-def test_the_rules_look_back_as_far_as_the_longest_of_them() -> None:
-    assert LIMITS.memory_seconds == 4500
-    assert replace(LIMITS, rate_window_seconds=9000).memory_seconds == 9000
+    assert gate(asked, RULES).ruling is Ruling.REFUSE
 
 
 # --- a rule that breaks -----------------------------------------------------------------------------------
@@ -214,15 +199,12 @@ class Broken:
 
     name = "broken"
 
-    def check(self, request: Request, limits: Limits) -> RuleVerdict:
-        raise KeyError(f"secret of {request.plan.service}, {limits.rate_actions}")
+    def check(self, request: Request) -> RuleVerdict:
+        raise KeyError(f"secret of {request.plan.service}")
 
 
-def test_a_rule_that_breaks_refuses_and_says_so(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(run, "RULES", (Halt(), Broken(), Rate()))
-    verdict = gate(request(), LIMITS)
+def test_a_rule_that_breaks_refuses_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    verdict = gate(request(), (HALT, Broken(), RATE))
     assert [(each.rule, each.ruling) for each in verdict.verdicts] == [
         ("halt", Ruling.PASS),
         ("broken", Ruling.REFUSE),

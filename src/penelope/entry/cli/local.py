@@ -62,7 +62,7 @@ def lint_playbooks(
     """Print every mistake of playbooks as file:line:column. Exits with 1 if there is any."""
     from penelope.adapters.playbooks.lint import lint  # noqa: PLC0415 - so that `--help` is there at once
     from penelope.adapters.playbooks.load import files_in, shipped_folder  # noqa: PLC0415 - so that `--help` is there at once
-    from penelope.bootstrap import OPERATIONS  # noqa: PLC0415 - so that `--help` is there at once
+    from penelope.bootstrap.parts import OPERATIONS  # noqa: PLC0415 - so that `--help` is there at once
 
     if not paths:
         settings = settings_of(context).playbooks
@@ -79,7 +79,7 @@ def lint_playbooks(
 def list_playbooks(context: typer.Context) -> None:
     """List the playbooks that the settings put in force, in order of preference."""
     from penelope.adapters.playbooks.load import load  # noqa: PLC0415 - so that `--help` is there at once
-    from penelope.bootstrap import OPERATIONS  # noqa: PLC0415 - so that `--help` is there at once
+    from penelope.bootstrap.parts import OPERATIONS  # noqa: PLC0415 - so that `--help` is there at once
 
     settings = settings_of(context).playbooks
     rows = [

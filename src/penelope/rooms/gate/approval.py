@@ -1,21 +1,29 @@
 """Asks for a person's word where one is needed."""
 
+from dataclasses import dataclass
+
+from penelope.domain.action import Tier
 from penelope.domain.approval import ApprovalStatus
 from penelope.domain.gate import RuleVerdict, Ruling
-from penelope.rooms.gate.rules import Limits, Request
+from penelope.rooms.gate.rules import Request
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRule:
-    """Asks when the decision wants it, or the plan's tier is at least `approval_tier`.
+    """Asks when the decision wants it, or the plan's tier is at least `tier`.
 
     An approval is good for the very plan that it was given for: it is found by the plan's digest.
     """
 
-    name = "approval"
+    tier: Tier
 
-    def check(self, request: Request, limits: Limits) -> RuleVerdict:
+    @property
+    def name(self) -> str:
+        return "approval"
+
+    def check(self, request: Request) -> RuleVerdict:
         tier = request.plan.tier
-        if not (request.decision.needs_approval or tier >= limits.approval_tier):
+        if not (request.decision.needs_approval or tier >= self.tier):
             return RuleVerdict(rule=self.name, ruling=Ruling.PASS, reason=f"tier {tier} needs no approval")
         digest = request.plan.digest
         for approval in request.approvals:

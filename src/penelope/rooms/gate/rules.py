@@ -7,32 +7,22 @@ from typing import Protocol
 
 from penelope.domain.approval import Approval
 from penelope.domain.decision import Decision
+from penelope.domain.evidence import Dossier
 from penelope.domain.gate import RuleVerdict
+from penelope.domain.incident import Incident
 from penelope.domain.outcome import PlaybookRecord
-from penelope.domain.plan import Plan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """The figures of the rules: counts, and times in seconds."""
-
-    halt_failures: int
-    halt_window_seconds: float
-    halt_seconds: float
-    rate_actions: int
-    rate_window_seconds: float
-    approval_tier: int
-
-    @property
-    def memory_seconds(self) -> float:
-        """How far back the rules look."""
-        return max(self.halt_window_seconds + self.halt_seconds, self.rate_window_seconds)
+from penelope.domain.plan import Plan, Playbook
+from penelope.domain.service import Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What asks for passage. `record` reaches back at least `Limits.memory_seconds`."""
+    """What asks for passage. `record` reaches back at least as far as every rule looks."""
 
+    incident: Incident
+    service: Service
+    dossier: Dossier
+    playbook: Playbook
     plan: Plan
     decision: Decision
     record: PlaybookRecord
@@ -41,9 +31,11 @@ class Request:
 
 
 class Rule(Protocol):
-    """One check with a name."""
+    """One check with a name; its limits are its own."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Stands in every verdict, in metrics and in the reference."""
 
-    def check(self, request: Request, limits: Limits) -> RuleVerdict:
+    def check(self, request: Request) -> RuleVerdict:
         """Pass, refuse or ask, with the reason."""

@@ -1,33 +1,28 @@
 """Lets a plan through, refuses it, or asks a person."""
 
 import logging
+from collections.abc import Sequence
 
 from penelope.domain.gate import GateVerdict, RuleVerdict, Ruling
-from penelope.rooms.gate.approval import ApprovalRule
-from penelope.rooms.gate.halt import Halt
-from penelope.rooms.gate.rate import Rate
-from penelope.rooms.gate.rules import Limits, Request, Rule
+from penelope.rooms.gate.rules import Request, Rule
 
 _log = logging.getLogger(__name__)
 
-RULES: tuple[Rule, ...] = (Halt(), Rate(), ApprovalRule())
-"""In the order in which they speak; the first refusal ends it."""
 
-
-def gate(request: Request, limits: Limits) -> GateVerdict:
-    """The verdicts up to the first refusal, or of all rules."""
+def gate(request: Request, rules: Sequence[Rule]) -> GateVerdict:
+    """The verdicts in order, up to the first refusal or of all rules."""
     verdicts: list[RuleVerdict] = []
-    for rule in RULES:
-        verdicts.append(_checked(rule, request, limits))
+    for rule in rules:
+        verdicts.append(_checked(rule, request))
         if verdicts[-1].ruling is Ruling.REFUSE:
             break
     return GateVerdict(verdicts=tuple(verdicts))
 
 
-def _checked(rule: Rule, request: Request, limits: Limits) -> RuleVerdict:
+def _checked(rule: Rule, request: Request) -> RuleVerdict:
     """A rule that breaks refuses: what could not be checked is not let through."""
     try:
-        return rule.check(request, limits)
+        return rule.check(request)
     except Exception as error:  # noqa: BLE001 - whatever it raises, it has not let the plan through
         # The rule's name stands for its expression; what it was asked about stays out of the log.
         _log.exception("the rule %s broke", rule.name)

@@ -1,34 +1,23 @@
 """The one place where parts are put together."""
 
-import asyncio
 import gc
 import logging
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from penelope.adapters.actions.git_patch import GitPatchAdapter
-from penelope.adapters.actions.http import HttpAdapter
-from penelope.adapters.actions.process import ProcessAdapter
-from penelope.adapters.actions.traffic import TrafficAdapter
 from penelope.adapters.archives.folder import FolderArchive
-from penelope.adapters.catalogue.load import load_services
-from penelope.adapters.changes.by_adapter import Changes
-from penelope.adapters.metrics.scrape import ScrapedMetrics
-from penelope.adapters.playbooks.load import load as load_playbooks
-from penelope.adapters.routers.noop import NoopRouter
-from penelope.adapters.routers.traefik import TraefikRouter
 from penelope.adapters.signers.ed25519 import verifier
 from penelope.adapters.signers.logkeys import FolderKeys
 from penelope.adapters.witnesses.http import HttpWitness
-from penelope.domain.service import Service
+from penelope.bootstrap.background import background
+from penelope.bootstrap.parts import parts_of
 from penelope.errors import BadSettings
 from penelope.flow import records
 from penelope.flow.archiving import ArchiveParts, Archiver
@@ -40,7 +29,7 @@ from penelope.flow.heartbeat import ActorStore, Heartbeat
 from penelope.flow.integrity import LedgerSweep
 from penelope.flow.keys import KeyRing
 from penelope.flow.log import LogStore
-from penelope.flow.parts import Parts, Timing
+from penelope.flow.parts import Parts
 from penelope.flow.ports import LedgerWriter, Observer, Reader, Verification
 from penelope.flow.recalling import Recall
 from penelope.flow.remediation import story
@@ -52,11 +41,7 @@ from penelope.ledger.buffer import Sink, TelemetryBuffer
 from penelope.ledger.losses import Loss
 from penelope.ledger.ports import Witness
 from penelope.ledger.spill import SpillFile
-from penelope.rooms.act.ports import ActionAdapter
-from penelope.rooms.decide.run import Limits as DecideLimits
-from penelope.rooms.gate.rules import Limits as GateLimits
 from penelope.rooms.intake.run import Rules
-from penelope.rooms.rollout.ports import Router
 from penelope.settings import Settings
 from penelope.settings.tree import Buffer as BufferSettings
 from penelope.store.actors import SqlActors
@@ -90,12 +75,6 @@ _LAST_FLUSH_SECONDS = 5.0
 """How long telemetry that waits may take to be written when the server stops."""
 
 _log = logging.getLogger(__name__)
-
-OPERATIONS: Mapping[str, frozenset[str]] = {
-    adapter.name: adapter.operations
-    for adapter in (ProcessAdapter, HttpAdapter, GitPatchAdapter, TrafficAdapter)
-}
-"""What the installed action adapters can do; playbooks are checked against it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +130,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
     clock = clock or SystemClock()
     sys.setswitchinterval(_SWITCH_SECONDS)
     async with AsyncExitStack() as stack:
-        parts = await _parts(stack, settings, clock)
+        parts = await parts_of(stack, settings, clock)
         log_keys = FolderKeys(settings.ledger.keys, settings.ledger.origin, clock)
         witnesses = _witnesses(settings, clock)
         writer, reading = await _stores(stack, settings)
@@ -163,10 +142,10 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         # What was made until now lives as long as the process: the collector need not walk it again and again.
         gc.freeze()
         reader = SqlReader(reading)
-        await _background(stack, sweep_forever(engine, reader, settings.engine.reconcile_seconds))
+        await background(stack, sweep_forever(engine, reader, settings.engine.reconcile_seconds))
         actors = SqlActors(writer, reading)
         heart = Heartbeat(actors, clock, f"worker:{settings.engine.executor_id}", engine.carried)
-        await _background(stack, heart.run(settings.engine.heartbeat_seconds))
+        await background(stack, heart.run(settings.engine.heartbeat_seconds))
         log = LogParts(
             # Its reads are short, and on SQLite threads would have to wait for the loop each time.
             store=SqlLog(writer, writer, settings.ledger.origin),
@@ -175,7 +154,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             observer=telemetry,
             clock=clock,
         )
-        await _background(stack, Sequencer(log).run(settings.ledger.checkpoint_seconds))
+        await background(stack, Sequencer(log).run(settings.ledger.checkpoint_seconds))
         commands = Commands(engine, Rules(hold_seconds=settings.intake.hold_seconds))
         sweep = LedgerSweep(
             verification=SqlVerification(reading),
@@ -184,7 +163,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             observer=telemetry,
             clock=clock,
         )
-        await _background(stack, sweep.run(settings.ledger.sweep_seconds))
+        await background(stack, sweep.run(settings.ledger.sweep_seconds))
         recall = await _archive(stack, settings, log, SqlArchive(writer, reading), ledger)
         yield Application(
             settings=settings,
@@ -234,47 +213,6 @@ async def _engine(
     return engine
 
 
-async def _parts(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Parts:
-    services = load_services(settings.catalogue.path)
-    playbooks = load_playbooks(settings.playbooks.paths, settings.playbooks.shipped, OPERATIONS)
-    metrics = ScrapedMetrics(
-        services,
-        interval_seconds=settings.metrics.interval_seconds,
-        timeout_seconds=settings.metrics.timeout_seconds,
-        retention_seconds=settings.metrics.retention_seconds,
-        clock=clock,
-    )
-    stack.push_async_callback(metrics.close)
-    await _background(stack, metrics.run())
-    routers: dict[str, Router] = {"traefik": TraefikRouter(), "noop": NoopRouter()}
-    return Parts(
-        services=services,
-        playbooks=playbooks,
-        metrics=metrics,
-        changes=Changes(),
-        adapters=_adapters(routers, services),
-        routers=routers,
-        clock=clock,
-        decide=DecideLimits(**settings.decide.model_dump()),
-        gate=GateLimits(**settings.gate.model_dump()),
-        timing=Timing(
-            window_seconds=settings.metrics.window_seconds,
-            verify_poll_seconds=settings.verify.poll_seconds,
-            approval_expires_seconds=settings.approval.expires_seconds,
-        ),
-    )
-
-
-def _adapters(routers: Mapping[str, Router], services: Mapping[str, Service]) -> dict[str, ActionAdapter]:
-    adapters: tuple[ActionAdapter, ...] = (
-        ProcessAdapter(),
-        HttpAdapter(),
-        GitPatchAdapter(),
-        TrafficAdapter(routers, services),
-    )
-    return {adapter.name: adapter for adapter in adapters}
-
-
 async def _archive(
     stack: AsyncExitStack, settings: Settings, log: LogParts, store: SqlArchive, ledger: LedgerWriter
 ) -> Recall:
@@ -282,7 +220,7 @@ async def _archive(
     folder = FolderArchive(settings.ledger.archive)
     parts = ArchiveParts(store=store, log=log.store, archive=folder, writer=ledger, keys=log.keys)
     archiver = Archiver(parts, settings.ledger.payload_days)
-    await _background(stack, archiver.run(log.clock, settings.ledger.sweep_seconds))
+    await background(stack, archiver.run(log.clock, settings.ledger.sweep_seconds))
     return Recall(store, folder)
 
 
@@ -304,7 +242,7 @@ async def _buffer(
         stack.callback(spill.close)
     buffer = TelemetryBuffer(sink, on_loss, telemetry, limits=limits, spill=spill)
     stack.push_async_callback(buffer.flush_all, _LAST_FLUSH_SECONDS)
-    await _background(stack, buffer.run())
+    await background(stack, buffer.run())
     handler = ErrorsToBuffer(buffer.record)
     logging.getLogger().addHandler(handler)
     stack.callback(logging.getLogger().removeHandler, handler)
@@ -320,24 +258,6 @@ def _witnesses(settings: Settings, clock: Clock) -> list[Witness]:
             raise BadSettings(f"ledger.witnesses: {text!r} is not a verifier key, a space and a URL")
         found.append(HttpWitness(url, [verifier(vkey, clock=clock)]))
     return found
-
-
-async def _background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
-    """Runs a coroutine beside everything else until the stack is unwound."""
-    task = asyncio.create_task(work)
-    task.add_done_callback(_cry_out)
-
-    async def end() -> None:
-        task.cancel()
-        await asyncio.wait([task])
-
-    stack.push_async_callback(end)
-
-
-def _cry_out(task: asyncio.Task[None]) -> None:
-    """Work in the background has nobody who waits for it, and so nobody who would hear that it broke."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.critical("background work broke off", exc_info=error)
 
 
 def pepper(settings: Settings) -> bytes:

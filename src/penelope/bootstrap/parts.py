@@ -1,0 +1,94 @@
+"""Puts together what the story works with."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+from penelope.adapters.actions.git_patch import GitPatchAdapter
+from penelope.adapters.actions.http import HttpAdapter
+from penelope.adapters.actions.process import ProcessAdapter
+from penelope.adapters.actions.traffic import TrafficAdapter
+from penelope.adapters.catalogue.load import load_services
+from penelope.adapters.changes.by_adapter import Changes
+from penelope.adapters.metrics.scrape import ScrapedMetrics
+from penelope.adapters.playbooks.load import load as load_playbooks
+from penelope.adapters.routers.noop import NoopRouter
+from penelope.adapters.routers.traefik import TraefikRouter
+from penelope.bootstrap.background import background
+from penelope.domain.action import Tier
+from penelope.domain.service import Service
+from penelope.flow.parts import Parts, Timing
+from penelope.kit.clock import Clock
+from penelope.rooms.act.ports import ActionAdapter
+from penelope.rooms.decide.run import Limits as DecideLimits
+from penelope.rooms.gate.approval import ApprovalRule
+from penelope.rooms.gate.halt import Halt
+from penelope.rooms.gate.rate import Rate
+from penelope.rooms.gate.rules import Rule
+from penelope.rooms.rollout.ports import Router
+from penelope.settings import Settings
+
+OPERATIONS: Mapping[str, frozenset[str]] = {
+    adapter.name: adapter.operations
+    for adapter in (ProcessAdapter, HttpAdapter, GitPatchAdapter, TrafficAdapter)
+}
+"""What the installed action adapters can do; playbooks are checked against it."""
+
+
+async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Parts:
+    """Raises BadSettings, InvalidCatalogue or InvalidPlaybook before anything is started."""
+    services = load_services(settings.catalogue.path)
+    playbooks = load_playbooks(settings.playbooks.paths, settings.playbooks.shipped, OPERATIONS)
+    metrics = ScrapedMetrics(
+        services,
+        interval_seconds=settings.metrics.interval_seconds,
+        timeout_seconds=settings.metrics.timeout_seconds,
+        retention_seconds=settings.metrics.retention_seconds,
+        clock=clock,
+    )
+    stack.push_async_callback(metrics.close)
+    await background(stack, metrics.run())
+    routers: dict[str, Router] = {"traefik": TraefikRouter(), "noop": NoopRouter()}
+    return Parts(
+        services=services,
+        playbooks=playbooks,
+        metrics=metrics,
+        changes=Changes(),
+        adapters=_adapters(routers, services),
+        routers=routers,
+        clock=clock,
+        decide=DecideLimits(**settings.decide.model_dump()),
+        gate=rules_of(settings),
+        timing=Timing(
+            gate_memory_seconds=max(
+                settings.gate.halt_window_seconds + settings.gate.halt_seconds,
+                settings.gate.rate_window_seconds,
+            ),
+            window_seconds=settings.metrics.window_seconds,
+            verify_poll_seconds=settings.verify.poll_seconds,
+            approval_expires_seconds=settings.approval.expires_seconds,
+        ),
+    )
+
+
+def rules_of(settings: Settings) -> tuple[Rule, ...]:
+    """In the order in which they speak; the first refusal ends it."""
+    limits = settings.gate
+    return (
+        Halt(
+            failures=limits.halt_failures,
+            window_seconds=limits.halt_window_seconds,
+            rest_seconds=limits.halt_seconds,
+        ),
+        Rate(actions=limits.rate_actions, window_seconds=limits.rate_window_seconds),
+        ApprovalRule(tier=Tier(limits.approval_tier)),
+    )
+
+
+def _adapters(routers: Mapping[str, Router], services: Mapping[str, Service]) -> dict[str, ActionAdapter]:
+    adapters: tuple[ActionAdapter, ...] = (
+        ProcessAdapter(),
+        HttpAdapter(),
+        GitPatchAdapter(),
+        TrafficAdapter(routers, services),
+    )
+    return {adapter.name: adapter for adapter in adapters}

@@ -1,0 +1,84 @@
+"""Takes a plan through the gate: it goes on, waits for its turn, is refused, or a person is asked."""
+
+from datetime import datetime
+
+from penelope.domain.approval import Approval
+from penelope.domain.decision import Decision
+from penelope.domain.gate import GateVerdict, Ruling
+from penelope.domain.outcome import PlaybookRecord
+from penelope.domain.plan import Plan
+from penelope.domain.work import Change
+from penelope.flow import records
+from penelope.flow.asking import ask
+from penelope.flow.assessment import Assessment, Next
+from penelope.flow.parts import Parts
+from penelope.flow.ports import Transaction
+from penelope.kit.codec import from_data, to_data
+from penelope.rooms.decide.case import Case
+from penelope.rooms.gate.rules import Request
+from penelope.rooms.gate.run import gate
+
+
+async def request_of(transaction: Transaction, case: Case, decision: Decision) -> Request | None:
+    """What is laid before the gate; None without a plan."""
+    if case.plan is None or case.playbook is None:
+        return None
+    approvals = [
+        from_data(Approval, unit.attributes) for unit in await transaction.units(case.incident.id, "approval")
+    ]
+    return Request(
+        incident=case.incident,
+        service=case.service,
+        dossier=case.dossier,
+        playbook=case.playbook,
+        plan=case.plan,
+        decision=decision,
+        record=case.record or PlaybookRecord(playbook=case.playbook.name, service=case.service.name),
+        approvals=approvals,
+        now=transaction.now(),
+    )
+
+
+async def pass_gate(
+    transaction: Transaction, parts: Parts, request: Request
+) -> tuple[list[Change], Assessment]:
+    """What is to be recorded of the gate, and where the story goes from there."""
+    verdict = gate(request, parts.gate)
+    changes = [_of_verdict(request.plan, verdict, request.now)]
+    reason = "; ".join(verdict.reasons)
+    match verdict.ruling:
+        case Ruling.PASS:
+            return changes, await _go_or_queue(transaction, parts, request.plan, request.decision)
+        case Ruling.REFUSE:
+            return changes, Assessment(next=Next.ESCALATE, reason=reason, plan=request.plan)
+        case Ruling.ASK:
+            asked, result = ask(request, verdict, parts.timing.approval_expires_seconds)
+            return [*changes, *asked], result
+
+
+async def _go_or_queue(transaction: Transaction, parts: Parts, made: Plan, decision: Decision) -> Assessment:
+    """Acts, unless another incident changes the service now: two fixes at once would judge each other's effects."""
+    other = await transaction.intervening(made.service)
+    if other is None or other == made.incident:
+        return Assessment(next=Next.ACT, reason=decision.rationale, plan=made)
+    seconds = parts.decide.recheck_seconds
+    return Assessment(
+        next=Next.OBSERVE, reason=f"incident {other} is being mended first", recheck_seconds=seconds
+    )
+
+
+_GATE_EVENTS = {Ruling.PASS: "GatePassed", Ruling.REFUSE: "GateRefused", Ruling.ASK: "GateAsked"}
+
+
+def _of_verdict(made: Plan, verdict: GateVerdict, now: datetime) -> Change:
+    return Change(
+        unit=f"{made.incident}:gate",
+        kind="gate",
+        incident=made.incident,
+        status=verdict.ruling.value,
+        attributes={**to_data(verdict), "plan": made.id, "judged_at": to_data(now)},
+        event=_GATE_EVENTS[verdict.ruling],
+        actor=records.PENELOPE,
+        reason="; ".join(verdict.reasons) or "all rules pass",
+        details={"verdicts": to_data(verdict)["verdicts"]},
+    )

@@ -1,0 +1,60 @@
+"""Requests to the gate, for tests of its rules."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from penelope.domain.decision import Decision, Judgement, score
+from penelope.domain.evidence import Dossier
+from penelope.domain.incident import Incident, IncidentState
+from penelope.domain.outcome import PlaybookRecord
+from penelope.domain.plan import Match, Plan, Playbook
+from penelope.domain.service import Service
+from penelope.domain.signal import Severity, problem_fingerprint
+from penelope.rooms.gate.rules import Request
+
+
+def passage(plan: Plan, now: datetime, **changes: Any) -> Request:
+    """A request that nothing speaks against: a decision to intervene, no evidence, no past; `changes` replace fields."""
+    incident = Incident(
+        id=plan.incident,
+        service=plan.service,
+        fingerprint=problem_fingerprint(plan.service, "Broken"),
+        name="Broken",
+        severity=Severity.CRITICAL,
+        state=IncidentState.RECEIVED,
+        opened_at=now,
+        updated_at=now,
+        signal_count=1,
+    )
+    made = Request(
+        incident=incident,
+        service=Service(name=plan.service, owner="", tier=4),
+        dossier=Dossier(service=plan.service, gathered_at=now, evidence=()),
+        playbook=Playbook(
+            name=plan.playbook,
+            version=plan.playbook_version,
+            title=plan.playbook,
+            match=Match(names=("Broken",)),
+            steps=(),
+            verify=plan.verify,
+        ),
+        plan=plan,
+        decision=_intervention(plan, now),
+        record=PlaybookRecord(playbook=plan.playbook, service=plan.service),
+        approvals=(),
+        now=now,
+    )
+    return replace(made, **changes)
+
+
+def _intervention(plan: Plan, now: datetime) -> Decision:
+    return Decision(
+        incident=plan.incident,
+        judgement=Judgement.INTERVENE,
+        risk=score(),
+        confidence=score(),
+        rationale="nothing speaks against it",
+        decided_at=now,
+        playbook=plan.playbook,
+    )
