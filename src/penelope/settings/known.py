@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from penelope.settings.tree import Section, Settings
+from penelope.settings.section import Section
+from penelope.settings.tree import Settings
 
 PREFIX = "PENELOPE_"
 SEPARATOR = "__"

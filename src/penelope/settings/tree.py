@@ -5,9 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     SecretStr,
@@ -16,57 +13,10 @@ from pydantic import (
     field_validator,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+
+from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
 
 DEFAULT = "default"
-
-
-def _in_folder(path: Path, info: ValidationInfo) -> Path:
-    """The path, seen from the folder that `load` names; without one it stays as it is."""
-    folder = (info.context or {}).get("folder", Path())
-    return Path(folder) / path.expanduser()
-
-
-def _database_url(text: str, info: ValidationInfo) -> str:
-    # No message repeats the text: it may hold a password.
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        message = "should be a URL such as sqlite:///var/penelope.db or postgresql://user@host/database"
-        raise ValueError(message) from None
-    if url.drivername == "postgresql":
-        if not url.database:
-            raise ValueError("should name a database: postgresql://user@host/database")
-        return text
-    if url.drivername != "sqlite":
-        raise ValueError("should begin with sqlite:/// or postgresql://")
-    if not url.database or url.database.startswith((":", "file:")):
-        raise ValueError(
-            "should name a file: sqlite:///var/penelope.db; what is in memory is lost in a crash"
-        )
-    located = url.set(database=str(_in_folder(Path(url.database), info)))
-    return located.render_as_string(hide_password=False)
-
-
-Location = Annotated[Path, Strict(False), AfterValidator(_in_folder)]
-DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
-Seconds = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """What all sections have in common: nothing unknown, nothing guessed, nothing changed later."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        validate_default=True,
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-    )
 
 
 class Database(Section):
