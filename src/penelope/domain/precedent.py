@@ -48,6 +48,65 @@ class PastCase:
     ended_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durations:
+    """How long cases were left alone, in seconds: those that then ended by themselves, and those that did not and so
+    would have lasted longer.
+    """
+
+    healed: tuple[float, ...] = ()
+    cut: tuple[float, ...] = ()
+
+    def __add__(self, other: "Durations") -> "Durations":
+        return Durations(healed=self.healed + other.healed, cut=self.cut + other.cut)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastDurations:
+    """Durations of the same problem of the same service, lived and imported, and of its name on other services."""
+
+    here: Durations = Durations()
+    imported: Durations = Durations()
+    elsewhere: Durations = Durations()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How often a playbook's uses were verified, and how often not."""
+
+    successes: int = 0
+    failures: int = 0
+
+    @property
+    def uses(self) -> int:
+        return self.successes + self.failures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tallies:
+    """Tallies of one stratum, each level a part of the one before it: every playbook, this one, this one on services
+    with the same traits, this one on this service. `imported` is what was imported of this playbook, of any stratum.
+    """
+
+    everything: Tally = Tally()
+    playbook: Tally = Tally()
+    alike: Tally = Tally()
+    service: Tally = Tally()
+    imported: Tally = Tally()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likeness:
+    """A past case that resembles the present one (`similarity` 0…1), and whether the same playbook helped there.
+
+    `verified` is None where it was not used.
+    """
+
+    incident: str
+    similarity: float
+    verified: bool | None = None
+
+
 def traits(service: Service) -> str:
     """What services can have in common, as one text: two with the same text are alike in what a playbook meets.
 

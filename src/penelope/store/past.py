@@ -1,9 +1,10 @@
-"""Past cases as rows, and the counts that each adds to."""
+"""Past cases as rows, the counts that each adds to, and what decisions read of both."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import isfinite
 from typing import Any
 
-from penelope.domain.precedent import PastCase
+from penelope.domain.precedent import Durations, PastCase, PastDurations, Stratum, Tallies, Tally
 from penelope.kit.clock import timestamp
 from penelope.store.rows import as_text
 from penelope.store.statements import PAST_COLUMNS
@@ -34,3 +35,33 @@ def tally_rows(case: PastCase, traits: str) -> Iterator[tuple[Any, ...]]:
     if traits:
         yield (case.stratum.value, playbook, "", traits, *counted)
     yield (case.stratum.value, playbook, case.service, "", *counted)
+
+
+def durations_of(found: Sequence[Sequence[Any]]) -> PastDurations:
+    """From rows of `durations`. What cannot be a duration says nothing."""
+    kinds: list[tuple[list[float], list[float]]] = [([], []), ([], []), ([], [])]
+    for which, seconds, healed in found:
+        if isfinite(seconds) and seconds >= 0:
+            kinds[which][0 if healed else 1].append(seconds)
+    here, imported, elsewhere = (Durations(healed=tuple(one), cut=tuple(other)) for one, other in kinds)
+    return PastDurations(here=here, imported=imported, elsewhere=elsewhere)
+
+
+def tallies_of(
+    found: Sequence[Sequence[Any]], playbook: str, service: str, traits: str, stratum: Stratum
+) -> Tallies:
+    """From rows of `tallies`. Imported cases count whatever their stratum, which nobody measured."""
+    lived: dict[tuple[str, str, str], Tally] = {}
+    successes = failures = 0
+    for told, *key, imported, well, badly in found:
+        if not imported and told == stratum:
+            lived[key[0], key[1], key[2]] = Tally(successes=well, failures=badly)
+        elif imported and key == [playbook, "", ""]:
+            successes, failures = successes + well, failures + badly
+    return Tallies(
+        everything=lived.get(("", "", ""), Tally()),
+        playbook=lived.get((playbook, "", ""), Tally()),
+        alike=lived.get((playbook, "", traits), Tally()) if traits else Tally(),
+        service=lived.get((playbook, service, ""), Tally()),
+        imported=Tally(successes=successes, failures=failures),
+    )
