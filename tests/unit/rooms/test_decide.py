@@ -207,7 +207,7 @@ class TestConfidence:
             concept="slo.latency", value=None, source="test", observed_at=NOW, confidence=0, note="no answer"
         )
         trust = confidence(case(dossier=replace(MISSED, evidence=(objective(met=False), unseen))))
-        assert named(trust) == {"confirmed": 0.7, "evidence": pytest.approx(-0.7 * 0.15)}
+        assert named(trust) == {"confirmed": 0.7, "evidence": pytest.approx(-0.7 * 0.075)}
         assert trust.contributions[1].reason == "1 of 2 pieces of evidence could be seen"
 
     @pytest.mark.parametrize("level", ["everything", "playbook", "alike", "service"])
@@ -236,7 +236,7 @@ class TestConfidence:
     def test_of_nothing_nothing_is_known(self) -> None:
         assert confidence(case(plan=None)) == Score(value=0.0, contributions=())
         empty = confidence(case(dossier=replace(MISSED, evidence=())))
-        assert empty.value == pytest.approx(0.55 * 0.7)
+        assert empty.value == pytest.approx(0.55 * 0.85)
 
     def test_two_failures_do_not_stop_a_confirmed_fix_and_three_do(self) -> None:
         trust = [confidence(case(tallies=tallies(service=(0, number)))).value for number in (2, 3)]

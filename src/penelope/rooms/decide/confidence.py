@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from penelope.domain.decision import Score, Steps, score
 from penelope.domain.evidence import Evidence
+from penelope.domain.interval import wilson
 from penelope.domain.precedent import Likeness, Stratum, Tally
 from penelope.rooms.decide.facts import Facts
-from penelope.rooms.decide.interval import wilson
 
 STRENGTH = 6.0
 """For how many uses a prior stands: two failures at once do not take a confirmed signal's first belief below 0.5."""
@@ -22,7 +22,7 @@ PRIOR = {Stratum.CONFIRMED: 0.7, Stratum.UNSEEN: 0.55, Stratum.CONTRADICTED: 0.3
 """The belief in a playbook of which nothing is known, in pseudo-counts of STRENGTH: 4.2 of 6 for a signal that the
 service's own figures confirm. Outcomes outweigh these soon."""
 
-_UNSEEN_COSTS = 0.3
+_UNSEEN_COSTS = 0.15
 """The share of that first belief which goes where no evidence at all could be seen."""
 
 _MOST_IMPORTED, _MOST_SIMILAR = 3.0, 2.0

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from penelope.domain.decision import Healing
+from penelope.domain.interval import wilson
 from penelope.domain.precedent import Durations, PastDurations
-from penelope.rooms.decide.interval import wilson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
