@@ -12,6 +12,9 @@ PenelopeError
 │   ├── UnknownIncident       no such incident
 │   ├── UnknownAdapter        an action names an adapter or operation that is not installed
 │   ├── AlreadyDecided        the approval was decided, expired or withdrawn before
+│   ├── UnknownDecision       no such decision
+│   ├── NotReplayable         a decision that cannot be made again from what is recorded
+│   ├── PayloadGone           what was recorded was erased since
 │   ├── BadSettings           configuration that cannot be used
 │   ├── Unauthenticated       no key, or one that is wrong, expired or revoked
 │   ├── Forbidden             the key lacks the scope
@@ -127,6 +130,31 @@ class AlreadyDecided(InputError):
 
     code = "already_decided"
     hint = "Look at the incident: it shows who decided what, and when."
+
+
+class UnknownDecision(InputError):
+    """No decision has this number, and no incident of this identifier was judged."""
+
+    code = "unknown_decision"
+    hint = (
+        "List decisions with `penelope audit list`; an incident's identifier stands for its latest decision."
+    )
+
+
+class NotReplayable(InputError):
+    """A decision that cannot be made again: another version made it, or its inputs are not complete."""
+
+    code = "not_replayable"
+    hint = "Explain it instead: what it said is recorded. To make it again, run the version that made it."
+
+
+class PayloadGone(InputError):
+    """What was recorded was erased since; that it was recorded can still be proven."""
+
+    code = "payload_gone"
+    hint = (
+        "If it was archived, put the archive's file back; what was erased about a person does not come back."
+    )
 
 
 class BadSettings(InputError):

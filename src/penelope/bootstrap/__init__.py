@@ -22,6 +22,7 @@ from penelope.errors import BadSettings
 from penelope.flow import records
 from penelope.flow.archiving import ArchiveParts, Archiver
 from penelope.flow.audit import DecisionAudit
+from penelope.flow.calibrating import PastReader
 from penelope.flow.commands import Commands
 from penelope.flow.engine import Engine, EngineSettings
 from penelope.flow.export import HistoryReader, Recalled
@@ -33,6 +34,7 @@ from penelope.flow.parts import Parts
 from penelope.flow.ports import LedgerWriter, Observer, Reader, Verification
 from penelope.flow.recalling import Recall
 from penelope.flow.remediation import story
+from penelope.flow.replaying import Replaying
 from penelope.flow.sequencing import LogKeys, LogParts, Sequencer
 from penelope.flow.sweep import sweep_forever
 from penelope.kit.clock import Clock, SystemClock
@@ -60,6 +62,7 @@ from penelope.store.group import GroupCommit
 from penelope.store.keys import SqlKeys
 from penelope.store.log import SqlLog
 from penelope.store.logs import SqlLogs
+from penelope.store.past_reader import SqlPast
 from penelope.store.reader import SqlReader
 from penelope.store.transaction import SqlTransaction
 from penelope.store.verification import SqlVerification
@@ -96,6 +99,8 @@ class Application:
     recall: Recall
     verification: Verification
     audit: DecisionAudit
+    replaying: Replaying
+    past: PastReader
 
 
 @asynccontextmanager
@@ -181,6 +186,8 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             recall=recall,
             verification=SqlVerification(reading),
             audit=SqlAudit(reading),
+            replaying=Replaying(SqlAudit(reading), reader, recall.filled),
+            past=SqlPast(reading),
         )
 
 

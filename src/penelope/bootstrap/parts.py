@@ -20,6 +20,7 @@ from penelope.flow.parts import Parts, Timing
 from penelope.kit.clock import Clock
 from penelope.rooms.act.ports import ActionAdapter
 from penelope.rooms.decide.run import Limits as DecideLimits
+from penelope.rooms.decide.survival import Waiting
 from penelope.rooms.gate.approval import ApprovalRule
 from penelope.rooms.gate.halt import Halt
 from penelope.rooms.gate.rate import Rate
@@ -56,7 +57,7 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
         adapters=_adapters(routers, services),
         routers=routers,
         clock=clock,
-        decide=DecideLimits(**settings.decide.model_dump()),
+        decide=DecideLimits(**settings.decide.model_dump(), waiting=Waiting(**settings.waiting.model_dump())),
         gate=rules_of(settings),
         timing=Timing(
             gate_memory_seconds=max(

@@ -121,5 +121,8 @@ class DecisionAudit(Protocol):
     async def statistics(self, window: Window) -> DecisionStatistics:
         """Counts and percentiles, all of the same moment."""
 
+    async def located(self, identifier: str, version: int | None) -> DecisionRow | None:
+        """One decision, by its `id` or else by its incident; then that version, or by default its latest."""
+
     async def precedents(self, incident: str, version: int | None) -> DecisionPrecedents | None:
         """What one decision about an incident rested on; by default its latest."""

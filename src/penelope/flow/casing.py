@@ -5,11 +5,13 @@ from datetime import timedelta
 
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import Incident
+from penelope.domain.precedent import traits
 from penelope.domain.service import Service
 from penelope.errors import InputError
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.rooms.decide.case import Case
+from penelope.rooms.decide.objectives import stratum
 from penelope.rooms.plan.run import NoPlan, Proposal, plan
 
 
@@ -21,7 +23,11 @@ async def case_of(transaction: Transaction, parts: Parts, incident: Incident, do
         obstacle = f"service {incident.service!r} is not in the catalogue"
         return Case(incident=incident, service=stranger, dependents=0, dossier=dossier, obstacles=(obstacle,))
     case = Case(
-        incident=incident, service=service, dependents=parts.dependents(service.name), dossier=dossier
+        incident=incident,
+        service=service,
+        dependents=parts.dependents(service.name),
+        dossier=dossier,
+        durations=await transaction.durations(service.name, incident.fingerprint, incident.name),
     )
     proposal = plan(incident, service, dossier, parts.playbooks.playbooks())
     if isinstance(proposal, NoPlan):
@@ -29,8 +35,17 @@ async def case_of(transaction: Transaction, parts: Parts, incident: Incident, do
     if objections := _objections(parts, proposal):
         return replace(case, obstacles=objections)
     since = transaction.now() - timedelta(seconds=parts.timing.gate_memory_seconds)
-    record = await transaction.record(proposal.playbook.name, service.name, since)
-    return replace(case, playbook=proposal.playbook, plan=proposal.plan, record=record, fits=True)
+    playbook = proposal.playbook
+    return replace(
+        case,
+        playbook=playbook,
+        plan=proposal.plan,
+        record=await transaction.record(playbook.name, service.name, since),
+        tallies=await transaction.tallies(
+            playbook.name, service.name, traits(service), stratum(dossier.evidence)
+        ),
+        fits=True,
+    )
 
 
 def _objections(parts: Parts, proposal: Proposal) -> tuple[str, ...]:

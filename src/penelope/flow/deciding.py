@@ -6,7 +6,6 @@ from penelope.domain.decision import Decision, Judgement
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import IncidentState
 from penelope.domain.outcome import OutcomeKind
-from penelope.domain.work import Change
 from penelope.flow import records
 from penelope.flow.assessment import Assessment, Next
 from penelope.flow.casing import case_of
@@ -14,7 +13,7 @@ from penelope.flow.ending import Ending, end
 from penelope.flow.gating import pass_gate, request_of
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
-from penelope.kit.codec import to_data
+from penelope.flow.recording import of_decision
 from penelope.rooms.decide.run import decide
 
 
@@ -35,7 +34,7 @@ async def assess(transaction: Transaction, parts: Parts, identifier: str, dossie
         return Assessment(next=Next.RESOLVED, reason=reason)
     case = await case_of(transaction, parts, incident, dossier)
     decision = decide(case, parts.decide, transaction.now())
-    changes = [_of_decision(decision, incident.service, dossier)]
+    changes = [of_decision(decision, case, parts.decide)]
     request = None
     if decision.judgement is not Judgement.OBSERVE:
         request = await request_of(transaction, case, decision)
@@ -74,25 +73,3 @@ def _without_acting(decision: Decision) -> Assessment:
         seconds = decision.recheck_seconds or 0.0
         return Assessment(next=Next.OBSERVE, reason=decision.rationale, recheck_seconds=seconds)
     return Assessment(next=Next.ESCALATE, reason=decision.rationale)
-
-
-def _of_decision(decision: Decision, service: str, dossier: Dossier) -> Change:
-    return Change(
-        unit=f"{decision.incident}:decision",
-        kind="decision",
-        incident=decision.incident,
-        status=decision.judgement.value,
-        attributes={**to_data(decision), "evidence": to_data(dossier.evidence)},
-        event="DecisionMade",
-        actor=records.PENELOPE,
-        reason=decision.rationale,
-        # What the decision audit keeps.
-        details={
-            "service": service,
-            "judgement": decision.judgement.value,
-            "risk": to_data(decision.risk),
-            "confidence": to_data(decision.confidence),
-            "playbook": decision.playbook,
-            "precedents": to_data(decision.precedents),
-        },
-    )

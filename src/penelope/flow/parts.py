@@ -1,7 +1,7 @@
 """What the story works with, put together by bootstrap."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from penelope.domain.action import Action
@@ -45,6 +45,14 @@ class Parts:
     decide: DecideLimits
     gate: Sequence[Rule]
     timing: Timing
+    _users: Mapping[str, set[str]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        users: dict[str, set[str]] = {}
+        for service in self.services.values():
+            for leaned_on in service.dependencies:
+                users.setdefault(leaned_on, set()).add(service.name)
+        object.__setattr__(self, "_users", users)
 
     def service(self, name: str) -> Service:
         """Raises UnknownService."""
@@ -55,8 +63,13 @@ class Parts:
             raise UnknownService(message) from None
 
     def dependents(self, name: str) -> int:
-        """How many services of the catalogue lean on this one."""
-        return sum(1 for service in self.services.values() if name in service.dependencies)
+        """How many services of the catalogue lean on this one, directly or through others."""
+        leaning, wanted = {name}, [name]
+        while wanted:
+            fresh = self._users.get(wanted.pop(), set()) - leaning
+            leaning |= fresh
+            wanted += fresh
+        return len(leaning) - 1
 
     def adapter(self, action: Action) -> ActionAdapter:
         """Raises UnknownAdapter."""

@@ -15,6 +15,7 @@ from pydantic import (
 from sqlalchemy.engine import make_url
 
 from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
+from penelope.settings.waiting import Waiting
 
 DEFAULT = "default"
 
@@ -283,6 +284,7 @@ class Settings(Section):
     playbooks: Playbooks = Playbooks()
     metrics: Metrics = Metrics()
     decide: Decide = Decide()
+    waiting: Waiting = Waiting()
     gate: Gate = Gate()
     approval: Approval = Approval()
     verify: Verify = Verify()

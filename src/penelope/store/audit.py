@@ -47,6 +47,8 @@ Row = Mapping[str, Any]
 MOST_CASES = 50
 """Cases that are shown behind one precedent."""
 
+_LAST_ID = 2**63 - 1
+
 _columns = decisions.c
 _text = plain_table("decisions_text", column("rowid"))
 _ROWS = select(
@@ -108,6 +110,17 @@ class SqlAudit:
             with_precedents=sum(row["with_precedents"] for row in bands),
             overridden=sum(row["overridden"] for row in bands),
         )
+
+    async def located(self, identifier: str, version: int | None) -> DecisionRow | None:
+        if identifier.isascii() and identifier.isdecimal():
+            query = _ROWS.where(_columns.id == min(int(identifier), _LAST_ID))
+        else:
+            query = _ROWS.where(_columns.incident == identifier)
+        if version is not None:
+            query = query.where(_columns.version == version)
+        async with self._engine.connect() as connection:
+            found = await _rows(connection, query.order_by(_columns.id.desc()).limit(1))
+        return _decision(found[0]) if found else None
 
     async def precedents(self, incident: str, version: int | None) -> DecisionPrecedents | None:
         query = _ROWS.add_columns(_columns.precedent_list).where(_columns.incident == incident)

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from functools import cache
 
 from penelope.domain.incident import IncidentState
+from penelope.domain.precedent import Stratum
 from penelope.store.bulk import LOADED, UNIT_COLUMNS, delete, insert
-from penelope.store.tables import firing, signals
+from penelope.store.tables import firing, past_cases, signals
+
+PAST_COLUMNS = tuple(column.name for column in past_cases.columns)
 
 _UNIT = ", ".join(f"units_of_work.{name}" for name in UNIT_COLUMNS)
 _INTERVENING = ", ".join(f"'{state.value}'" for state in IncidentState if state.intervening)
@@ -40,6 +43,14 @@ class Asked:
     """action, incident, service, moment -> which attempt this is"""
     add_outcome: str
     """incident, service, playbook, verified, moment: noted once"""
+    add_past_case: str
+    """PAST_COLUMNS -> the incident, where it was not known before"""
+    count_case: str
+    """stratum, playbook, service, traits, imported, successes, failures: added to what was counted before"""
+    durations: str
+    """service, fingerprint, moment, all three again, name, service, moment -> which kind, seconds, healed itself"""
+    tallies: str
+    """playbook, service, traits -> stratum, playbook, service, traits, imported, successes, failures"""
     add_signals: str
     add_firing: str
     forget_firing: str
@@ -99,6 +110,7 @@ def _asked(dialect: str, given: str, item: str, lock: str) -> Asked:
             "ON CONFLICT DO NOTHING"
         ),
     }
+    texts |= _of_the_past()
     place = "?" if dialect == "sqlite" else "%s"
     pair = ("incident", "subject")
     return Asked(
@@ -107,3 +119,41 @@ def _asked(dialect: str, given: str, item: str, lock: str) -> Asked:
         add_firing=insert(dialect, firing, pair),
         forget_firing=delete(dialect, firing, pair),
     )
+
+
+_HERE, _IMPORTED, _ELSEWHERE = 0, 1, 2
+MOST_DURATIONS = {_HERE: 50, _IMPORTED: 20, _ELSEWHERE: 30}
+"""Of each kind; each decision keeps those that it saw."""
+
+
+def _of_the_past() -> dict[str, str]:
+    lasted = "SELECT {} AS which, alone_seconds, healed_itself FROM past_cases WHERE {} AND ended_at <= ?"
+    problem = "service = ? AND fingerprint = ? AND imported IS "
+    kinds = {
+        _HERE: f"{problem} FALSE",
+        _IMPORTED: f"{problem} TRUE",
+        _ELSEWHERE: "name = ? AND service <> ? AND imported IS FALSE",
+    }
+    newest = [
+        f"SELECT * FROM ({lasted.format(kind, where)} ORDER BY ended_at DESC LIMIT {MOST_DURATIONS[kind]}) AS k{kind}"  # noqa: S608 - our own names
+        for kind, where in kinds.items()
+    ]
+    strata = ", ".join(f"'{item.value}'" for item in Stratum)
+    return {
+        "durations": " UNION ALL ".join(newest),
+        "tallies": (
+            "SELECT stratum, playbook, service, traits, imported, successes, failures FROM tallies "  # noqa: S608 - our own names
+            f"WHERE stratum IN ({strata}) AND playbook IN ('', ?) AND service IN ('', ?) AND traits IN ('', ?)"
+        ),
+        "add_past_case": (
+            f"INSERT INTO past_cases ({', '.join(PAST_COLUMNS)}) "  # noqa: S608 - our own names
+            f"VALUES ({', '.join('?' * len(PAST_COLUMNS))}) ON CONFLICT DO NOTHING RETURNING incident"
+        ),
+        "count_case": (
+            "INSERT INTO tallies (stratum, playbook, service, traits, imported, successes, failures) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (stratum, playbook, service, traits, imported) DO UPDATE SET "
+            "successes = tallies.successes + excluded.successes, "
+            "failures = tallies.failures + excluded.failures"
+        ),
+    }

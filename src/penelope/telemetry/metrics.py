@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
+from math import nan
 from typing import Any
 
 from prometheus_client import (
@@ -93,6 +94,12 @@ class Telemetry:
         for state in IncidentState:
             if not state.ended:
                 self._child("penelope_incidents_open", {"state": state}).set(counts.get(state, 0))
+
+    def calibration_measured(self, count: int, brier: float | None, error: float | None) -> None:
+        """How well confidence fits what came of plans; nothing is said of no plans."""
+        self._child("penelope_calibration_outcomes", {}).set(count)
+        self._child("penelope_calibration_brier", {}).set(nan if brier is None else brier)
+        self._child("penelope_calibration_error", {}).set(nan if error is None else error)
 
     def log_looked_at(self, size: int, lag: Lag) -> None:
         """How the Merkle log stands."""

@@ -68,7 +68,10 @@ async def get_incident(application: Running, id: Identifier) -> IncidentDetail: 
         for unit in await application.reader.units(id)
         if unit.kind != "incident"
     ]
-    return IncidentDetail(incident=Incident.model_validate(to_data(incident)), units=units)
+    prepared = [unit.attributes.get("briefing") for unit in units if unit.kind == "decision"]
+    return IncidentDetail.model_validate(
+        {"incident": to_data(incident), "units": units, "briefing": prepared[-1] if prepared else None}
+    )
 
 
 @router.get("/{id}/timeline", dependencies=[requires(Scope.READ)], responses=documented(UnknownIncident))

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from penelope.domain.approval import ApprovalStatus
 from penelope.domain.incident import IncidentState
 from penelope.domain.signal import Severity
+from penelope.entry.api.decision_models import Briefing
 
 _INCIDENT = "inc_01k9vd3q7w8r2n5tbxyz"
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -138,8 +139,12 @@ class Unit(BaseModel):
 class IncidentDetail(BaseModel):
     """An incident and everything that was done about it, in order of creation."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     incident: Incident
     units: list[Unit]
+    briefing: Briefing | None = None
+    """What its latest decision prepared for whoever has to take it over."""
 
 
 class Entry(BaseModel):

@@ -6,6 +6,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 import penelope
 from penelope.domain.plan import Playbook
 from penelope.entry.api.access import Running, requires
+from penelope.entry.api.decisions import measured
 from penelope.entry.api.models import Health, PlaybookList, PlaybookSummary, ServiceSummary, Status
 from penelope.entry.api.problems import documented
 from penelope.errors import Forbidden, Unauthenticated, Unavailable
@@ -85,5 +86,8 @@ async def get_metrics(application: Running) -> Response:
 
     Needs no key, as scrapers expect: names of services stand in it, so let only your network reach it.
     """
-    application.telemetry.incidents_counted(await application.reader.counts())
-    return Response(application.telemetry.render(), media_type=CONTENT_TYPE_LATEST)
+    telemetry = application.telemetry
+    telemetry.incidents_counted(await application.reader.counts())
+    fit = await measured(application)
+    telemetry.calibration_measured(fit.count, fit.brier, fit.expected_error)
+    return Response(telemetry.render(), media_type=CONTENT_TYPE_LATEST)

@@ -11,6 +11,7 @@ from penelope.entry.cli import (
     archive,
     audit,
     database,
+    decisions,
     integrity,
     ledger,
     local,
@@ -79,6 +80,7 @@ app.command()(remote.show)
 app.command()(remote.approve)
 app.command()(remote.reject)
 app.command()(integrity.actors)
+app.command()(decisions.calibration)
 
 _ledger = _group("Check recorded history, and hand out what proves it.")
 _ledger.command("verify")(verification.verify_ledger)
@@ -105,6 +107,11 @@ _audit.command("stats")(audit.statistics)
 _audit.command("precedents")(audit.precedents)
 _audit.command("export")(audit.export)
 app.add_typer(_audit, name="audit")
+
+_decision = _group("Explain a decision in figures, or make it again from what it was made from.")
+_decision.command("explain")(decisions.explain)
+_decision.command("replay")(decisions.replay)
+app.add_typer(_decision, name="decision")
 
 _playbooks = _group("Check and list playbooks.")
 _playbooks.command("lint")(local.lint_playbooks)

@@ -11,13 +11,14 @@ import typer
 from rich.console import RenderableType
 
 from penelope.domain.incident import IncidentState
-from penelope.entry.cli import screens, timeline
+from penelope.entry.cli import decision_screens, screens, timeline
 from penelope.entry.cli.options import settings_of
 
 if TYPE_CHECKING:
     from penelope.entry.cli.client import Client
 
 _PAGE = 500
+_WITH_PEOPLE = (IncidentState.AWAITING_APPROVAL.value, IncidentState.ESCALATED.value)
 _FOLLOW_SECONDS = 0.5
 
 Server = Annotated[
@@ -98,6 +99,8 @@ def show(
             return
         if not as_json:
             screens.show(screens.incident(answer["incident"]))
+            if answer["briefing"] and answer["incident"]["state"] in _WITH_PEOPLE:
+                screens.show(decision_screens.briefing(answer["briefing"]))
         for entry in _entries(client, incident, follow=follow):
             if as_json:
                 typer.echo(json.dumps(entry))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import datetime
+from math import isfinite
 
 from penelope.domain.evidence import Dossier, Evidence
 from penelope.domain.metrics import Reading, observations
@@ -72,6 +73,8 @@ def _figure(subject: str, value: Json, service: Service, reading: Reading) -> Ev
     """A figure of one arm is sure; one of the whole service is as sure as the share of its arms seen."""
     if "@" in subject or service.metrics is None:
         return _seen(subject, value, "metrics", reading.at)
+    if isinstance(value, float) and not isfinite(value):
+        return _seen(subject, value, "metrics", reading.at)
     name = subject.removeprefix("metric.")
     showing = sum(name in gauges for gauges in reading.gauges.values()) or len(reading.arms)
     known = max(showing, len(service.metrics.instances))
@@ -117,6 +120,8 @@ async def _changed(target: Target, changes: ChangeReader, now: datetime) -> list
 def _seen(concept: str, value: Json, source: str, at: datetime) -> Evidence:
     if value is None:
         return _unseen(concept, source, at, "not known at the source")
+    if isinstance(value, float) and not isfinite(value):
+        return _unseen(concept, source, at, "the source gave what is no number")
     return Evidence(concept=concept, value=value, source=source, observed_at=at, confidence=1.0)
 
 

@@ -1,11 +1,12 @@
 """What a decision rests on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import Incident
 from penelope.domain.outcome import PlaybookRecord
 from penelope.domain.plan import Plan, Playbook
+from penelope.domain.precedent import Likeness, PastDurations, Tallies
 from penelope.domain.service import Service
 
 
@@ -14,7 +15,9 @@ class Case:
     """An incident with all that is known. Without a plan, `obstacles` says why there is none.
 
     `fits` says that a playbook is meant for this incident, even where it could not be bound yet;
-    `dependents` counts the services of the catalogue that lean on this one.
+    `dependents` counts the services of the catalogue that lean on this one, directly or through others.
+    `durations` tells how long such incidents lasted, `tallies` what became of the playbook's uses, and `similar`
+    which other past cases resemble this one.
     """
 
     incident: Incident
@@ -26,3 +29,6 @@ class Case:
     record: PlaybookRecord | None = None
     obstacles: tuple[str, ...] = ()
     fits: bool = False
+    durations: PastDurations = field(default_factory=PastDurations)
+    tallies: Tallies = field(default_factory=Tallies)
+    similar: tuple[Likeness, ...] = ()
