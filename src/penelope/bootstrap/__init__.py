@@ -22,7 +22,6 @@ from penelope.errors import BadSettings
 from penelope.flow import records
 from penelope.flow.archiving import ArchiveParts, Archiver
 from penelope.flow.audit import DecisionAudit
-from penelope.flow.calibrating import PastReader
 from penelope.flow.commands import Commands
 from penelope.flow.engine import Engine, EngineSettings
 from penelope.flow.export import HistoryReader, Recalled
@@ -62,7 +61,6 @@ from penelope.store.group import GroupCommit
 from penelope.store.keys import SqlKeys
 from penelope.store.log import SqlLog
 from penelope.store.logs import SqlLogs
-from penelope.store.past_reader import SqlPast
 from penelope.store.reader import SqlReader
 from penelope.store.transaction import SqlTransaction
 from penelope.store.verification import SqlVerification
@@ -99,8 +97,11 @@ class Application:
     recall: Recall
     verification: Verification
     audit: DecisionAudit
-    replaying: Replaying
-    past: PastReader
+
+    @property
+    def replaying(self) -> Replaying:
+        """Explains decisions, and makes them again."""
+        return Replaying(self.audit, self.reader, self.recall.filled)
 
 
 @asynccontextmanager
@@ -186,8 +187,6 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             recall=recall,
             verification=SqlVerification(reading),
             audit=SqlAudit(reading),
-            replaying=Replaying(SqlAudit(reading), reader, recall.filled),
-            past=SqlPast(reading),
         )
 
 

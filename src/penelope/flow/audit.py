@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from penelope.domain.decision import Judgement, Precedent
+from penelope.rooms.learn.calibration import Prediction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,15 @@ class DecisionPrecedents:
     precedents: Sequence[tuple[Precedent, Sequence[PrecedentCase]]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lived:
+    """Which past cases count: those that ended since a moment, of one service and playbook or of all."""
+
+    since: datetime
+    service: str | None = None
+    playbook: str | None = None
+
+
 class DecisionAudit(Protocol):
     """Reads decisions that were committed, a page at a time."""
 
@@ -123,6 +133,9 @@ class DecisionAudit(Protocol):
 
     async def located(self, identifier: str, version: int | None) -> DecisionRow | None:
         """One decision, by its `id` or else by its incident; then that version, or by default its latest."""
+
+    async def predictions(self, wanted: Lived) -> Sequence[Prediction]:
+        """What was predicted where a playbook acted, and what came of it; imported cases predict nothing."""
 
     async def precedents(self, incident: str, version: int | None) -> DecisionPrecedents | None:
         """What one decision about an incident rested on; by default its latest."""

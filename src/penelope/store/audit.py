@@ -33,19 +33,24 @@ from penelope.flow.audit import (
     DecisionPrecedents,
     DecisionRow,
     DecisionStatistics,
+    Lived,
     PrecedentCase,
     RiskPercentiles,
     Window,
 )
 from penelope.kit.clock import timestamp
 from penelope.kit.codec import from_data
+from penelope.rooms.learn.calibration import Prediction
 from penelope.store.decisions import BANDS, band, first_id, words
-from penelope.store.tables import decisions, outcomes
+from penelope.store.tables import decisions, outcomes, past_cases
 
 Row = Mapping[str, Any]
 
 MOST_CASES = 50
 """Cases that are shown behind one precedent."""
+
+MOST_PREDICTIONS = 10_000
+"""The newest ones, of which calibration is measured; more would tell nothing else."""
 
 _LAST_ID = 2**63 - 1
 
@@ -121,6 +126,21 @@ class SqlAudit:
         async with self._engine.connect() as connection:
             found = await _rows(connection, query.order_by(_columns.id.desc()).limit(1))
         return _decision(found[0]) if found else None
+
+    async def predictions(self, wanted: Lived) -> Sequence[Prediction]:
+        query = select(past_cases.c.confidence, past_cases.c.verified).where(
+            past_cases.c.verified.is_not(None),
+            past_cases.c.confidence.between(0, 1),
+            past_cases.c.imported.is_(False),
+            past_cases.c.ended_at >= timestamp(wanted.since),
+        )
+        for name in ("service", "playbook"):
+            if (value := getattr(wanted, name)) is not None:
+                query = query.where(past_cases.c[name] == value)
+        async with self._engine.connect() as connection:
+            query = query.order_by(past_cases.c.ended_at.desc()).limit(MOST_PREDICTIONS)
+            found = await connection.execute(query)
+            return [Prediction(confidence=row.confidence, verified=bool(row.verified)) for row in found]
 
     async def precedents(self, incident: str, version: int | None) -> DecisionPrecedents | None:
         query = _ROWS.add_columns(_columns.precedent_list).where(_columns.incident == incident)

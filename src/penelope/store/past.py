@@ -41,7 +41,7 @@ def durations_of(found: Sequence[Sequence[Any]]) -> PastDurations:
     """From rows of `durations`. What cannot be a duration says nothing."""
     kinds: list[tuple[list[float], list[float]]] = [([], []), ([], []), ([], [])]
     for which, seconds, healed in found:
-        if isfinite(seconds) and seconds >= 0:
+        if isinstance(seconds, int | float) and isfinite(seconds) and seconds >= 0:
             kinds[which][0 if healed else 1].append(seconds)
     here, imported, elsewhere = (Durations(healed=tuple(one), cut=tuple(other)) for one, other in kinds)
     return PastDurations(here=here, imported=imported, elsewhere=elsewhere)

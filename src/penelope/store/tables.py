@@ -261,6 +261,7 @@ past_cases = Table(
     Column("ended_at", String, nullable=False),
     Index("ix_past_cases_problem", "service", "fingerprint", "ended_at"),
     Index("ix_past_cases_name", "name", "ended_at"),
+    Index("ix_past_cases_ended_at", "ended_at"),
     comment="incidents that have ended, as decisions look back on them",
 )
 

@@ -19,7 +19,7 @@ from penelope.errors import (
     Unavailable,
     UnknownDecision,
 )
-from penelope.flow.calibrating import Lived
+from penelope.flow.audit import Lived
 from penelope.flow.keys import Scope
 from penelope.flow.replaying import Recorded
 from penelope.rooms.learn.calibration import Calibration, calibration
@@ -92,7 +92,7 @@ async def get_calibration(
     """Shows how well confidence fits what came of the plans that acted. Needs the scope `read`."""
     since = application.parts.clock.now() - timedelta(days=days)
     found = calibration(
-        await application.past.predictions(Lived(since=since, service=service, playbook=playbook))
+        await application.audit.predictions(Lived(since=since, service=service, playbook=playbook))
     )
     told: dict[str, Any] = {"since": since, "service": service, "playbook": playbook}
     return models.Calibration(
@@ -108,7 +108,7 @@ async def get_calibration(
 async def measured(application: Application) -> Calibration:
     """Calibration of everything in the last DAYS days."""
     since = application.parts.clock.now() - timedelta(days=DAYS)
-    return calibration(await application.past.predictions(Lived(since=since)))
+    return calibration(await application.audit.predictions(Lived(since=since)))
 
 
 def _explanation(found: Recorded) -> models.Explanation:

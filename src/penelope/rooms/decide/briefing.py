@@ -51,11 +51,15 @@ def _said(value: Json) -> str:
     number = figure(value)
     if number is not None:
         return f"{number:.6g}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "beyond all figures"
     return value if isinstance(value, str) else canonical(value).decode()
 
 
 def _dependents(facts: Facts) -> str:
-    return f"{facts.dependents} services lean on it" if facts.dependents else "no service leans on it"
+    if facts.dependents == 1:
+        return "1 service leans on it"
+    return f"{facts.dependents or 'no'} services lean on it"
 
 
 def _ruled_out(facts: Facts, hope: Healing | None) -> Iterator[str]:

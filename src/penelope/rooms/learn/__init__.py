@@ -1,5 +1,5 @@
 """Were we right?
 
-In: an outcome and what is known of its playbook. Out: the playbook's record with the outcome counted in.
-Never: changes a playbook or a limit.
+In: how an incident ended, and what was predicted before. Out: the outcome, whether it counts for its playbook, and how
+well confidence fits what came true. Never: changes a playbook or a limit.
 """

@@ -37,6 +37,7 @@ def upgrade() -> None:
     problem = ["service", "fingerprint", "ended_at"]
     op.create_index("ix_past_cases_problem", "past_cases", problem, unique=False)
     op.create_index("ix_past_cases_name", "past_cases", ["name", "ended_at"], unique=False)
+    op.create_index("ix_past_cases_ended_at", "past_cases", ["ended_at"], unique=False)
     together = "empty for all of them together"
     op.create_table(
         "tallies",
