@@ -155,7 +155,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             clock=clock,
         )
         await background(stack, Sequencer(log).run(settings.ledger.checkpoint_seconds))
-        commands = Commands(engine, Rules(hold_seconds=settings.intake.hold_seconds))
+        commands = Commands(engine, Rules(hold_seconds=settings.intake.hold_seconds), parts.autonomy)
         sweep = LedgerSweep(
             verification=SqlVerification(reading),
             keys=log_keys,

@@ -13,6 +13,7 @@ from penelope.adapters.metrics.scrape import ScrapedMetrics
 from penelope.adapters.playbooks.load import load as load_playbooks
 from penelope.adapters.routers.noop import NoopRouter
 from penelope.adapters.routers.traefik import TraefikRouter
+from penelope.bootstrap.autonomy import policy_of
 from penelope.bootstrap.background import background
 from penelope.domain.action import Tier
 from penelope.domain.service import Service
@@ -21,6 +22,7 @@ from penelope.kit.clock import Clock
 from penelope.rooms.act.ports import ActionAdapter
 from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.gate.approval import ApprovalRule
+from penelope.rooms.gate.autonomy import AutonomyRule
 from penelope.rooms.gate.halt import Halt
 from penelope.rooms.gate.rate import Rate
 from penelope.rooms.gate.rules import Rule
@@ -67,6 +69,7 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
             verify_poll_seconds=settings.verify.poll_seconds,
             approval_expires_seconds=settings.approval.expires_seconds,
         ),
+        autonomy=policy_of(settings.autonomy, services, [item.name for item in playbooks.playbooks()]),
     )
 
 
@@ -80,6 +83,7 @@ def rules_of(settings: Settings) -> tuple[Rule, ...]:
             rest_seconds=limits.halt_seconds,
         ),
         Rate(actions=limits.rate_actions, window_seconds=limits.rate_window_seconds),
+        AutonomyRule(low_risk=settings.autonomy.low_risk),
         ApprovalRule(tier=Tier(limits.approval_tier)),
     )
 

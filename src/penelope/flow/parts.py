@@ -1,7 +1,7 @@
 """What the story works with, put together by bootstrap."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from penelope.domain.action import Action
@@ -12,6 +12,7 @@ from penelope.rooms.act.ports import ActionAdapter
 from penelope.rooms.context import ports as context
 from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.gate.rules import Rule
+from penelope.rooms.learn.autonomy import Policy
 from penelope.rooms.plan.ports import PlaybookLibrary
 from penelope.rooms.rollout.ports import Router
 from penelope.rooms.verify import ports as verify
@@ -45,6 +46,7 @@ class Parts:
     decide: DecideLimits
     gate: Sequence[Rule]
     timing: Timing
+    autonomy: Policy = field(default_factory=Policy)
 
     def service(self, name: str) -> Service:
         """Raises UnknownService."""

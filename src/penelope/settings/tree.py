@@ -14,6 +14,7 @@ from pydantic import (
 )
 from sqlalchemy.engine import make_url
 
+from penelope.settings.autonomy import Autonomy
 from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
 
 DEFAULT = "default"
@@ -285,6 +286,7 @@ class Settings(Section):
     decide: Decide = Decide()
     gate: Gate = Gate()
     approval: Approval = Approval()
+    autonomy: Autonomy = Autonomy()
     verify: Verify = Verify()
     log: Log = Log()
 
