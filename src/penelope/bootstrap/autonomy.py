@@ -14,7 +14,6 @@ def policy_of(settings: Autonomy, services: Collection[str], playbooks: Collecti
     _expect("autonomy.playbook_caps", settings.playbook_caps, playbooks, "playbook of the library")
     return Policy(
         start=Level(settings.start),
-        low_risk=settings.low_risk,
         fall_levels=settings.fall_levels,
         needed={
             Level.SUGGEST: settings.suggest_bound,

@@ -15,6 +15,7 @@ from penelope.adapters.routers.noop import NoopRouter
 from penelope.adapters.routers.traefik import TraefikRouter
 from penelope.bootstrap.autonomy import policy_of
 from penelope.bootstrap.background import background
+from penelope.bootstrap.constitution import constitution_of
 from penelope.domain.action import Tier
 from penelope.domain.service import Service
 from penelope.flow.parts import Parts, Timing
@@ -58,7 +59,9 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
         adapters=_adapters(routers, services),
         routers=routers,
         clock=clock,
-        decide=DecideLimits(**settings.decide.model_dump()),
+        decide=DecideLimits(
+            **settings.decide.model_dump(), constitution=constitution_of(settings.constitution)
+        ),
         gate=rules_of(settings),
         timing=Timing(
             gate_memory_seconds=max(

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from penelope.domain.constitution import Weighed
+
 
 class Judgement(StrEnum):
     """The three answers; there is no fourth."""
@@ -68,3 +70,4 @@ class Decision:
     needs_approval: bool = False
     recheck_seconds: float | None = None
     precedents: tuple[Precedent, ...] = ()
+    articles: tuple[Weighed, ...] = ()

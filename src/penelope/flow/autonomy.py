@@ -29,6 +29,18 @@ KIND = "autonomy"
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """Who says what about a pair, and on the occasion of which incident, if any.
+
+    The words go into history alone, from where a person's can be erased.
+    """
+
+    actor: str
+    says: str
+    incident: str = ""
+
+
 def unit_name(playbook: str, service: str) -> str:
     """The unit of a pair. Names that could be read in two ways, such as ``a:b``, are told apart by a digest."""
     if _PLAIN.fullmatch(playbook) and _PLAIN.fullmatch(service):
@@ -41,7 +53,12 @@ async def standing_of(transaction: Transaction, policy: Policy, playbook: str, s
     unit = await transaction.unit(unit_name(playbook, service))
     if unit is None:
         return beginning(policy, playbook, service, transaction.now())
-    return replace(from_data(Standing, unit.attributes), cap=policy.cap_of(playbook, service))
+    return under(policy, from_data(Standing, unit.attributes))
+
+
+def under(policy: Policy, standing: Standing) -> Standing:
+    """A standing as it was stored, under the caps that are in force now."""
+    return replace(standing, cap=policy.cap_of(standing.playbook, standing.service))
 
 
 async def learn(transaction: Transaction, policy: Policy, outcome: Outcome) -> list[Change]:
@@ -49,11 +66,11 @@ async def learn(transaction: Transaction, policy: Policy, outcome: Outcome) -> l
     if outcome.playbook is None or outcome.verified is None:
         return []
     before = await standing_of(transaction, policy, outcome.playbook, outcome.service)
+    word = Word(records.PENELOPE, "a success was verified", outcome.incident)
     if outcome.verified:
-        after = succeeded(before, policy)
-    else:
-        after = failed(before, policy, transaction.now(), f"it failed: {outcome.reason}")
-    return [change_of(before, after, incident=outcome.incident)]
+        return [change_of(before, succeeded(before, policy), word)]
+    word = replace(word, says=f"it failed: {outcome.reason}")
+    return [change_of(before, failed(before, policy, transaction.now(), word.says), word)]
 
 
 async def refused(transaction: Transaction, policy: Policy, approval: Approval) -> list[Change]:
@@ -68,23 +85,11 @@ async def refused(transaction: Transaction, policy: Policy, approval: Approval) 
     return []
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
-    """Who says what about a pair, and on the occasion of which incident, if any.
-
-    The words go into history alone, from where a person's can be erased.
-    """
-
-    actor: str
-    says: str
-    incident: str = ""
-
-
 async def override(transaction: Transaction, policy: Policy, pair: tuple[str, str], word: Word) -> Change:
     """A person has overridden what was done or was about to be done."""
     before = await standing_of(transaction, policy, *pair)
     after = failed(before, policy, transaction.now(), "a person overrode it")
-    return change_of(before, after, incident=word.incident, actor=word.actor, reason=word.says)
+    return change_of(before, after, word)
 
 
 async def compare(
@@ -92,8 +97,7 @@ async def compare(
 ) -> Change:
     """What people did is held against what would have been done."""
     before = await standing_of(transaction, policy, *pair)
-    after = compared(before, policy, agreed=agreed)
-    return change_of(before, after, incident=word.incident, actor=word.actor, reason=word.says)
+    return change_of(before, compared(before, policy, agreed=agreed), word)
 
 
 async def place(engine: Engine, policy: Policy, pair: tuple[str, str], level: Level, word: Word) -> Standing:
@@ -105,24 +109,14 @@ async def place(engine: Engine, policy: Policy, pair: tuple[str, str], level: Le
             message = f"{pair[0]} on {pair[1]} is capped at {before.cap.value} by policy"
             raise InvalidRequest(message, hint="Choose a lower level, or change the caps in the settings.")
         after = placed(before, level, transaction.now(), "a person placed it here")
-        await transaction.save(
-            change_of(before, after, actor=word.actor, reason=word.says, event="AutonomySet")
-        )
+        await transaction.save(replace(change_of(before, after, word), event="AutonomySet"))
         return after
 
     standing: Standing = await engine.transaction("set autonomy", body)
     return standing
 
 
-def change_of(
-    before: Standing,
-    after: Standing,
-    *,
-    incident: str = "",
-    actor: str = records.PENELOPE,
-    reason: str = "",
-    event: str = "",
-) -> Change:
+def change_of(before: Standing, after: Standing, word: Word) -> Change:
     """The change with its figures. It belongs to no incident: many come and go while a standing stays."""
     low, high = bounds(after)
     return Change(
@@ -131,9 +125,9 @@ def change_of(
         incident="",
         status=after.level.value,
         attributes=to_data(after),
-        event=event or _event(before, after),
-        actor=actor,
-        reason=reason or _reason(before, after),
+        event=_event(before, after),
+        actor=word.actor,
+        reason=after.reason if after.level > before.level else word.says,
         details={
             "playbook": after.playbook,
             "service": after.service,
@@ -145,20 +139,12 @@ def change_of(
             "failures": after.failures,
             "agreements": after.agreements,
             "disagreements": after.disagreements,
-            "incident": incident,
+            "incident": word.incident,
         },
     )
 
 
 def _event(before: Standing, after: Standing) -> str:
-    if after.since != before.since:
-        return "AutonomyLowered"
-    return "AutonomyCounted" if after.level is before.level else "AutonomyRaised"
-
-
-def _reason(before: Standing, after: Standing) -> str:
-    if after.reason != before.reason:
-        return after.reason
-    if after.successes > before.successes:
-        return "a success was verified"
-    return "people did the same" if after.agreements > before.agreements else "people did something else"
+    if after.level is before.level:
+        return "AutonomyCounted"
+    return "AutonomyRaised" if after.level > before.level else "AutonomyLowered"

@@ -94,5 +94,6 @@ def _of_decision(decision: Decision, service: str, dossier: Dossier) -> Change:
             "confidence": to_data(decision.confidence),
             "playbook": decision.playbook,
             "precedents": to_data(decision.precedents),
+            "articles": [{"article": item.article.value, "kept": item.kept} for item in decision.articles],
         },
     )

@@ -15,6 +15,7 @@ from pydantic import (
 from sqlalchemy.engine import make_url
 
 from penelope.settings.autonomy import Autonomy
+from penelope.settings.constitution import Constitution
 from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
 
 DEFAULT = "default"
@@ -287,6 +288,7 @@ class Settings(Section):
     gate: Gate = Gate()
     approval: Approval = Approval()
     autonomy: Autonomy = Autonomy()
+    constitution: Constitution = Constitution()
     verify: Verify = Verify()
     log: Log = Log()
 

@@ -50,7 +50,11 @@ MOST_CASES = 50
 _columns = decisions.c
 _text = plain_table("decisions_text", column("rowid"))
 _ROWS = select(
-    *(item for item in decisions.columns if item.name not in {"risk_band", "words", "precedent_list"})
+    *(
+        item
+        for item in decisions.columns
+        if item.name not in {"risk_band", "words", "precedent_list", "broken"}
+    )
 )
 _EQUAL = ("service", "judgement", "actor", "playbook", "incident")
 

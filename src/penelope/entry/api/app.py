@@ -11,6 +11,8 @@ import penelope
 from penelope import bootstrap
 from penelope.entry.api import (
     audit,
+    autonomy,
+    constitution,
     incidents,
     integrity,
     ledger,
@@ -64,6 +66,8 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (signals.router, incidents.router, ledger.router, server.router, server.open_router):
         app.include_router(router)
     app.include_router(audit.router)
+    app.include_router(autonomy.router)
+    app.include_router(constitution.router)
     app.include_router(integrity.router)
     app.include_router(verification.router)
     app.include_router(tlog.router, dependencies=[] if settings.ledger.public else [requires(Scope.READ)])

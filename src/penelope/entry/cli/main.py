@@ -10,6 +10,8 @@ import penelope
 from penelope.entry.cli import (
     archive,
     audit,
+    autonomy,
+    constitution,
     database,
     integrity,
     ledger,
@@ -78,6 +80,8 @@ app.command()(remote.incidents)
 app.command()(remote.show)
 app.command()(remote.approve)
 app.command()(remote.reject)
+app.command()(autonomy.report)
+app.command()(constitution.constitution)
 app.command()(integrity.actors)
 
 _ledger = _group("Check recorded history, and hand out what proves it.")
@@ -105,6 +109,11 @@ _audit.command("stats")(audit.statistics)
 _audit.command("precedents")(audit.precedents)
 _audit.command("export")(audit.export)
 app.add_typer(_audit, name="audit")
+
+_autonomy = typer.Typer(invoke_without_command=True)
+_autonomy.callback()(autonomy.standings)
+_autonomy.command("set")(autonomy.place)
+app.add_typer(_autonomy, name="autonomy")
 
 _playbooks = _group("Check and list playbooks.")
 _playbooks.command("lint")(local.lint_playbooks)

@@ -1,5 +1,6 @@
 """Weighs an incident: what it risks to act, how sure we are, and what follows from both."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,6 +8,8 @@ from penelope.domain.decision import Decision, Judgement, Precedent, Score
 from penelope.domain.outcome import PlaybookRecord
 from penelope.rooms.decide.case import Case
 from penelope.rooms.decide.confidence import confidence
+from penelope.rooms.decide.constitution.principle import Principle
+from penelope.rooms.decide.constitution.weigh import CONSTITUTION, weigh
 from penelope.rooms.decide.risk import risk
 
 
@@ -15,20 +18,21 @@ class Limits:
     """From which risk on a person must agree, below which confidence nothing is done, and for how long to look.
 
     Risk and confidence 0…1; an incident is observed at most `observe_seconds`, with a look each
-    `recheck_seconds`.
+    `recheck_seconds`. By the principles of the `constitution` the decision is weighed.
     """
 
     risk_limit: float
     confidence_floor: float
     observe_seconds: float
     recheck_seconds: float
+    constitution: Sequence[Principle] = CONSTITUTION
 
 
 def decide(case: Case, limits: Limits, now: datetime) -> Decision:
     """The decision; the same case at the same moment always gets the same one."""
     dangers, trust = risk(case), confidence(case)
     judgement, needs_approval, why = _judge(case, dangers, trust, limits, now)
-    return Decision(
+    decision = Decision(
         incident=case.incident.id,
         judgement=judgement,
         risk=dangers,
@@ -40,6 +44,7 @@ def decide(case: Case, limits: Limits, now: datetime) -> Decision:
         recheck_seconds=limits.recheck_seconds if judgement is Judgement.OBSERVE else None,
         precedents=_precedents(case.record),
     )
+    return weigh(case, decision, limits.constitution)
 
 
 def _judge(

@@ -20,7 +20,6 @@ class Policy:
     """
 
     start: Level = Level.SUGGEST
-    low_risk: float = 0.3
     fall_levels: int = 1
     needed: Mapping[Level, float] = field(
         default_factory=lambda: {Level.SUGGEST: 0.5, Level.SUPERVISED: 0.6, Level.AUTONOMOUS: 0.8}

@@ -1,0 +1,39 @@
+"""Makes the articles of the constitution, and the scale of its score, from the settings."""
+
+from collections.abc import Sequence
+
+from penelope.domain.constitution import Article
+from penelope.rooms.decide.constitution.certainty import Certainty
+from penelope.rooms.decide.constitution.cost import Cost
+from penelope.rooms.decide.constitution.gentleness import Gentleness
+from penelope.rooms.decide.constitution.halts import Halts
+from penelope.rooms.decide.constitution.principle import Principle
+from penelope.rooms.decide.constitution.reasons import Reasons
+from penelope.rooms.decide.constitution.rest import Rest
+from penelope.rooms.decide.constitution.user_impact import UserImpact
+from penelope.rooms.decide.constitution.waiting import Waiting
+from penelope.rooms.learn.compliance import Scale
+from penelope.settings.constitution import Constitution
+
+
+def constitution_of(settings: Constitution) -> Sequence[Principle]:
+    return (
+        Waiting(limit=settings.waiting_limit),
+        Gentleness(limit=settings.gentleness_limit),
+        Certainty(limit=settings.certainty_limit),
+        Cost(limit=settings.cost_limit),
+        UserImpact(limit=settings.user_impact_limit),
+        Rest(rest_seconds=settings.rest_seconds),
+        Reasons(),
+        Halts(limit=float(settings.halts_limit), window_seconds=settings.halts_window_seconds),
+    )
+
+
+def scale_of(settings: Constitution) -> Scale:
+    return Scale(
+        weights={Article(name.capitalize()): weight for name, weight in settings.weights.items()},
+        observe_band=(settings.observe_least, settings.observe_most),
+        escalate_band=(settings.escalate_least, settings.escalate_most),
+        few=settings.few_decisions,
+        healthy=settings.healthy_share,
+    )
