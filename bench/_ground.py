@@ -35,6 +35,7 @@ def furnish(folder: Path, services: Sequence[str], *, port: int) -> Settings:
         "api": {"port": port},
         "decide": {"confidence_floor": 0.1},
         "gate": {"rate_actions": 1},
+        "autonomy": {"start": "autonomous"},
         "log": {"level": "warning", "format": "json"},
     }
     _write(settings, content)

@@ -24,6 +24,8 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "metrics": {"interval_seconds": 0.5, "timeout_seconds": 1, "retention_seconds": 300, "window_seconds": 5},
     "decide": {"observe_seconds": 20, "recheck_seconds": 0.5},
     "gate": {"rate_actions": 60},
+    # The shop is there to show healing at work; a new one of your own begins with `suggest` and earns the rest.
+    "autonomy": {"start": "autonomous"},
     "verify": {"poll_seconds": 0.5},
     "engine": {"reconcile_seconds": 2},
 }

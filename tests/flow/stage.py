@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penelope.domain.action import Action, Effect, Snapshot, Tier
+from penelope.domain.autonomy import Level
 from penelope.domain.contract import Clause, Comparator, Contract
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.plan import Match, Playbook, StepTemplate
@@ -33,10 +34,12 @@ from penelope.flow.remediation import story
 from penelope.kit.clock import Clock, SystemClock
 from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.gate.approval import ApprovalRule
+from penelope.rooms.gate.autonomy import AutonomyRule
 from penelope.rooms.gate.halt import Halt
 from penelope.rooms.gate.rate import Rate
 from penelope.rooms.gate.rules import Rule
 from penelope.rooms.intake.run import Rules
+from penelope.rooms.learn.autonomy import Policy
 from penelope.store.database import migrate, open_engine, open_reader, open_workflow_engine, parse_url
 from penelope.store.reader import SqlReader
 from penelope.store.transaction import SqlTransaction
@@ -54,7 +57,9 @@ DECIDE = DecideLimits(risk_limit=0.7, confidence_floor=0.4, observe_seconds=2.0,
 HALT = Halt(failures=3, window_seconds=900, rest_seconds=3600)
 RATE = Rate(actions=100, window_seconds=3600)
 APPROVAL = ApprovalRule(tier=Tier.HARD_TO_REVERSE)
-GATE: Sequence[Rule] = (HALT, RATE, APPROVAL)
+AUTONOMY = AutonomyRule(low_risk=0.3)
+GATE: Sequence[Rule] = (HALT, RATE, AUTONOMY, APPROVAL)
+POLICY = Policy(start=Level.AUTONOMOUS)
 TIMING = Timing(
     gate_memory_seconds=4500, window_seconds=60, verify_poll_seconds=0.05, approval_expires_seconds=60
 )
@@ -207,6 +212,7 @@ class Script:
     decide: DecideLimits = DECIDE
     gate: Sequence[Rule] = GATE
     timing: Timing = TIMING
+    autonomy: Policy = POLICY
     services: Sequence[Service] = field(default_factory=lambda: (shop(),))
     adapter: FakeAction = field(default_factory=FakeAction)
     router: FakeRouter = field(default_factory=FakeRouter)
@@ -231,6 +237,7 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
         decide=script.decide,
         gate=script.gate,
         timing=script.timing,
+        autonomy=script.autonomy,
     )
 
     def transaction(connection: AsyncConnection) -> SqlTransaction:
@@ -254,7 +261,7 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
         await engine.launch(story(engine, parts))
         stack.push_async_callback(engine.stop)
         yield Stage(
-            commands=Commands(engine, Rules(hold_seconds=3600)),
+            commands=Commands(engine, Rules(hold_seconds=3600), script.autonomy),
             reader=SqlReader(reading),
             verification=SqlVerification(reading),
             engine=engine,

@@ -17,12 +17,15 @@ from penelope.adapters.signers.ed25519 import verifier
 from penelope.adapters.signers.logkeys import FolderKeys
 from penelope.adapters.witnesses.http import HttpWitness
 from penelope.bootstrap.background import background
+from penelope.bootstrap.constitution import scale_of
 from penelope.bootstrap.parts import parts_of
 from penelope.errors import BadSettings
 from penelope.flow import records
 from penelope.flow.archiving import ArchiveParts, Archiver
 from penelope.flow.audit import DecisionAudit
+from penelope.flow.autonomy_desk import AutonomyDesk
 from penelope.flow.commands import Commands
+from penelope.flow.compliance import ComplianceWatch, TallyReader
 from penelope.flow.engine import Engine, EngineSettings
 from penelope.flow.export import HistoryReader, Recalled
 from penelope.flow.heartbeat import ActorStore, Heartbeat
@@ -44,10 +47,12 @@ from penelope.ledger.ports import Witness
 from penelope.ledger.spill import SpillFile
 from penelope.rooms.intake.run import Rules
 from penelope.settings import Settings
+from penelope.settings.constitution import Constitution as ConstitutionSettings
 from penelope.settings.tree import Buffer as BufferSettings
 from penelope.store.actors import SqlActors
 from penelope.store.archive import SqlArchive
 from penelope.store.audit import SqlAudit
+from penelope.store.compliance import SqlTally
 from penelope.store.database import (
     existing,
     migrate,
@@ -62,6 +67,7 @@ from penelope.store.keys import SqlKeys
 from penelope.store.log import SqlLog
 from penelope.store.logs import SqlLogs
 from penelope.store.reader import SqlReader
+from penelope.store.standings import SqlStandings
 from penelope.store.transaction import SqlTransaction
 from penelope.store.verification import SqlVerification
 from penelope.telemetry import ErrorsToBuffer, Shadow, Telemetry
@@ -97,6 +103,8 @@ class Application:
     recall: Recall
     verification: Verification
     audit: DecisionAudit
+    autonomy: AutonomyDesk
+    compliance: ComplianceWatch
 
     @property
     def replaying(self) -> Replaying:
@@ -152,16 +160,11 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         actors = SqlActors(writer, reading)
         heart = Heartbeat(actors, clock, f"worker:{settings.engine.executor_id}", engine.carried)
         await background(stack, heart.run(settings.engine.heartbeat_seconds))
-        log = LogParts(
-            # Its reads are short, and on SQLite threads would have to wait for the loop each time.
-            store=SqlLog(writer, writer, settings.ledger.origin),
-            keys=log_keys,
-            witnesses=witnesses,
-            observer=telemetry,
-            clock=clock,
-        )
+        # Its reads are short, and on SQLite threads would have to wait for the loop each time.
+        own_log = SqlLog(writer, writer, settings.ledger.origin)
+        log = LogParts(store=own_log, keys=log_keys, witnesses=witnesses, observer=telemetry, clock=clock)
         await background(stack, Sequencer(log).run(settings.ledger.checkpoint_seconds))
-        commands = Commands(engine, Rules(hold_seconds=settings.intake.hold_seconds))
+        commands = Commands(engine, Rules(hold_seconds=settings.intake.hold_seconds), parts.autonomy)
         sweep = LedgerSweep(
             verification=SqlVerification(reading),
             keys=log_keys,
@@ -170,6 +173,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             clock=clock,
         )
         await background(stack, sweep.run(settings.ledger.sweep_seconds))
+        compliance = await _compliance(stack, settings.constitution, SqlTally(reading), telemetry, clock)
         recall = await _archive(stack, settings, log, SqlArchive(writer, reading), ledger)
         yield Application(
             settings=settings,
@@ -187,6 +191,8 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             recall=recall,
             verification=SqlVerification(reading),
             audit=SqlAudit(reading),
+            autonomy=AutonomyDesk(engine, SqlStandings(reading), parts),
+            compliance=compliance,
         )
 
 
@@ -228,6 +234,19 @@ async def _archive(
     archiver = Archiver(parts, settings.ledger.payload_days)
     await background(stack, archiver.run(log.clock, settings.ledger.sweep_seconds))
     return Recall(store, folder)
+
+
+async def _compliance(
+    stack: AsyncExitStack,
+    settings: ConstitutionSettings,
+    reader: TallyReader,
+    telemetry: Telemetry,
+    clock: Clock,
+) -> ComplianceWatch:
+    """Scores what was decided, and in the background keeps the metrics' score fresh."""
+    watch = ComplianceWatch(reader, scale_of(settings), clock, telemetry)
+    await background(stack, watch.run(settings.refresh_seconds, days=settings.window_days))
+    return watch
 
 
 async def _buffer(

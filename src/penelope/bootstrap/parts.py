@@ -13,7 +13,9 @@ from penelope.adapters.metrics.scrape import ScrapedMetrics
 from penelope.adapters.playbooks.load import load as load_playbooks
 from penelope.adapters.routers.noop import NoopRouter
 from penelope.adapters.routers.traefik import TraefikRouter
+from penelope.bootstrap.autonomy import policy_of
 from penelope.bootstrap.background import background
+from penelope.bootstrap.constitution import constitution_of
 from penelope.domain.action import Tier
 from penelope.domain.service import Service
 from penelope.flow.parts import Parts, Timing
@@ -22,6 +24,7 @@ from penelope.rooms.act.ports import ActionAdapter
 from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.decide.survival import Waiting
 from penelope.rooms.gate.approval import ApprovalRule
+from penelope.rooms.gate.autonomy import AutonomyRule
 from penelope.rooms.gate.halt import Halt
 from penelope.rooms.gate.rate import Rate
 from penelope.rooms.gate.rules import Rule
@@ -57,7 +60,11 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
         adapters=_adapters(routers, services),
         routers=routers,
         clock=clock,
-        decide=DecideLimits(**settings.decide.model_dump(), waiting=Waiting(**settings.waiting.model_dump())),
+        decide=DecideLimits(
+            **settings.decide.model_dump(),
+            waiting=Waiting(**settings.waiting.model_dump()),
+            constitution=constitution_of(settings.constitution),
+        ),
         gate=rules_of(settings),
         timing=Timing(
             gate_memory_seconds=max(
@@ -68,6 +75,7 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
             verify_poll_seconds=settings.verify.poll_seconds,
             approval_expires_seconds=settings.approval.expires_seconds,
         ),
+        autonomy=policy_of(settings.autonomy, services, [item.name for item in playbooks.playbooks()]),
     )
 
 
@@ -81,6 +89,7 @@ def rules_of(settings: Settings) -> tuple[Rule, ...]:
             rest_seconds=limits.halt_seconds,
         ),
         Rate(actions=limits.rate_actions, window_seconds=limits.rate_window_seconds),
+        AutonomyRule(low_risk=settings.autonomy.low_risk),
         ApprovalRule(tier=Tier(limits.approval_tier)),
     )
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from penelope.domain.briefing import Briefing
+from penelope.domain.constitution import Weighed
 from penelope.domain.precedent import Stratum
 
 
@@ -128,3 +129,4 @@ class Decision:
     stratum: Stratum = Stratum.UNSEEN
     traits: str = ""
     briefing: Briefing | None = None
+    articles: tuple[Weighed, ...] = ()

@@ -10,12 +10,14 @@ from penelope.domain.signal import Signal
 from penelope.domain.work import Change
 from penelope.errors import AlreadyDecided, AppendConflict
 from penelope.flow import records
+from penelope.flow.autonomy import refused
 from penelope.flow.engine import Engine
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data
 from penelope.kit.ids import new_id
 from penelope.rooms.intake.run import Correlation, Known, Rules, Transition, correlate
+from penelope.rooms.learn.autonomy import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +43,10 @@ class Answer:
 class Commands:
     """Every command is durable when it returns."""
 
-    def __init__(self, engine: Engine, rules: Rules) -> None:
+    def __init__(self, engine: Engine, rules: Rules, autonomy: Policy | None = None) -> None:
         self._engine = engine
         self._rules = rules
+        self._autonomy = autonomy or Policy()
 
     async def receive_signals(self, signals: Sequence[Signal]) -> Receipt:
         """Takes signals in, all or none; sending the same ones again changes nothing.
@@ -112,7 +115,10 @@ class Commands:
             )
             event = "ApprovalGiven" if answer.approve else "ApprovalRefused"
             reason = answer.comment or f"{answer.actor} {decided.status} the plan"
-            await transaction.save(records.of_approval(decided, event, reason, actor=answer.actor))
+            changes = [records.of_approval(decided, event, reason, actor=answer.actor)]
+            if not answer.approve:
+                changes += await refused(transaction, self._autonomy, decided)
+            await transaction.save(*changes)
             return decided
 
         approval: Approval = await self._engine.transaction("answer", body)

@@ -37,7 +37,7 @@ async def assess(transaction: Transaction, parts: Parts, identifier: str, dossie
     changes = [of_decision(decision, case, parts.decide)]
     request = None
     if decision.judgement is not Judgement.OBSERVE:
-        request = await request_of(transaction, case, decision)
+        request = await request_of(transaction, parts, case, decision)
     if request is None:
         result = _without_acting(decision)
     else:

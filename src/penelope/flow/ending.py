@@ -6,9 +6,11 @@ from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.outcome import OutcomeKind
 from penelope.domain.work import Change
 from penelope.flow import records
+from penelope.flow.autonomy import learn
 from penelope.flow.engine import Engine
 from penelope.flow.learning import remember
 from penelope.flow.ports import Transaction
+from penelope.rooms.learn.autonomy import Policy
 from penelope.rooms.learn.run import conclude, counts_for_playbook
 
 
@@ -22,18 +24,23 @@ class Ending:
     acted: bool = False
 
 
-async def finish(engine: Engine, incident: str, ending: Ending) -> None:
-    """Ends an incident, once; the story does it, or on its behalf whoever finds it broken off."""
+async def finish(engine: Engine, incident: str, ending: Ending, policy: Policy | None = None) -> None:
+    """Ends an incident, once; the story does it, or on its behalf whoever finds it broken off.
+
+    `policy` says what the playbook's standing learns; an ending that names no playbook needs none.
+    """
 
     async def body(transaction: Transaction) -> None:
         found = await records.incident_of(transaction, incident)
         if not found.state.ended:
-            await transaction.save(*await end(transaction, found, ending))
+            await transaction.save(*await end(transaction, found, ending, policy))
 
     await engine.transaction("finish", body)
 
 
-async def end(transaction: Transaction, incident: Incident, ending: Ending) -> list[Change]:
+async def end(
+    transaction: Transaction, incident: Incident, ending: Ending, policy: Policy | None = None
+) -> list[Change]:
     """Counts the outcome for its playbook; what is left to be saved is returned."""
     outcome = conclude(
         incident,
@@ -46,8 +53,10 @@ async def end(transaction: Transaction, incident: Incident, ending: Ending) -> l
     if counts_for_playbook(outcome):
         await transaction.add_outcome(outcome)
     await remember(transaction, incident, outcome)
+    learnt = [] if policy is None else await learn(transaction, policy, outcome)
     ended = records.moved(incident, IncidentState(ending.kind.value), transaction)
     return [
         records.of_outcome(outcome, "OutcomeRecorded"),
         records.of_incident(ended, f"Incident{ending.kind.value.title()}", ending.reason),
+        *learnt,
     ]

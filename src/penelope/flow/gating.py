@@ -11,6 +11,7 @@ from penelope.domain.work import Change
 from penelope.flow import records
 from penelope.flow.asking import ask
 from penelope.flow.assessment import Assessment, Next
+from penelope.flow.autonomy import standing_of
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.kit.codec import from_data, to_data
@@ -19,7 +20,9 @@ from penelope.rooms.gate.rules import Request
 from penelope.rooms.gate.run import gate
 
 
-async def request_of(transaction: Transaction, case: Case, decision: Decision) -> Request | None:
+async def request_of(
+    transaction: Transaction, parts: Parts, case: Case, decision: Decision
+) -> Request | None:
     """What is laid before the gate; None without a plan."""
     if case.plan is None or case.playbook is None:
         return None
@@ -36,6 +39,7 @@ async def request_of(transaction: Transaction, case: Case, decision: Decision) -
         record=case.record or PlaybookRecord(playbook=case.playbook.name, service=case.service.name),
         approvals=approvals,
         now=transaction.now(),
+        standing=await standing_of(transaction, parts.autonomy, case.plan.playbook, case.plan.service),
     )
 
 

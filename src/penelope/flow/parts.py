@@ -12,6 +12,7 @@ from penelope.rooms.act.ports import ActionAdapter
 from penelope.rooms.context import ports as context
 from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.gate.rules import Rule
+from penelope.rooms.learn.autonomy import Policy
 from penelope.rooms.plan.ports import PlaybookLibrary
 from penelope.rooms.rollout.ports import Router
 from penelope.rooms.verify import ports as verify
@@ -53,6 +54,8 @@ class Parts:
             for leaned_on in service.dependencies:
                 users.setdefault(leaned_on, set()).add(service.name)
         object.__setattr__(self, "_users", users)
+
+    autonomy: Policy = field(default_factory=Policy)
 
     def service(self, name: str) -> Service:
         """Raises UnknownService."""

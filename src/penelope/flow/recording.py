@@ -31,7 +31,11 @@ def of_decision(decision: Decision, case: Case, limits: Limits) -> Change:
         event="DecisionMade",
         actor=records.PENELOPE,
         reason=decision.rationale,
-        details={"service": case.service.name, **{name: attributes[name] for name in _AUDITED}},
+        details={
+            "service": case.service.name,
+            **{name: attributes[name] for name in _AUDITED},
+            "articles": [{"article": item.article.value, "kept": item.kept} for item in decision.articles],
+        },
     )
 
 

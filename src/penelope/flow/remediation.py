@@ -52,7 +52,7 @@ class Remediation:
             reason = f"Penelope failed: {type(error).__name__}: {error}"
             ending = Ending(kind=OutcomeKind.ESCALATED, reason=reason, acted=True)
         if ending is not None:
-            await finish(self._engine, self._incident, ending)
+            await finish(self._engine, self._incident, ending, self._parts.autonomy)
         return "" if ending is None else ending.kind.value
 
     async def _decide(self) -> Ending | None:

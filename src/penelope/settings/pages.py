@@ -29,7 +29,13 @@ The same in the environment is `PENELOPE_API__PORT=8420`, on the command line `-
 switches and lists are written as in YAML, and texts as they are. Relative paths are seen from the folder of the file,
 wherever they are given; without a file from the working directory."""
 
-_TYPES = {"integer": "whole number", "number": "number", "boolean": "`true` or `false`", "null": "`null`"}
+_TYPES = {
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "`true` or `false`",
+    "null": "`null`",
+    "object": "mapping",
+}
 _FORMATS = {"path": "path", "password": "secret text"}
 _BOUNDS = {"exclusiveMinimum": ">", "minimum": "≥", "maximum": "≤"}
 

@@ -14,6 +14,8 @@ from pydantic import (
 )
 from sqlalchemy.engine import make_url
 
+from penelope.settings.autonomy import Autonomy
+from penelope.settings.constitution import Constitution
 from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
 from penelope.settings.waiting import Waiting
 
@@ -287,6 +289,8 @@ class Settings(Section):
     waiting: Waiting = Waiting()
     gate: Gate = Gate()
     approval: Approval = Approval()
+    autonomy: Autonomy = Autonomy()
+    constitution: Constitution = Constitution()
     verify: Verify = Verify()
     log: Log = Log()
 

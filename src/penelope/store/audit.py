@@ -57,7 +57,11 @@ _LAST_ID = 2**63 - 1
 _columns = decisions.c
 _text = plain_table("decisions_text", column("rowid"))
 _ROWS = select(
-    *(item for item in decisions.columns if item.name not in {"risk_band", "words", "precedent_list"})
+    *(
+        item
+        for item in decisions.columns
+        if item.name not in {"risk_band", "words", "precedent_list", "broken"}
+    )
 )
 _EQUAL = ("service", "judgement", "actor", "playbook", "incident")
 

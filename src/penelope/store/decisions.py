@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy.dialects import postgresql
 
 from penelope.domain.approval import ApprovalStatus
+from penelope.domain.constitution import Article, bit
 from penelope.domain.decision import Judgement, Precedent, Score
 from penelope.domain.work import Entry
 from penelope.kit.clock import timestamp
@@ -53,6 +54,14 @@ def words(text: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """Whether a decision kept an article."""
+
+    article: Article
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Told:
     """What the details of an entry tell of a decision."""
 
@@ -62,6 +71,7 @@ class _Told:
     confidence: Score
     playbook: str | None
     precedents: tuple[Precedent, ...]
+    articles: tuple[_Kept, ...] = ()
 
 
 _WRITTEN = tuple(name for name in decisions.columns.keys() if not name.startswith("overridden"))  # noqa: SIM118 - of a table
@@ -108,6 +118,9 @@ def _row(entry: Entry) -> tuple[Any, ...]:
         "precedents": sum(item.successes + item.failures for item in told.precedents),
         "precedent_list": as_text(to_data(told.precedents)),
         "decided_at": timestamp(entry.recorded_at),
+        "broken": sum(bit(item.article) for item in told.articles if not item.kept)
+        if told.articles
+        else None,
     }
     return tuple(special[name] if name in special else getattr(entry, name) for name in _WRITTEN)
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -73,6 +74,16 @@ units_of_work = Table(
     Column("last_heartbeat_at", String, nullable=False),
     Column("head", String, nullable=False),
     sqlite_with_rowid=False,
+)
+
+STANDINGS = "kind = 'autonomy'"
+"""Which units the index of standings holds: a few among very many."""
+
+Index(
+    "ix_units_of_work_standings",
+    units_of_work.c.id,
+    sqlite_where=text(STANDINGS),
+    postgresql_where=text(STANDINGS),
 )
 
 units_of_work_history = Table(
@@ -316,10 +327,17 @@ decisions = Table(
     Column("precedents", Integer, nullable=False, comment="earlier uses of the playbook that were weighed"),
     Column("precedent_list", Text, nullable=False, comment="JSON"),
     Column("decided_at", String, nullable=False),
+    Column(
+        "broken",
+        Integer,
+        comment="articles that were weighed and not kept, a bit each; null where none was weighed",
+    ),
     Column("overridden_by", String),
     Column("overridden_at", String),
     UniqueConstraint("unit", "version"),
-    Index("ix_decisions_time", "id", "judgement", "risk_band", "risk", "precedents", "overridden_at"),
+    Index(
+        "ix_decisions_time", "id", "judgement", "risk_band", "risk", "precedents", "overridden_at", "broken"
+    ),
     Index(
         "ix_decisions_service",
         "service",
@@ -329,6 +347,7 @@ decisions = Table(
         "risk",
         "precedents",
         "overridden_at",
+        "broken",
     ),
     Index("ix_decisions_service_judgement", "service", "judgement", "id"),
     Index("ix_decisions_judgement", "judgement", "id"),

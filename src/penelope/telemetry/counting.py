@@ -44,11 +44,23 @@ def _action(result: str) -> tuple[Rule]:
 
 
 _GATE = (Rule("penelope_gate_verdicts_total", {"rule": "rule", "ruling": "ruling"}, each="verdicts"),)
+_AUTONOMY = (
+    Rule(
+        "penelope_autonomy_changes_total", {"playbook": "playbook", "service": "service", "level": "status"}
+    ),
+)
 _APPROVAL = (Rule("penelope_approvals_total", {"status": "status"}),)
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "IncidentOpened": (Rule("penelope_incidents_opened_total", {"service": "service"}),),
-    "DecisionMade": (Rule("penelope_decisions_total", {"judgement": "judgement"}),),
+    "DecisionMade": (
+        Rule("penelope_decisions_total", {"judgement": "judgement"}),
+        Rule("penelope_articles_total", {"article": "article", "kept": "kept"}, each="articles"),
+    ),
+    "AutonomyRaised": _AUTONOMY,
+    "AutonomyLowered": _AUTONOMY,
+    "AutonomySet": _AUTONOMY,
+    "HumanActionReported": (Rule("penelope_human_actions_total", {"comparison": "status"}),),
     "GatePassed": _GATE,
     "GateRefused": _GATE,
     "GateAsked": _GATE,

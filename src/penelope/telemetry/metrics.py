@@ -1,5 +1,6 @@
 """The server's metrics."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,6 +21,7 @@ from penelope.domain.incident import IncidentState
 from penelope.domain.work import Entry
 from penelope.flow.log import Lag
 from penelope.ledger.buffer import Counts
+from penelope.rooms.learn.compliance import Compliance
 from penelope.telemetry.counting import RULES, SPANS, Rule, Span, labels_of
 from penelope.telemetry.names import LONGEST_LABEL_VALUE, METRICS, MOST_LABEL_VALUES, Metric
 
@@ -130,6 +132,14 @@ class Telemetry:
     def ledger_swept(self, flaws: int) -> None:
         """All stored history was verified, and so much did not fit."""
         self._child("penelope_ledger_flaws", {}).set(flaws)
+
+    def constitution_scored(self, compliance: Compliance) -> None:
+        """How well the decisions of late keep the constitution; without any there is no number to tell."""
+        score = compliance.score
+        self._child("penelope_constitution_score", {}).set(math.nan if score is None else score)
+        for item in compliance.articles:
+            share = math.nan if score is None else item.share
+            self._child("penelope_constitution_share", {"article": item.article}).set(share)
 
     def _count(self, name: str, labels: Mapping[str, str], amount: int = 1) -> None:
         self._child(name, labels).inc(amount)

@@ -60,6 +60,12 @@ METRICS: tuple[Metric, ...] = (
         "penelope_decisions_total", "counter", ("judgement",), "Judgements: observe, intervene, escalate."
     ),
     Metric(
+        "penelope_articles_total",
+        "counter",
+        ("article", "kept"),
+        "Decisions weighed by each article of the constitution: kept, true or false.",
+    ),
+    Metric(
         "penelope_decide_seconds",
         "histogram",
         (),
@@ -72,6 +78,15 @@ METRICS: tuple[Metric, ...] = (
         ("rule", "ruling"),
         "What each rule of the gate said: pass, refuse, ask.",
     ),
+    Metric(
+        "penelope_autonomy_changes_total",
+        "counter",
+        ("playbook", "service", "level"),
+        "Changes of earned autonomy, by the level that they led to.",
+    ),
+    Metric("penelope_human_actions_total", "counter", ("comparison",), "Reports of what people did."),
+    Metric("penelope_constitution_score", "gauge", (), "How well decisions keep the constitution, 0 to 100."),
+    Metric("penelope_constitution_share", "gauge", ("article",), "How well each article is kept, 0 to 1."),
     Metric(
         "penelope_approvals_total",
         "counter",

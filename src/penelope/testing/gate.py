@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from penelope.domain.autonomy import Level, Standing
 from penelope.domain.decision import Decision, Judgement, score
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import Incident, IncidentState
@@ -15,7 +16,9 @@ from penelope.rooms.gate.rules import Request
 
 
 def passage(plan: Plan, now: datetime, **changes: Any) -> Request:
-    """A request that nothing speaks against: a decision to intervene, no evidence, no past; `changes` replace fields."""
+    """A request that nothing speaks against: a decision to intervene, no evidence, no past, a playbook that may act;
+    `changes` replace fields.
+    """
     incident = Incident(
         id=plan.incident,
         service=plan.service,
@@ -44,6 +47,7 @@ def passage(plan: Plan, now: datetime, **changes: Any) -> Request:
         record=PlaybookRecord(playbook=plan.playbook, service=plan.service),
         approvals=(),
         now=now,
+        standing=Standing(playbook=plan.playbook, service=plan.service, level=Level.AUTONOMOUS, since=now),
     )
     return replace(made, **changes)
 

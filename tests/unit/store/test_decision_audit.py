@@ -468,6 +468,7 @@ def many(count: int) -> list[tuple[Any, ...]]:
             "precedents": number % 2,
             "precedent_list": "[]",
             "decided_at": timestamp(at),
+            "broken": None,
         }
         rows.append(tuple(made[name] for name in decisions._WRITTEN))
     return rows

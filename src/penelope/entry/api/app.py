@@ -11,6 +11,8 @@ import penelope
 from penelope import bootstrap
 from penelope.entry.api import (
     audit,
+    autonomy,
+    constitution,
     decisions,
     incidents,
     integrity,
@@ -66,6 +68,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     app.include_router(audit.router)
     app.include_router(decisions.router)
+    app.include_router(autonomy.router)
+    app.include_router(constitution.router)
     app.include_router(integrity.router)
     app.include_router(verification.router)
     app.include_router(tlog.router, dependencies=[] if settings.ledger.public else [requires(Scope.READ)])

@@ -10,6 +10,8 @@ import penelope
 from penelope.entry.cli import (
     archive,
     audit,
+    autonomy,
+    constitution,
     database,
     decisions,
     integrity,
@@ -79,6 +81,8 @@ app.command()(remote.incidents)
 app.command()(remote.show)
 app.command()(remote.approve)
 app.command()(remote.reject)
+app.command()(autonomy.report)
+app.command()(constitution.constitution)
 app.command()(integrity.actors)
 app.command()(decisions.calibration)
 
@@ -112,6 +116,10 @@ _decision = _group("Explain a decision in figures, or make it again from what it
 _decision.command("explain")(decisions.explain)
 _decision.command("replay")(decisions.replay)
 app.add_typer(_decision, name="decision")
+_autonomy = typer.Typer(invoke_without_command=True)
+_autonomy.callback()(autonomy.standings)
+_autonomy.command("set")(autonomy.place)
+app.add_typer(_autonomy, name="autonomy")
 
 _playbooks = _group("Check and list playbooks.")
 _playbooks.command("lint")(local.lint_playbooks)

@@ -20,7 +20,8 @@ words: a decision of another version cannot be made again, and says so."""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """The plan that would act, as far as it is judged. `tiers` and `steps` are of its actions in order; `touched` of
-    the service's `targets` are changed, and so many `strangers` among other services.
+    the service's `targets` are changed, and so many `strangers` among other services. `shares` are the canary's steps
+    in percent, none without a rollout; `patch_lines` are added or removed.
     """
 
     playbook: str
@@ -30,14 +31,16 @@ class Candidate:
     touched: int
     targets: int
     strangers: int
-    rollout: bool
+    shares: tuple[int, ...]
+    patch_lines: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """An incident, its service, what was seen, what is planned and the past, without anything that could be secret.
 
-    `asked` says that a person was asked before, and so does not want to wait any more.
+    `asked` says that a person was asked before, and so does not want to wait any more. The service was last changed
+    at `changed_at`, and fixes of it failed at `recent_failures`, newest last.
     """
 
     incident: str
@@ -59,6 +62,8 @@ class Facts:
     candidate: Candidate | None
     obstacles: tuple[str, ...]
     fits: bool
+    changed_at: datetime | None
+    recent_failures: tuple[datetime, ...]
 
 
 def facts_of(case: Case) -> Facts:
@@ -83,6 +88,8 @@ def facts_of(case: Case) -> Facts:
         candidate=None if case.plan is None else _candidate(case.plan, service, case),
         obstacles=case.obstacles,
         fits=case.fits,
+        changed_at=_changed_at(case),
+        recent_failures=() if case.record is None else case.record.recent_failures,
     )
 
 
@@ -96,7 +103,8 @@ def _candidate(plan: Plan, service: Service, case: Case) -> Candidate:
         touched=sum(1 for name, _ in touched if name == service.name),
         targets=max(1, len(service.targets)),
         strangers=len({name for name, _ in touched if name != service.name}),
-        rollout=plan.rollout is not None,
+        shares=() if plan.rollout is None else tuple(plan.rollout.steps),
+        patch_lines=sum(_lines(action.params.get("diff")) for action in plan.actions),
     )
 
 
@@ -111,4 +119,17 @@ def _precedents(case: Case) -> tuple[Precedent, ...]:
             successes=record.successes,
             failures=record.failures,
         ),
+    )
+
+
+def _changed_at(case: Case) -> datetime | None:
+    return case.record.recent_actions[-1] if case.record is not None and case.record.recent_actions else None
+
+
+def _lines(diff: object) -> int:
+    """Lines that a unified diff adds or removes."""
+    if not isinstance(diff, str):
+        return 0
+    return sum(
+        line.startswith(("+", "-")) and not line.startswith(("+++", "---")) for line in diff.splitlines()
     )

@@ -8,6 +8,7 @@ from penelope.domain.precedent import Stratum
 from penelope.rooms.decide.briefing import brief
 from penelope.rooms.decide.case import Case
 from penelope.rooms.decide.confidence import confidence
+from penelope.rooms.decide.constitution.weigh import Constitution, weigh
 from penelope.rooms.decide.facts import Facts, facts_of
 from penelope.rooms.decide.objectives import held, stratum
 from penelope.rooms.decide.risk import burn_rate, cost, risk
@@ -19,7 +20,8 @@ class Limits:
     """From which risk on a person must agree, below which confidence nothing is done, and for how long to look.
 
     Risk and confidence 0…1; an incident is observed at most `observe_seconds`, with a look each
-    `recheck_seconds`. `waiting` is about incidents that may heal by themselves.
+    `recheck_seconds`. `waiting` is about incidents that may heal by themselves; by the
+    `constitution` the decision is weighed.
     """
 
     risk_limit: float
@@ -27,6 +29,7 @@ class Limits:
     observe_seconds: float
     recheck_seconds: float
     waiting: Waiting = field(default_factory=Waiting)
+    constitution: Constitution = field(default_factory=Constitution)
 
 
 def decide(case: Case, limits: Limits, now: datetime) -> Decision:
@@ -39,7 +42,7 @@ def judge(facts: Facts, limits: Limits, now: datetime) -> Decision:
     weighed = _weigh(facts, limits, now)
     ruling = _healing_is_likely(weighed) or _ruling(weighed)
     observes = ruling.judgement is Judgement.OBSERVE
-    return Decision(
+    decision = Decision(
         incident=facts.incident,
         judgement=ruling.judgement,
         risk=weighed.risk,
@@ -56,6 +59,7 @@ def judge(facts: Facts, limits: Limits, now: datetime) -> Decision:
         traits=facts.traits,
         briefing=None if observes else brief(facts, weighed.risk, weighed.healing),
     )
+    return weigh(facts, decision, limits.constitution.principles)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

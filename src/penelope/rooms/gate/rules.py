@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from penelope.domain.approval import Approval
+from penelope.domain.autonomy import Standing
 from penelope.domain.decision import Decision
 from penelope.domain.evidence import Dossier
 from penelope.domain.gate import RuleVerdict
@@ -17,7 +18,10 @@ from penelope.domain.service import Service
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What asks for passage. `record` reaches back at least as far as every rule looks."""
+    """What asks for passage. `record` reaches back at least as far as every rule looks.
+
+    `standing` is that of the plan's playbook on its service.
+    """
 
     incident: Incident
     service: Service
@@ -28,6 +32,7 @@ class Request:
     record: PlaybookRecord
     approvals: Sequence[Approval]
     now: datetime
+    standing: Standing | None = None
 
 
 class Rule(Protocol):

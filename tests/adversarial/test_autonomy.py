@@ -1,0 +1,275 @@
+"""The known ways in which earned trust is abused, or given where nothing was earned."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from doorstep import Doorstep, settings
+from stage import BAD, GOOD, POLICY, Stage, begin, play, playbook, signal
+
+from penelope.bootstrap.autonomy import policy_of
+from penelope.domain.autonomy import Level, Standing
+from penelope.domain.incident import IncidentState
+from penelope.errors import AlreadyDecided, BadSettings
+from penelope.flow.autonomy import Word, override, standing_of, unit_name
+from penelope.flow.autonomy_desk import AutonomyDesk
+from penelope.flow.commands import Answer
+from penelope.flow.ports import Transaction
+from penelope.flow.reporting import Comparison, Report
+from penelope.rooms.learn.autonomy import Policy, beginning, failed, interval, succeeded
+from penelope.settings import load
+from penelope.settings.autonomy import Autonomy
+from penelope.store.standings import SqlStandings
+
+Databases = tuple[str, str]
+
+POLICY_START = datetime(2026, 11, 21, 7, tzinfo=UTC)
+ANY = replace(playbook(), match=replace(playbook().match, names=()))
+
+
+def desk(stage: Stage) -> AutonomyDesk:
+    return AutonomyDesk(stage.engine, SqlStandings(stage.database), stage.parts)
+
+
+async def standing(stage: Stage, name: str = "fix") -> Standing:
+    async def body(transaction: Transaction) -> Any:
+        return await standing_of(transaction, stage.parts.autonomy, name, "shop")
+
+    return await stage.engine.transaction("look", body)
+
+
+async def incident_of(stage: Stage, number: int) -> str:
+    return await begin(stage, signal(number, name=f"Broken-{number}"))
+
+
+# --- acting on what was not earned ------------------------------------------------------------------------
+
+
+def test_a_playbook_that_fails_as_soon_as_it_has_risen_is_asked_about_again(databases: Databases) -> None:
+    """It behaves until nobody looks any more, and then does harm: one failure, and it asks again."""
+
+    async def scene(stage: Stage) -> None:
+        for number in range(6):
+            stage.metrics.script("shop", BAD)
+            incident = await incident_of(stage, number)
+            await stage.until(incident, IncidentState.AWAITING_APPROVAL)
+            stage.metrics.script("shop", BAD, GOOD)
+            await stage.commands.answer_approval(Answer(incident=incident, actor="key:ada", approve=True))
+            await stage.until(incident)
+        assert (await standing(stage)).level is Level.SUPERVISED
+        stage.metrics.script("shop", BAD)
+        incident = await incident_of(stage, 7)
+        if (
+            await stage.until(incident, IncidentState.AWAITING_APPROVAL, IncidentState.ESCALATED)
+        ).state is IncidentState.AWAITING_APPROVAL:
+            await stage.commands.answer_approval(Answer(incident=incident, actor="key:ada", approve=True))
+            await stage.until(incident, IncidentState.ESCALATED)
+        fallen = await standing(stage)
+        assert (fallen.level, fallen.successes, fallen.failures) == (Level.SUGGEST, 0, 1)
+        done = dict(stage.adapter.effects)
+        incident = await incident_of(stage, 8)
+        await stage.until(incident, IncidentState.AWAITING_APPROVAL)
+        assert stage.adapter.effects == done
+
+    play(databases, scene, playbooks=[ANY], autonomy=replace(POLICY, start=Level.SUGGEST))
+
+
+def test_failing_every_so_often_never_leads_to_the_top() -> None:
+    """Six successes, a failure, and again: the failure that made it fall stays in the count."""
+    policy = Policy()
+    pair = beginning(policy, "fix", "shop", POLICY_START)
+    for _ in range(50):
+        for _ in range(6):
+            pair = succeeded(pair, policy)
+            assert pair.level < Level.AUTONOMOUS
+        pair = failed(pair, policy, POLICY_START, "again")
+
+
+def test_what_was_noted_as_abort_is_never_acted_upon(databases: Databases) -> None:
+    """A person said no; neither a second alert, nor a restart of the story, nor a late yes makes it act."""
+
+    async def scene(stage: Stage) -> None:
+        incident = await incident_of(stage, 1)
+        await stage.until(incident, IncidentState.AWAITING_APPROVAL)
+        await stage.commands.answer_approval(Answer(incident=incident, actor="key:bob", approve=False))
+        with pytest.raises(AlreadyDecided):
+            await stage.commands.answer_approval(Answer(incident=incident, actor="key:eve", approve=True))
+        await stage.until(incident, IncidentState.ESCALATED)
+        await stage.engine.start(incident, "shop")
+        again = await incident_of(stage, 2)
+        assert (await stage.until(again)).state is IncidentState.ESCALATED
+        assert stage.adapter.effects == {}
+        assert (await standing(stage)).level is Level.SHADOW
+
+    play(databases, scene, playbooks=[ANY], autonomy=replace(POLICY, start=Level.SUGGEST))
+
+
+# --- forged counts ----------------------------------------------------------------------------------------
+
+
+def test_one_incident_is_one_agreement_however_often_it_is_told(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        incident = await incident_of(stage, 1)
+        await stage.until(incident)
+        reports = [
+            desk(stage).report(Report(incident=incident, actor=f"key:{name}", did="fix"))
+            for name in ("ada", "Ada", "bob", "eve")
+        ]
+        results = await asyncio.gather(*reports, return_exceptions=True)
+        assert sum(not isinstance(item, BaseException) for item in results) == 1
+        assert (await standing(stage)).agreements == 1
+
+    play(databases, scene, playbooks=[ANY], autonomy=replace(POLICY, start=Level.SHADOW))
+
+
+def test_a_playbook_called_other_earns_nothing_by_that(databases: Databases) -> None:
+    """`other` is what people did beside all playbooks, whatever a playbook is called."""
+
+    async def scene(stage: Stage) -> None:
+        incident = await incident_of(stage, 1)
+        await stage.until(incident)
+        told = Report(incident=incident, actor="key:ada", did="other")
+        assert (await desk(stage).report(told)).comparison is Comparison.DIFFERED
+        assert (await standing(stage, "other")).agreements == 0
+
+    book = replace(ANY, name="other")
+    play(databases, scene, playbooks=[book], autonomy=replace(POLICY, start=Level.SHADOW))
+
+
+def test_counts_that_somebody_wrote_into_the_database_are_not_believed(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        incident = await incident_of(stage, 1)
+        await stage.until(incident)
+        await desk(stage).report(Report(incident=incident, actor="key:ada", did="fix"))
+        async with stage.database.begin() as connection:
+            await connection.exec_driver_sql(
+                "UPDATE units_of_work SET status = 'autonomous', "
+                'attributes = replace(attributes, \'"level":"shadow"\', \'"level":"autonomous"\') '
+                "WHERE kind = 'autonomy'"
+            )
+        again = await incident_of(stage, 2)
+        ended = await stage.until(again)
+        assert ended.state is IncidentState.ESCALATED
+        assert stage.adapter.effects == {}
+        assert await stage.flaws() != []
+
+    play(databases, scene, playbooks=[ANY], autonomy=replace(POLICY, start=Level.SHADOW))
+
+
+def test_nobody_can_send_counts_along(tmp_path: Path) -> None:
+    wanted = {"playbook": "free-the-lock", "service": "shop", "level": "suggest", "reason": "trust me"}
+    with Doorstep(settings(tmp_path)) as door:
+        for field in ("successes", "agreements", "cap", "earned", "since"):
+            body = {**wanted, field: 10**6}
+            door.problem(
+                400, "invalid_request", lambda body=body: door.ask("POST", "/api/v1/autonomy", json=body)
+            )
+
+
+# --- another name, another standing -----------------------------------------------------------------------
+
+
+def test_no_two_pairs_share_a_standing() -> None:
+    tricky = [
+        "a",
+        "a:b",
+        "b",
+        ":",
+        "a:",
+        ":b",
+        "",
+        "a\x00",
+        "a b",
+        "A",
+        "\u00e1",
+        "a\u0301",
+        "a" * 81,
+        "autonomy:a",
+    ]
+    pairs = [(playbook_name, service) for playbook_name in tricky for service in tricky]
+    units = {unit_name(*pair) for pair in pairs}
+    assert len(units) == len(pairs)
+    assert all(len(unit) <= 200 for unit in units)
+
+
+def test_what_one_pair_earned_is_not_anothers(databases: Databases) -> None:
+    """`a:b` on `c` and `a` on `b:c` would be one text."""
+
+    async def scene(stage: Stage) -> None:
+        async def body(transaction: Transaction) -> None:
+            word = Word("key:ada", "no")
+            await transaction.save(await override(transaction, POLICY, ("a:b", "c"), word))
+
+        await stage.engine.transaction("override", body)
+
+        async def look(transaction: Transaction) -> Any:
+            pairs = (("a:b", "c"), ("a", "b:c"), ("a", "b"))
+            return [(await standing_of(transaction, POLICY, *pair)).level for pair in pairs]
+
+        levels = await stage.engine.transaction("look", look)
+        assert levels == [Level.SUPERVISED, Level.AUTONOMOUS, Level.AUTONOMOUS]
+
+    play(databases, scene)
+
+
+@pytest.mark.parametrize(
+    "name", ["free-disk", "Free-disk-space", "free-disk-space ", "free\u2010disk\u2010space"]
+)
+def test_a_cap_under_a_name_that_nothing_has_stops_the_start(name: str) -> None:
+    wanted = Autonomy(playbook_caps={name: "shadow"})
+    with pytest.raises(BadSettings, match="no playbook of the library is called"):
+        policy_of(wanted, ["shop"], ["free-disk-space"])
+    with pytest.raises(BadSettings, match="no service of the catalogue is called"):
+        policy_of(Autonomy(service_caps={name: "shadow"}), ["free-disk-space"], [])
+
+
+@pytest.mark.parametrize(
+    "override_text",
+    [
+        "autonomy.cap=omnipotent",
+        "autonomy.start=AUTONOMOUS",
+        "autonomy.service_caps={shop: 4}",
+        "autonomy.autonomous_bound=1",
+        "autonomy.autonomous_bound=0.5",
+        "autonomy.fall_levels=0",
+        "constitution.sophia_weight=21",
+        "constitution.sophia_weight=-20",
+        "constitution.escalate_least=0.9",
+    ],
+)
+def test_settings_that_would_open_a_way_round_are_refused(tmp_path: Path, override_text: str) -> None:
+    file = tmp_path / "penelope.yaml"
+    file.write_text("")
+    with pytest.raises(BadSettings, match=r"autonomy\.|constitution"):
+        load(file, {}, [override_text])
+
+
+# --- races ------------------------------------------------------------------------------------------------
+
+
+def test_workers_that_race_lose_no_failure(databases: Databases) -> None:
+    """Many overrides of a pair that has no past yet, at once and on several connections: each one counts."""
+
+    async def scene(stage: Stage) -> None:
+        async def one(name: str, number: int) -> None:
+            async def body(transaction: Transaction) -> None:
+                word = Word("key:ada", f"no {number}")
+                await transaction.save(await override(transaction, POLICY, (name, "shop"), word))
+
+            await stage.engine.transaction("override", body)
+
+        for name in ("fix-1", "fix-2", "fix-3"):
+            await asyncio.gather(*(one(name, number) for number in range(6)))
+            entries = await stage.reader.history(unit_name(name, "shop"), 0, 100)
+            assert len(entries) == 6
+            assert (await standing(stage, name)).level is Level.SHADOW
+        assert await stage.flaws() == []
+
+    play(databases, scene)
+
+
+def test_a_bound_of_nearly_one_is_reached_after_very_many_only() -> None:
+    assert interval(379, 0)[0] < 0.99 < interval(381, 0)[0]
