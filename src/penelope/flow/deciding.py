@@ -78,7 +78,7 @@ def _without_acting(decision: Decision) -> Assessment:
 
 def _of_decision(decision: Decision, service: str, dossier: Dossier) -> Change:
     return Change(
-        unit=f"{decision.incident}:decision",
+        unit=records.decision_unit(decision.incident),
         kind="decision",
         incident=decision.incident,
         status=decision.judgement.value,

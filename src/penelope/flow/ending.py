@@ -7,6 +7,7 @@ from penelope.domain.outcome import OutcomeKind
 from penelope.domain.work import Change
 from penelope.flow import records
 from penelope.flow.engine import Engine
+from penelope.flow.learning import remember
 from penelope.flow.ports import Transaction
 from penelope.rooms.learn.run import conclude, counts_for_playbook
 
@@ -44,6 +45,7 @@ async def end(transaction: Transaction, incident: Incident, ending: Ending) -> l
     )
     if counts_for_playbook(outcome):
         await transaction.add_outcome(outcome)
+    await remember(transaction, incident, outcome)
     ended = records.moved(incident, IncidentState(ending.kind.value), transaction)
     return [
         records.of_outcome(outcome, "OutcomeRecorded"),

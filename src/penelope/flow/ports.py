@@ -8,6 +8,7 @@ from typing import Protocol
 
 from penelope.domain.incident import Incident
 from penelope.domain.outcome import Outcome, PlaybookRecord
+from penelope.domain.precedent import PastCase
 from penelope.domain.signal import Signal
 from penelope.domain.work import Change, Entry, UnitOfWork
 from penelope.ledger.chain import Flaw
@@ -65,6 +66,12 @@ class Transaction(Protocol):
 
     async def add_outcome(self, outcome: Outcome) -> None:
         """Counts an outcome for its playbook; the same incident twice counts once."""
+
+    async def add_past_case(self, case: PastCase, traits: str) -> None:
+        """Keeps a case and, where a playbook acted, counts it; the same incident twice counts once.
+
+        `traits` are those of the service (domain/precedent), empty where they are not known.
+        """
 
     async def record(self, playbook: str, service: str, since: datetime) -> PlaybookRecord:
         """What a playbook has come to on a service, and what happened to the service since a moment."""

@@ -19,6 +19,11 @@ PENELOPE = "penelope"
 """The actor of what no person did."""
 
 
+def decision_unit(incident: str) -> str:
+    """The unit of work that holds the latest decision about an incident."""
+    return f"{incident}:decision"
+
+
 def of_incident(
     incident: Incident, event: str, reason: str, *, actor: str = PENELOPE, **details: Json
 ) -> Change:
@@ -134,5 +139,7 @@ async def incident_of(transaction: Transaction, identifier: str) -> Incident:
 
 def moved(incident: Incident, state: IncidentState, transaction: Transaction) -> Incident:
     """The incident in a new state as of the transaction's moment."""
-    ended = transaction.now() if state.ended else None
-    return replace(incident, state=state, updated_at=transaction.now(), ended_at=ended)
+    now = transaction.now()
+    intervened = incident.intervened_at or (now if state is IncidentState.ACTING else None)
+    ended = now if state.ended else None
+    return replace(incident, state=state, updated_at=now, intervened_at=intervened, ended_at=ended)

@@ -8,7 +8,9 @@ from functools import cache
 
 from penelope.domain.incident import IncidentState
 from penelope.store.bulk import LOADED, UNIT_COLUMNS, delete, insert
-from penelope.store.tables import firing, signals
+from penelope.store.tables import firing, past_cases, signals
+
+PAST_COLUMNS = tuple(column.name for column in past_cases.columns)
 
 _UNIT = ", ".join(f"units_of_work.{name}" for name in UNIT_COLUMNS)
 _INTERVENING = ", ".join(f"'{state.value}'" for state in IncidentState if state.intervening)
@@ -40,6 +42,10 @@ class Asked:
     """action, incident, service, moment -> which attempt this is"""
     add_outcome: str
     """incident, service, playbook, verified, moment: noted once"""
+    add_past_case: str
+    """PAST_COLUMNS -> the incident, where it was not known before"""
+    count_case: str
+    """stratum, playbook, service, traits, imported, successes, failures: added to what was counted before"""
     add_signals: str
     add_firing: str
     forget_firing: str
@@ -99,6 +105,7 @@ def _asked(dialect: str, given: str, item: str, lock: str) -> Asked:
             "ON CONFLICT DO NOTHING"
         ),
     }
+    texts |= _of_the_past()
     place = "?" if dialect == "sqlite" else "%s"
     pair = ("incident", "subject")
     return Asked(
@@ -107,3 +114,19 @@ def _asked(dialect: str, given: str, item: str, lock: str) -> Asked:
         add_firing=insert(dialect, firing, pair),
         forget_firing=delete(dialect, firing, pair),
     )
+
+
+def _of_the_past() -> dict[str, str]:
+    return {
+        "add_past_case": (
+            f"INSERT INTO past_cases ({', '.join(PAST_COLUMNS)}) "  # noqa: S608 - our own names
+            f"VALUES ({', '.join('?' * len(PAST_COLUMNS))}) ON CONFLICT DO NOTHING RETURNING incident"
+        ),
+        "count_case": (
+            "INSERT INTO tallies (stratum, playbook, service, traits, imported, successes, failures) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (stratum, playbook, service, traits, imported) DO UPDATE SET "
+            "successes = tallies.successes + excluded.successes, "
+            "failures = tallies.failures + excluded.failures"
+        ),
+    }

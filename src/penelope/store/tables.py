@@ -239,6 +239,45 @@ outcomes = Table(
     comment="how the plans that acted ended",
 )
 
+past_cases = Table(
+    "past_cases",
+    metadata,
+    Column("incident", String, primary_key=True),
+    Column("service", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("severity", String, nullable=False),
+    Column("labels", Text, nullable=False, comment="JSON"),
+    Column("summary", Text, nullable=False),
+    Column("playbook", String, comment="what acted"),
+    Column("kind", String, nullable=False),
+    Column("verified", Boolean),
+    Column("alone_seconds", Double, nullable=False),
+    Column("healed_itself", Boolean, nullable=False, comment="else alone_seconds is censored"),
+    Column("stratum", String, nullable=False),
+    Column("confidence", Double, comment="what was predicted when it was acted on"),
+    Column("imported", Boolean, nullable=False),
+    Column("opened_at", String, nullable=False),
+    Column("ended_at", String, nullable=False),
+    Index("ix_past_cases_problem", "service", "fingerprint", "ended_at"),
+    Index("ix_past_cases_name", "name", "ended_at"),
+    comment="incidents that have ended, as decisions look back on them",
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("stratum", String, primary_key=True),
+    Column("playbook", String, primary_key=True, comment="empty for all of them together"),
+    Column("service", String, primary_key=True, comment="empty for all of them together"),
+    Column("traits", String, primary_key=True, comment="what services share; empty for all together"),
+    Column("imported", Boolean, primary_key=True),
+    Column("successes", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    comment="how the uses of playbooks ended, counted when they do",
+    sqlite_with_rowid=False,
+)
+
 api_keys = Table(
     "api_keys",
     metadata,

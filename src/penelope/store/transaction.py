@@ -7,12 +7,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from penelope.domain.incident import Incident
 from penelope.domain.outcome import Outcome, PlaybookRecord
+from penelope.domain.precedent import PastCase
 from penelope.domain.signal import Signal, SignalStatus
 from penelope.domain.work import Change, Entry, UnitOfWork
 from penelope.kit.clock import timestamp
 from penelope.kit.codec import from_data, to_data
 from penelope.store.bulk import statements
 from penelope.store.draft import Draft, Write
+from penelope.store.past import past_row, tally_rows
 from penelope.store.rows import as_text
 from penelope.store.session import as_json, pseudonyms, session_on, sound_units_from, units_from
 from penelope.store.statements import asked
@@ -131,6 +133,12 @@ class SqlTransaction:
         verified, ended = bool(outcome.verified), timestamp(outcome.ended_at)
         values = (outcome.incident, outcome.service, outcome.playbook, verified, ended)
         await self._session.rows(self._sql.add_outcome, *values)
+
+    async def add_past_case(self, case: PastCase, traits: str) -> None:
+        added = await self._session.rows(self._sql.add_past_case, *past_row(case))
+        if added and case.playbook is not None and case.verified is not None:
+            for counted in tally_rows(case, traits):
+                await self._session.rows(self._sql.count_case, *counted)
 
     async def record(self, playbook: str, service: str, since: datetime) -> PlaybookRecord:
         counted = dict(await self._session.rows(self._sql.outcome_counts, playbook, service))

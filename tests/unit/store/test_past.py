@@ -1,0 +1,65 @@
+"""Past cases are kept once, and counted at every level that a decision looks at."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from penelope.domain.outcome import OutcomeKind
+from penelope.domain.precedent import PastCase, Stratum
+from penelope.domain.signal import Severity
+
+OnStores = Callable[[Any], None]
+
+NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
+
+
+def past(incident: str = "inc_1", **changes: Any) -> PastCase:
+    made = PastCase(
+        incident=incident,
+        service="shop",
+        fingerprint="problem",
+        name="Broken",
+        severity=Severity.ERROR,
+        labels={"alertname": "Broken"},
+        summary="it broke",
+        playbook="fix",
+        kind=OutcomeKind.HEALED,
+        verified=True,
+        alone_seconds=3.5,
+        healed_itself=False,
+        stratum=Stratum.CONFIRMED,
+        confidence=0.7,
+        imported=False,
+        opened_at=NOW,
+        ended_at=NOW,
+    )
+    return replace(made, **changes)
+
+
+def test_a_case_counts_once_and_for_all_levels(on_stores: OnStores) -> None:
+    async def scene(store: Any) -> None:
+        async with store.transaction() as transaction:
+            await transaction.add_past_case(past(), "tier=2")
+            await transaction.add_past_case(past(verified=False), "tier=2")
+            await transaction.add_past_case(past("inc_2", verified=False), "")
+            await transaction.add_past_case(past("inc_3", playbook=None, verified=None, confidence=None), "")
+            await transaction.add_past_case(past("past_1", imported=True), "")
+        async with store.reading.connect() as connection:
+            rows = (await connection.exec_driver_sql("SELECT * FROM tallies ORDER BY 2, 3, 4, 5")).all()
+            assert [tuple(row) for row in rows] == [
+                ("confirmed", "", "", "", False, 1, 1),
+                ("confirmed", "", "", "", True, 1, 0),
+                ("confirmed", "fix", "", "", False, 1, 1),
+                ("confirmed", "fix", "", "", True, 1, 0),
+                ("confirmed", "fix", "", "tier=2", False, 1, 0),
+                ("confirmed", "fix", "shop", "", False, 1, 1),
+                ("confirmed", "fix", "shop", "", True, 1, 0),
+            ]
+            kept = (
+                await connection.exec_driver_sql("SELECT * FROM past_cases ORDER BY incident LIMIT 1")
+            ).one()
+            assert kept.labels == '{"alertname":"Broken"}'
+            assert (kept.verified, kept.alone_seconds, kept.confidence) == (True, 3.5, 0.7)
+
+    on_stores(scene)
