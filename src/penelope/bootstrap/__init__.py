@@ -7,7 +7,7 @@ import secrets
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -18,6 +18,7 @@ from penelope.adapters.signers.logkeys import FolderKeys
 from penelope.adapters.witnesses.http import HttpWitness
 from penelope.bootstrap.background import background
 from penelope.bootstrap.parts import parts_of
+from penelope.bootstrap.wisdom import wisdom_base
 from penelope.errors import BadSettings
 from penelope.flow import records
 from penelope.flow.archiving import ArchiveParts, Archiver
@@ -26,6 +27,7 @@ from penelope.flow.commands import Commands
 from penelope.flow.engine import Engine, EngineSettings
 from penelope.flow.export import HistoryReader, Recalled
 from penelope.flow.heartbeat import ActorStore, Heartbeat
+from penelope.flow.importing import CaseImport
 from penelope.flow.integrity import LedgerSweep
 from penelope.flow.keys import KeyRing
 from penelope.flow.log import LogStore
@@ -35,6 +37,7 @@ from penelope.flow.recalling import Recall
 from penelope.flow.remediation import story
 from penelope.flow.sequencing import LogKeys, LogParts, Sequencer
 from penelope.flow.sweep import sweep_forever
+from penelope.flow.wisdom import WisdomBase
 from penelope.kit.clock import Clock, SystemClock
 from penelope.ledger.buffer import Limits as BufferLimits
 from penelope.ledger.buffer import Sink, TelemetryBuffer
@@ -96,6 +99,8 @@ class Application:
     recall: Recall
     verification: Verification
     audit: DecisionAudit
+    wisdom: WisdomBase
+    case_import: CaseImport
 
 
 @asynccontextmanager
@@ -134,6 +139,8 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         log_keys = FolderKeys(settings.ledger.keys, settings.ledger.origin, clock)
         witnesses = _witnesses(settings, clock)
         writer, reading = await _stores(stack, settings)
+        wisdom = await wisdom_base(stack, settings.wisdom, writer, reading, clock)
+        parts = replace(parts, wisdom=wisdom, leaned_on=settings.wisdom.leaned_on)
         telemetry = Telemetry()
         ledger = GroupCommit(writer, clock, telemetry)
         stack.push_async_callback(ledger.close)
@@ -155,7 +162,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             clock=clock,
         )
         await background(stack, Sequencer(log).run(settings.ledger.checkpoint_seconds))
-        commands = Commands(engine, Rules(hold_seconds=settings.intake.hold_seconds))
+        commands = Commands(engine, Rules(hold_seconds=settings.intake.hold_seconds), wisdom.expect)
         sweep = LedgerSweep(
             verification=SqlVerification(reading),
             keys=log_keys,
@@ -181,6 +188,8 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             recall=recall,
             verification=SqlVerification(reading),
             audit=SqlAudit(reading),
+            wisdom=wisdom,
+            case_import=CaseImport(engine, wisdom),
         )
 
 

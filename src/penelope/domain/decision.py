@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from penelope.domain.similar import LeanedOn
+
 
 class Judgement(StrEnum):
     """The three answers; there is no fourth."""
@@ -55,7 +57,7 @@ class Decision:
     """The judgement over one incident. `playbook` is the one that would act, if any fits.
 
     `needs_approval` says that a person must agree before anything is done; `recheck_seconds` is set for
-    an observation only.
+    an observation only; `leaned_on` are the past cases most like the incident.
     """
 
     incident: str
@@ -68,3 +70,4 @@ class Decision:
     needs_approval: bool = False
     recheck_seconds: float | None = None
     precedents: tuple[Precedent, ...] = ()
+    leaned_on: tuple[LeanedOn, ...] = ()

@@ -1,15 +1,18 @@
 """Collects what a decision rests on."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import Incident
 from penelope.domain.service import Service
+from penelope.domain.similar import Hit, Similar
 from penelope.errors import InputError
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.rooms.decide.case import Case
+from penelope.rooms.decide.precedents import rank
 from penelope.rooms.plan.run import NoPlan, Proposal, plan
 
 
@@ -31,6 +34,16 @@ async def case_of(transaction: Transaction, parts: Parts, incident: Incident, do
     since = transaction.now() - timedelta(seconds=parts.timing.gate_memory_seconds)
     record = await transaction.record(proposal.playbook.name, service.name, since)
     return replace(case, playbook=proposal.playbook, plan=proposal.plan, record=record, fits=True)
+
+
+async def similar_to(
+    transaction: Transaction, parts: Parts, case: Case, hits: Sequence[Hit]
+) -> tuple[Similar, ...]:
+    """The past cases most like the incident, and whether they speak for the plan at hand."""
+    incident = case.incident
+    cases = await transaction.precedents(incident, [hit.incident for hit in hits])
+    playbook = None if case.plan is None or case.playbook is None else case.playbook.name
+    return rank(incident, cases, hits, playbook=playbook, limit=parts.leaned_on)
 
 
 def _objections(parts: Parts, proposal: Proposal) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
 """What the story works with, put together by bootstrap."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from penelope.domain.action import Action
 from penelope.domain.service import Service
 from penelope.errors import UnknownAdapter, UnknownService
+from penelope.flow.wisdom import NoRecall, Recall
 from penelope.kit.clock import Clock
 from penelope.rooms.act.ports import ActionAdapter
 from penelope.rooms.context import ports as context
@@ -45,6 +46,9 @@ class Parts:
     decide: DecideLimits
     gate: Sequence[Rule]
     timing: Timing
+    wisdom: Recall = field(default_factory=NoRecall)
+    leaned_on: int = 5
+    """The most past cases that a decision lists."""
 
     def service(self, name: str) -> Service:
         """Raises UnknownService."""

@@ -15,6 +15,7 @@ from pydantic import (
 from sqlalchemy.engine import make_url
 
 from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
+from penelope.settings.wisdom import Wisdom
 
 DEFAULT = "default"
 
@@ -286,6 +287,7 @@ class Settings(Section):
     gate: Gate = Gate()
     approval: Approval = Approval()
     verify: Verify = Verify()
+    wisdom: Wisdom = Wisdom()
     log: Log = Log()
 
     _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)

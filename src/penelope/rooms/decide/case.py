@@ -7,6 +7,7 @@ from penelope.domain.incident import Incident
 from penelope.domain.outcome import PlaybookRecord
 from penelope.domain.plan import Plan, Playbook
 from penelope.domain.service import Service
+from penelope.domain.similar import Similar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +15,8 @@ class Case:
     """An incident with all that is known. Without a plan, `obstacles` says why there is none.
 
     `fits` says that a playbook is meant for this incident, even where it could not be bound yet;
-    `dependents` counts the services of the catalogue that lean on this one.
+    `dependents` counts the services of the catalogue that lean on this one; `similar` are past cases, the most
+    alike first.
     """
 
     incident: Incident
@@ -26,3 +28,4 @@ class Case:
     record: PlaybookRecord | None = None
     obstacles: tuple[str, ...] = ()
     fits: bool = False
+    similar: tuple[Similar, ...] = ()
