@@ -64,7 +64,7 @@ def test_a_case_without_a_vector_is_found_by_its_words_beside_others_that_have_o
 
 
 @pytest.mark.parametrize("with_vectors", [True, False])
-def test_a_full_memory_forgets_the_oldest(with_vectors: bool) -> None:
+def test_a_full_memory_forgets_the_oldest(*, with_vectors: bool) -> None:
     index = MemoryIndex(10)
     for number in range(25):
         index.add(f"case-{number}", (f"word{number}",), vector(1, number) if with_vectors else None)

@@ -17,6 +17,7 @@ from penelope.entry.cli import (
     remote,
     screens,
     verification,
+    wisdom,
 )
 from penelope.entry.cli.options import Options
 from penelope.errors import PenelopeError
@@ -105,6 +106,12 @@ _audit.command("stats")(audit.statistics)
 _audit.command("precedents")(audit.precedents)
 _audit.command("export")(audit.export)
 app.add_typer(_audit, name="audit")
+
+_wisdom = _group("Search past incidents, and take in those from before Penelope.")
+_wisdom.command("search")(wisdom.search)
+_wisdom.command("show")(wisdom.show_case)
+_wisdom.command("import")(wisdom.import_cases)
+app.add_typer(_wisdom, name="wisdom")
 
 _playbooks = _group("Check and list playbooks.")
 _playbooks.command("lint")(local.lint_playbooks)
