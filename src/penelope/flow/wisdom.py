@@ -54,7 +54,10 @@ class CaseStore(Protocol):
     """Past cases and their vectors as they were committed."""
 
     async def unindexed(self, model: str, limit: int) -> Sequence[PastCase]:
-        """Cases without a vector of this model, newest first."""
+        """Cases without a vector of this model, newest first; without a model, those that were never looked at.
+
+        What another model made is kept for as long as there is none.
+        """
 
     async def keep(self, meanings: Sequence[Meaning], model: str, now: datetime) -> None:
         """Stores vectors, in place of those of other models."""

@@ -100,7 +100,9 @@ class SqlCases:
         self._reader = reader
 
     async def unindexed(self, model: str, limit: int) -> Sequence[PastCase]:
-        made = select(_vectors.incident).where(_vectors.incident == _cases.incident, _vectors.model == model)
+        made = select(_vectors.incident).where(_vectors.incident == _cases.incident)
+        if model:
+            made = made.where(_vectors.model == model)
         query = select(past_cases).where(~made.exists()).order_by(_cases.ended_at.desc()).limit(limit)
         return await self._cases(query)
 

@@ -13,17 +13,15 @@ import numpy as np
 from penelope.domain.similar import Hit
 from penelope.rooms.decide.ports import Vector
 
-_KEYWORDS = 0.25
+_KEYWORDS = 0.3
 """The weight of keywords beside meaning, as z-scores: measured to find more than reciprocal ranks do (docs/wisdom.md)."""
 _SATURATION, _LENGTH = 1.2, 0.75
 """BM25's k1 and b (Robertson and Zaragoza 2009)."""
-_USUAL_SPREAD = 0.1
-"""The least spread that cosines count as having, or keywords would not count where all meanings lie equally far."""
 _KNEE = 0.7
 _FIRST_ROOM = 256
 _RARE = 0.05
 """A case that holds less of what a question's words are worth was not found by keywords."""
-_NEAR = 0.3
+_NEAR = 0.25
 """A case whose vector lies further off (cosine) was not found by meaning."""
 
 
@@ -88,8 +86,8 @@ class MemoryIndex:
     def search(self, terms: Collection[str], vector: Vector | None, limit: int) -> list[Hit]:
         """The cases most like a question, best first.
 
-        By z-scores, meaning + 0.25 x keywords; `likeness` follows that order and reads like a cosine. Without a
-        vector it is the share of what the question's words are worth that a case holds.
+        By the cosine of their meanings, and by the share (0…1) of what the question's words are worth that a case
+        holds; without a vector by that share alone.
         """
         if not self._names:
             return []
@@ -100,12 +98,7 @@ class MemoryIndex:
         meaning = np.zeros(len(self._names), dtype=np.float32)
         known = min(len(self._names), len(self._vectors))
         meaning[:known] = self._vectors[:known] @ asked
-        spread = float(words.std())
-        fused = meaning
-        if spread > 0:
-            # The z-scores' sum, times the spread of the cosines and moved by their mean: the same order.
-            scale = _KEYWORDS * max(_USUAL_SPREAD, float(meaning.std()))
-            fused = meaning + scale * (words - words.mean()) / spread
+        fused = meaning + _KEYWORDS * words
         return self._hits(fused, {"meaning": meaning, "keywords": words}, limit)
 
     def _keywords(self, terms: Collection[str]) -> Any:
@@ -113,7 +106,9 @@ class MemoryIndex:
         number = len(self._names)
         found = np.zeros(number, dtype=np.float32)
         lengths = self._lengths[:number]
-        norm = (_SATURATION + 1) / (1 + _SATURATION * (1 - _LENGTH + _LENGTH * lengths / lengths.mean()))
+        norm = (_SATURATION + 1) / (
+            1 + _SATURATION * (1 - _LENGTH + _LENGTH * lengths / max(1.0, lengths.mean()))
+        )
         whole = 0.0
         for term in sorted(set(terms)):
             places = self._postings.get(term)

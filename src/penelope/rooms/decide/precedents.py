@@ -16,7 +16,7 @@ _BY_TEXT = 0.85
 """The most that words and meaning alone can make: the same problem of the same service stands above them."""
 _SHARED_LABELS, _LABELS_ALONE = 0.1, 0.3
 _SAME_SERVICE = 0.05
-_FLOOR = 0.3
+_FLOOR = 0.35
 """What is less alike is not shown: it would only look like a precedent."""
 _DIGITS = 4
 
