@@ -12,7 +12,7 @@ from penelope.domain.similar import Hit, Similar
 
 _SAME_PROBLEM = 0.9
 _SAME_NAME = 0.6
-_BY_TEXT = 0.85
+_BY_TEXT = 0.84
 """The most that words and meaning alone can make: the same problem of the same service stands above them."""
 _SHARED_LABELS, _LABELS_ALONE = 0.1, 0.3
 _SAME_SERVICE = 0.05
