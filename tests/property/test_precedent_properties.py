@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penelope.domain.incident import Incident, IncidentState
+from penelope.domain.likeness import Hit
 from penelope.domain.outcome import OutcomeKind
 from penelope.domain.precedent import PastCase, Stratum
 from penelope.domain.signal import Severity
-from penelope.domain.similar import Hit
 from penelope.rooms.decide.precedents import rank
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -76,7 +76,7 @@ def test_similarity_is_a_share_and_falls(incident, found, by_text, limit) -> Non
     assert all(0 <= figure <= 1 for figure in figures)
     assert figures == sorted(figures, reverse=True)
     assert len(ranked) <= limit
-    assert len({item.past.incident for item in ranked}) == len(ranked)
+    assert len({item.incident for item in ranked}) == len(ranked)
     assert all(item.by for item in ranked)
 
 

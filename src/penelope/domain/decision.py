@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from penelope.domain.similar import LeanedOn
+from penelope.domain.likeness import Likeness
 
 
 class Judgement(StrEnum):
@@ -70,4 +70,4 @@ class Decision:
     needs_approval: bool = False
     recheck_seconds: float | None = None
     precedents: tuple[Precedent, ...] = ()
-    leaned_on: tuple[LeanedOn, ...] = ()
+    leaned_on: tuple[Likeness, ...] = ()

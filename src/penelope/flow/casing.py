@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import Incident
+from penelope.domain.likeness import Hit, Likeness
 from penelope.domain.service import Service
-from penelope.domain.similar import Hit, Similar
 from penelope.errors import InputError
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
@@ -38,7 +38,7 @@ async def case_of(transaction: Transaction, parts: Parts, incident: Incident, do
 
 async def similar_to(
     transaction: Transaction, parts: Parts, case: Case, hits: Sequence[Hit]
-) -> tuple[Similar, ...]:
+) -> tuple[Likeness, ...]:
     """The past cases most like the incident, and whether they speak for the plan at hand."""
     incident = case.incident
     cases = await transaction.precedents(incident, [hit.incident for hit in hits])

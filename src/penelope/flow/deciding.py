@@ -6,8 +6,8 @@ from dataclasses import replace
 from penelope.domain.decision import Decision, Judgement
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import IncidentState
+from penelope.domain.likeness import Hit
 from penelope.domain.outcome import OutcomeKind
-from penelope.domain.similar import Hit
 from penelope.domain.work import Change
 from penelope.flow import records
 from penelope.flow.assessment import Assessment, Next

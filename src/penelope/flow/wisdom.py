@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from penelope.domain.incident import Incident
+from penelope.domain.likeness import Hit
 from penelope.domain.precedent import PastCase
-from penelope.domain.similar import Hit
 from penelope.errors import Unavailable
 from penelope.flow.ports import Reader
 from penelope.kit.clock import Clock, timestamp

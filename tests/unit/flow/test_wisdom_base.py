@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from penelope.domain.incident import Incident, IncidentState
+from penelope.domain.likeness import Hit
 from penelope.domain.signal import Severity
-from penelope.domain.similar import Hit
 from penelope.errors import Unavailable
 from penelope.flow.wisdom import Limits, WisdomBase
 

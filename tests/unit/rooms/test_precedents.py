@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from penelope.domain.incident import Incident, IncidentState
+from penelope.domain.likeness import Hit
 from penelope.domain.outcome import OutcomeKind
 from penelope.domain.precedent import PastCase, Stratum
 from penelope.domain.signal import Severity
-from penelope.domain.similar import Hit
 from penelope.rooms.decide.precedents import agrees, rank, terms_of, text_of
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -57,7 +57,7 @@ def ranked(
     *cases: PastCase, hits: tuple[Hit, ...] = (), limit: int = 10
 ) -> list[tuple[str, tuple[str, ...]]]:
     found = rank(INCIDENT, cases, hits, playbook="fix", limit=limit)
-    return [(item.past.incident, item.by) for item in found]
+    return [(item.incident, item.by) for item in found]
 
 
 def hit(name: str, likeness: float, *by: str) -> Hit:
@@ -135,3 +135,12 @@ def test_names_are_read_as_words() -> None:
 def test_endless_texts_are_cut() -> None:
     assert len(text_of("Name", "x" * 100_000)) == 1000
     assert len(terms_of("Name", " ".join(f"word{number}" for number in range(5000)), {})) <= 128
+
+
+def test_what_the_tallies_hold_already_says_so() -> None:
+    def counted(*cases: PastCase) -> list[tuple[bool | None, bool]]:
+        return [(item.verified, item.counted) for item in rank(INCIDENT, cases, (), playbook="fix", limit=9)]
+
+    assert counted(past("lived")) == [(True, True)]
+    assert counted(past("told", imported=True)) == [(True, False)]
+    assert counted(past("other", playbook="another")) == [(None, False)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from penelope.domain.similar import Hit
+from penelope.domain.likeness import Hit
 from penelope.rooms.decide.ports import Vector
 
 _KEYWORDS = 0.3

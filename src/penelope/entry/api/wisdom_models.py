@@ -98,6 +98,8 @@ class LeanedOn(BaseModel):
     """How much it is like the incident, 0 to 1."""
     by: list[Literal["fingerprint", "name", "labels", "meaning", "keywords"]]
     """What it is like it in."""
+    verified: bool | None
+    """Whether the playbook of the plan helped there; null where it was not used."""
     agrees: bool | None
     """Whether what came of it speaks for the plan that was at hand; null where it says nothing about it."""
     case: PastCase | None

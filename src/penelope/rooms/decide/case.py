@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import Incident
+from penelope.domain.likeness import Likeness
 from penelope.domain.outcome import PlaybookRecord
 from penelope.domain.plan import Plan, Playbook
 from penelope.domain.service import Service
-from penelope.domain.similar import Similar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,4 +28,4 @@ class Case:
     record: PlaybookRecord | None = None
     obstacles: tuple[str, ...] = ()
     fits: bool = False
-    similar: tuple[Similar, ...] = ()
+    similar: tuple[Likeness, ...] = ()

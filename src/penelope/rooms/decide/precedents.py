@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from penelope.domain.incident import Incident
+from penelope.domain.likeness import Hit, Likeness
 from penelope.domain.outcome import OutcomeKind
 from penelope.domain.precedent import PastCase
-from penelope.domain.similar import Hit, Similar
 
 _SAME_PROBLEM = 0.9
 _SAME_NAME = 0.6
@@ -54,7 +54,7 @@ def rank(
     *,
     playbook: str | None,
     limit: int,
-) -> tuple[Similar, ...]:
+) -> tuple[Likeness, ...]:
     """The cases most like an incident, most alike first, and of equals the newest.
 
     `cases` are the candidates, `hits` what a search by words and meaning says of some of them; `playbook` is the
@@ -63,22 +63,23 @@ def rank(
     found = {case.incident: case for case in cases if case.incident != incident.id}
     by_text = {hit.incident: hit for hit in hits}
     weights = _informativeness(list(found.values()))
-    similar = [
-        _similar(incident, case, by_text.get(case.incident), weights, playbook) for case in found.values()
+    alike = [
+        (_likeness(incident, case, by_text.get(case.incident), weights, playbook), case)
+        for case in found.values()
     ]
-    similar = [item for item in similar if item.similarity >= _FLOOR]
-    similar.sort(key=lambda item: item.past.incident)
-    similar.sort(key=lambda item: (item.similarity, item.past.ended_at), reverse=True)
-    return tuple(similar[:limit])
+    alike = [(item, case) for item, case in alike if item.similarity >= _FLOOR]
+    alike.sort(key=lambda pair: pair[1].incident)
+    alike.sort(key=lambda pair: (pair[0].similarity, pair[1].ended_at), reverse=True)
+    return tuple(item for item, _ in alike[:limit])
 
 
-def _similar(
+def _likeness(
     incident: Incident,
     case: PastCase,
     hit: Hit | None,
     weights: Mapping[tuple[str, str], float],
     playbook: str | None,
-) -> Similar:
+) -> Likeness:
     by: list[str] = []
     shared = _shared(incident.labels, case.labels, weights)
     if (case.service, case.fingerprint) == (incident.service, incident.fingerprint):
@@ -95,11 +96,14 @@ def _similar(
     if hit is not None:
         by += hit.by
         text = _BY_TEXT * hit.likeness + (_SAME_SERVICE if case.service == incident.service else 0.0)
-    return Similar(
-        past=case,
+    verified = case.verified if playbook is not None and case.playbook == playbook else None
+    return Likeness(
+        incident=case.incident,
         similarity=round(min(1.0, max(structure, text)), _DIGITS),
-        by=tuple(by),
+        verified=verified,
         agrees=agrees(case, playbook),
+        by=tuple(by),
+        counted=verified is not None and not case.imported,
     )
 
 

@@ -5,7 +5,6 @@ from datetime import datetime
 
 from penelope.domain.decision import Decision, Judgement, Precedent, Score
 from penelope.domain.outcome import PlaybookRecord
-from penelope.domain.similar import leanings
 from penelope.rooms.decide.case import Case
 from penelope.rooms.decide.confidence import confidence
 from penelope.rooms.decide.risk import risk
@@ -40,7 +39,7 @@ def decide(case: Case, limits: Limits, now: datetime) -> Decision:
         needs_approval=needs_approval,
         recheck_seconds=limits.recheck_seconds if judgement is Judgement.OBSERVE else None,
         precedents=_precedents(case.record),
-        leaned_on=leanings(case.similar),
+        leaned_on=case.similar,
     )
 
 
