@@ -48,7 +48,10 @@ _APPROVAL = (Rule("penelope_approvals_total", {"status": "status"}),)
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "IncidentOpened": (Rule("penelope_incidents_opened_total", {"service": "service"}),),
-    "DecisionMade": (Rule("penelope_decisions_total", {"judgement": "judgement"}),),
+    "DecisionMade": (
+        Rule("penelope_decisions_total", {"judgement": "judgement"}),
+        Rule("penelope_precedents_total", {"agrees": "agrees"}, each="leaned_on"),
+    ),
     "GatePassed": _GATE,
     "GateRefused": _GATE,
     "GateAsked": _GATE,
