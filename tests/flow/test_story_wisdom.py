@@ -233,7 +233,7 @@ def test_vectors_outlive_a_start_without_the_model(databases: Databases) -> None
 def test_another_playbook_says_nothing_about_this_one(databases: Databases) -> None:
     async def scene(stage: Stage) -> None:
         await heal(stage, 1)
-        stage.parts.playbooks._playbooks = (playbook(name="other", match=Match(names=("Broken",))),)  # type: ignore[attr-defined]
+        stage.parts.playbooks._playbooks = (playbook(name="other", match=Match(names=("Broken",))),)  # type: ignore[attr-defined]  # of a library for tests
         second = await begin(stage, signal(2))
         await stage.until(second)
         (precedent,) = await leaned_on(stage, second)

@@ -76,7 +76,7 @@ def incident(number: int = 1) -> Incident:
 
 def base(embedder: Any, index: Any, reader: Any = None, patience: float = 0.05) -> WisdomBase:
     limits = Limits(patience_seconds=patience, refresh_seconds=1, most_cases=10)
-    return WisdomBase(None, index, embedder, reader or Reader(incident()), limits)  # type: ignore[arg-type]
+    return WisdomBase(None, index, embedder, reader or Reader(incident()), limits)  # type: ignore[arg-type]  # no store is asked here
 
 
 def broken() -> bytes:
