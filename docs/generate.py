@@ -289,6 +289,13 @@ def services_schema() -> str:
     return as_json(schema.services_schema())
 
 
+def past_case_schema() -> str:
+    """The schema of one line of an import of past incidents."""
+    from penelope.adapters.sources import past_cases
+
+    return as_json(past_cases.past_case_schema())
+
+
 # A new generated file is one line here; `make check` and tests/house then watch it.
 GENERATORS: dict[str, Callable[[], str]] = {
     ARCHITECTURE: architecture_page,
@@ -299,6 +306,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "docs/reference/openapi.json": openapi_document,
     "docs/reference/playbook.schema.json": playbook_schema,
     "docs/reference/services.schema.json": services_schema,
+    "docs/reference/past-case.schema.json": past_case_schema,
 }
 
 

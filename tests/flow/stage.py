@@ -31,6 +31,7 @@ from penelope.flow.commands import Commands
 from penelope.flow.engine import Engine, EngineSettings
 from penelope.flow.parts import Parts, Timing
 from penelope.flow.remediation import story
+from penelope.flow.wisdom import NoRecall, Recall
 from penelope.kit.clock import Clock, SystemClock
 from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.gate.approval import ApprovalRule
@@ -217,6 +218,7 @@ class Script:
     adapter: FakeAction = field(default_factory=FakeAction)
     router: FakeRouter = field(default_factory=FakeRouter)
     clock: Clock = field(default_factory=SystemClock)
+    wisdom: Recall = field(default_factory=NoRecall)
 
 
 @asynccontextmanager
@@ -238,6 +240,7 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
         gate=script.gate,
         timing=script.timing,
         autonomy=script.autonomy,
+        wisdom=script.wisdom,
     )
 
     def transaction(connection: AsyncConnection) -> SqlTransaction:

@@ -17,6 +17,7 @@ GENERATED = [
     "docs/reference/openapi.json",
     "docs/reference/playbook.schema.json",
     "docs/reference/services.schema.json",
+    "docs/reference/past-case.schema.json",
 ]
 MAKE = re.compile(r"\bmake ((?:[a-z]+ ?)+)")
 PENELOPE = re.compile(r"(?:^|`|\$ )penelope ((?:[a-z]+ ?)+)", re.MULTILINE)

@@ -7,7 +7,7 @@ import secrets
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -19,6 +19,7 @@ from penelope.adapters.witnesses.http import HttpWitness
 from penelope.bootstrap.background import background
 from penelope.bootstrap.constitution import scale_of
 from penelope.bootstrap.parts import parts_of
+from penelope.bootstrap.wisdom import wisdom_base
 from penelope.errors import BadSettings
 from penelope.flow import records
 from penelope.flow.archiving import ArchiveParts, Archiver
@@ -29,6 +30,7 @@ from penelope.flow.compliance import ComplianceWatch, TallyReader
 from penelope.flow.engine import Engine, EngineSettings
 from penelope.flow.export import HistoryReader, Recalled
 from penelope.flow.heartbeat import ActorStore, Heartbeat
+from penelope.flow.importing import CaseImport
 from penelope.flow.integrity import LedgerSweep
 from penelope.flow.keys import KeyRing
 from penelope.flow.log import LogStore
@@ -39,6 +41,7 @@ from penelope.flow.remediation import story
 from penelope.flow.replaying import Replaying
 from penelope.flow.sequencing import LogKeys, LogParts, Sequencer
 from penelope.flow.sweep import sweep_forever
+from penelope.flow.wisdom import WisdomBase
 from penelope.kit.clock import Clock, SystemClock
 from penelope.ledger.buffer import Limits as BufferLimits
 from penelope.ledger.buffer import Sink, TelemetryBuffer
@@ -105,6 +108,8 @@ class Application:
     audit: DecisionAudit
     autonomy: AutonomyDesk
     compliance: ComplianceWatch
+    wisdom: WisdomBase
+    case_import: CaseImport
 
     @property
     def replaying(self) -> Replaying:
@@ -148,6 +153,8 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         log_keys = FolderKeys(settings.ledger.keys, settings.ledger.origin, clock)
         witnesses = _witnesses(settings, clock)
         writer, reading = await _stores(stack, settings)
+        wisdom = await wisdom_base(stack, settings.wisdom, writer, reading, clock)
+        parts = replace(parts, wisdom=wisdom, leaned_on=settings.wisdom.leaned_on)
         telemetry = Telemetry()
         ledger = GroupCommit(writer, clock, telemetry)
         stack.push_async_callback(ledger.close)
@@ -164,7 +171,9 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         own_log = SqlLog(writer, writer, settings.ledger.origin)
         log = LogParts(store=own_log, keys=log_keys, witnesses=witnesses, observer=telemetry, clock=clock)
         await background(stack, Sequencer(log).run(settings.ledger.checkpoint_seconds))
-        commands = Commands(engine, Rules(hold_seconds=settings.intake.hold_seconds), parts.autonomy)
+        commands = Commands(
+            engine, Rules(hold_seconds=settings.intake.hold_seconds), parts.autonomy, wisdom.expect
+        )
         sweep = LedgerSweep(
             verification=SqlVerification(reading),
             keys=log_keys,
@@ -193,6 +202,8 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             audit=SqlAudit(reading),
             autonomy=AutonomyDesk(engine, SqlStandings(reading), parts),
             compliance=compliance,
+            wisdom=wisdom,
+            case_import=CaseImport(engine, wisdom),
         )
 
 

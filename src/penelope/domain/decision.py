@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from penelope.domain.briefing import Briefing
 from penelope.domain.constitution import Weighed
+from penelope.domain.likeness import Likeness
 from penelope.domain.precedent import Stratum
 
 
@@ -111,7 +112,7 @@ class Decision:
     the probability that the plan will be verified, `healing` that the incident ends without us (None where the
     past tells nothing). `needs_approval` says that a person must agree before anything is done; `recheck_seconds`
     is set for an observation only, and `briefing` for all else. `stratum` and `traits` say which of the past was
-    looked at.
+    looked at, and `leaned_on` are the past cases most like the incident.
     """
 
     incident: str
@@ -130,3 +131,4 @@ class Decision:
     traits: str = ""
     briefing: Briefing | None = None
     articles: tuple[Weighed, ...] = ()
+    leaned_on: tuple[Likeness, ...] = ()

@@ -95,18 +95,6 @@ class Tallies:
     imported: Tally = Tally()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Likeness:
-    """A past case that resembles the present one (`similarity` 0…1), and whether the same playbook helped there.
-
-    `verified` is None where it was not used.
-    """
-
-    incident: str
-    similarity: float
-    verified: bool | None = None
-
-
 def traits(service: Service) -> str:
     """What services can have in common, as one text: two with the same text are alike in what a playbook meets.
 

@@ -1,10 +1,12 @@
 """Collects what a decision rests on."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import Incident
+from penelope.domain.likeness import Hit, Likeness
 from penelope.domain.precedent import traits
 from penelope.domain.service import Service
 from penelope.errors import InputError
@@ -12,6 +14,7 @@ from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.rooms.decide.case import Case
 from penelope.rooms.decide.objectives import stratum
+from penelope.rooms.decide.precedents import rank
 from penelope.rooms.plan.run import NoPlan, Proposal, plan
 
 
@@ -46,6 +49,16 @@ async def case_of(transaction: Transaction, parts: Parts, incident: Incident, do
         ),
         fits=True,
     )
+
+
+async def similar_to(
+    transaction: Transaction, parts: Parts, case: Case, hits: Sequence[Hit]
+) -> tuple[Likeness, ...]:
+    """The past cases most like the incident, and whether they speak for the plan at hand."""
+    incident = case.incident
+    cases = await transaction.precedents(incident, [hit.incident for hit in hits])
+    playbook = None if case.plan is None or case.playbook is None else case.playbook.name
+    return rank(incident, cases, hits, playbook=playbook, limit=parts.leaned_on)
 
 
 def _objections(parts: Parts, proposal: Proposal) -> tuple[str, ...]:

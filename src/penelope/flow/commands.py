@@ -1,11 +1,12 @@
 """What can be asked of Penelope; API, command line, chat and agents share this desk."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import stamina
 
 from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.domain.incident import Incident
 from penelope.domain.signal import Signal
 from penelope.domain.work import Change
 from penelope.errors import AlreadyDecided, AppendConflict
@@ -43,10 +44,18 @@ class Answer:
 class Commands:
     """Every command is durable when it returns."""
 
-    def __init__(self, engine: Engine, rules: Rules, autonomy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        rules: Rules,
+        autonomy: Policy | None = None,
+        expect: Callable[[Incident], None] = lambda _: None,
+    ) -> None:
+        """`expect` is told of incidents that will be decided about in a moment."""
         self._engine = engine
         self._rules = rules
         self._autonomy = autonomy or Policy()
+        self._expect = expect
 
     async def receive_signals(self, signals: Sequence[Signal]) -> Receipt:
         """Takes signals in, all or none; sending the same ones again changes nothing.
@@ -66,6 +75,9 @@ class Commands:
         async for attempt in stamina.retry_context(on=AppendConflict, wait_initial=0.01, wait_jitter=0.05):
             with attempt:
                 correlation = await self._engine.transaction("intake", body)
+        for transition in correlation.transitions:
+            if transition.event == "IncidentOpened":
+                self._expect(transition.incident)
         for incident, service in correlation.opened:
             await self._engine.start(incident, service)
         for incident in correlation.ended_by_source:

@@ -1,14 +1,16 @@
 """Decide, plan and gate in one transaction: what is recorded as decided is what goes on."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from penelope.domain.decision import Decision, Judgement
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import IncidentState
+from penelope.domain.likeness import Hit
 from penelope.domain.outcome import OutcomeKind
 from penelope.flow import records
 from penelope.flow.assessment import Assessment, Next
-from penelope.flow.casing import case_of
+from penelope.flow.casing import case_of, similar_to
 from penelope.flow.ending import Ending, end
 from penelope.flow.gating import pass_gate, request_of
 from penelope.flow.parts import Parts
@@ -17,11 +19,14 @@ from penelope.flow.recording import of_decision
 from penelope.rooms.decide.run import decide
 
 
-async def assess(transaction: Transaction, parts: Parts, identifier: str, dossier: Dossier) -> Assessment:
+async def assess(
+    transaction: Transaction, parts: Parts, identifier: str, dossier: Dossier, hits: Sequence[Hit] = ()
+) -> Assessment:
     """Judges an incident on fresh evidence and records decision, plan, gate verdict and, if needed, a request.
 
     Where the story must end, it is ended here. Doing it again, before anything else was done, changes nothing but
-    the history: the same request is found, and the incident does not wait for itself.
+    the history: the same request is found, and the incident does not wait for itself. `hits` are past cases that
+    a search by words and meaning found like it.
     """
     incident = await records.incident_of(transaction, identifier)
     if incident.state.ended:
@@ -33,6 +38,7 @@ async def assess(transaction: Transaction, parts: Parts, identifier: str, dossie
         )
         return Assessment(next=Next.RESOLVED, reason=reason)
     case = await case_of(transaction, parts, incident, dossier)
+    case = replace(case, similar=await similar_to(transaction, parts, case, hits))
     decision = decide(case, parts.decide, transaction.now())
     changes = [of_decision(decision, case, parts.decide)]
     request = None

@@ -7,6 +7,7 @@ from typing import Protocol
 from penelope.domain.action import Action
 from penelope.domain.service import Service
 from penelope.errors import UnknownAdapter, UnknownService
+from penelope.flow.wisdom import NoRecall, Recall
 from penelope.kit.clock import Clock
 from penelope.rooms.act.ports import ActionAdapter
 from penelope.rooms.context import ports as context
@@ -46,6 +47,10 @@ class Parts:
     decide: DecideLimits
     gate: Sequence[Rule]
     timing: Timing
+    autonomy: Policy = field(default_factory=Policy)
+    wisdom: Recall = field(default_factory=NoRecall)
+    leaned_on: int = 5
+    """The most past cases that a decision lists."""
     _users: Mapping[str, set[str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -54,8 +59,6 @@ class Parts:
             for leaned_on in service.dependencies:
                 users.setdefault(leaned_on, set()).add(service.name)
         object.__setattr__(self, "_users", users)
-
-    autonomy: Policy = field(default_factory=Policy)
 
     def service(self, name: str) -> Service:
         """Raises UnknownService."""

@@ -79,6 +79,12 @@ class Transaction(Protocol):
     async def tallies(self, playbook: str, service: str, traits: str, stratum: Stratum) -> Tallies:
         """What the uses of a playbook came to, where the objectives said the same of the signal."""
 
+    async def precedents(self, incident: Incident, cases: Collection[str]) -> Sequence[PastCase]:
+        """Candidates: the newest cases of the same problem, the newest of the same name, and those named here."""
+
+    async def import_cases(self, cases: Sequence[PastCase]) -> int:
+        """Keeps cases that were not known before, and says how many those were. None is counted for a playbook."""
+
     async def record(self, playbook: str, service: str, since: datetime) -> PlaybookRecord:
         """What a playbook has come to on a service, and what happened to the service since a moment."""
 

@@ -15,7 +15,7 @@ from penelope.rooms.decide.case import Case
 from penelope.rooms.decide.facts import SCHEMA, Facts, facts_of
 from penelope.rooms.decide.run import Limits, judge
 
-_AUDITED = ("judgement", "risk", "confidence", "playbook", "precedents")
+_AUDITED = ("judgement", "risk", "confidence", "playbook", "precedents", "leaned_on")
 """What the decision audit keeps beside the incident's service."""
 
 

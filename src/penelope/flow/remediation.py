@@ -77,9 +77,10 @@ class Remediation:
 
     async def _gather_and_assess(self) -> Json:
         dossier = await self._gather()
+        hits = await self._parts.wisdom.recall(self._incident)
 
         async def body(transaction: Transaction) -> Json:
-            return to_data(await assess(transaction, self._parts, self._incident, dossier))
+            return to_data(await assess(transaction, self._parts, self._incident, dossier, hits))
 
         # Committed by itself, which spares the engine's bookkeeping (decision 0005). After a crash
         # in between it is made again, and finds by the incident's state what was decided before.

@@ -18,6 +18,7 @@ from penelope.settings.autonomy import Autonomy
 from penelope.settings.constitution import Constitution
 from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
 from penelope.settings.waiting import Waiting
+from penelope.settings.wisdom import Wisdom
 
 DEFAULT = "default"
 
@@ -292,6 +293,7 @@ class Settings(Section):
     autonomy: Autonomy = Autonomy()
     constitution: Constitution = Constitution()
     verify: Verify = Verify()
+    wisdom: Wisdom = Wisdom()
     log: Log = Log()
 
     _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)

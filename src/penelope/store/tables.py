@@ -290,6 +290,17 @@ tallies = Table(
     sqlite_with_rowid=False,
 )
 
+case_vectors = Table(
+    "case_vectors",
+    metadata,
+    Column("incident", String, primary_key=True, comment="a past case"),
+    Column("model", String, nullable=False, comment="what made the vector; empty where nothing could"),
+    Column("vector", LargeBinary, comment="32-bit floats, little-endian"),
+    Column("indexed_at", String, nullable=False),
+    Index("ix_case_vectors_indexed_at", "indexed_at", "incident"),
+    comment="the meaning of past cases; can be made anew from them",
+)
+
 api_keys = Table(
     "api_keys",
     metadata,

@@ -13,6 +13,7 @@ from penelope.domain.work import Change, Entry, UnitOfWork
 from penelope.kit.clock import timestamp
 from penelope.kit.codec import from_data, to_data
 from penelope.store.bulk import statements
+from penelope.store.cases import cases_from, of_cases
 from penelope.store.draft import Draft, Write
 from penelope.store.past import durations_of, past_row, tallies_of, tally_rows
 from penelope.store.rows import as_text
@@ -35,6 +36,7 @@ class SqlTransaction:
         self._actors: dict[str, str] = {}
         self._bulk = statements(connection.dialect.name)
         self._sql = asked(connection.dialect.name)
+        self._dialect = connection.dialect.name
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -148,6 +150,20 @@ class SqlTransaction:
     async def tallies(self, playbook: str, service: str, traits: str, stratum: Stratum) -> Tallies:
         found = await self._session.rows(self._sql.tallies, playbook, service, traits)
         return tallies_of(found, playbook, service, traits, stratum)
+
+    async def precedents(self, incident: Incident, cases: Collection[str]) -> Sequence[PastCase]:
+        names = as_json(list(cases))
+        problem = (incident.service, incident.fingerprint, incident.name)
+        return cases_from(await self._session.rows(of_cases(self._dialect).precedents, *problem, names))
+
+    async def import_cases(self, cases: Sequence[PastCase]) -> int:
+        sql = of_cases(self._dialect)
+        names = as_json([case.incident for case in cases])
+        known = {name for (name,) in await self._session.rows(sql.known, names)}
+        fresh = {case.incident: past_row(case) for case in cases if case.incident not in known}
+        if fresh:
+            await self._session.run([Write(sql.insert, list(fresh.values()))])
+        return len(fresh)
 
     async def record(self, playbook: str, service: str, since: datetime) -> PlaybookRecord:
         counted = dict(await self._session.rows(self._sql.outcome_counts, playbook, service))

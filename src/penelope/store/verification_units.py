@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from penelope.domain.work import ActorKind, Entry, UnitOfWork, interaction
 from penelope.errors import ChainBroken
 from penelope.kit.canonical import canonical
+from penelope.kit.clock import timestamp
 from penelope.ledger.chain import Flaw, altered, check
 from penelope.ledger.erasures import ARCHIVE, ERASURE, Erasures
 from penelope.ledger.segment import Secret, is_committed
@@ -169,6 +170,8 @@ def _line_problems(row: Row, entry: Entry | None, unit: Stored) -> Iterator[str]
         yield "was altered: its payload cannot be read any more"
     if not entry.erased and not _is_verbatim(row) and not any(altered(entry)):
         yield "was altered: the stored text of its payload is not the one that was recorded"
+    if row["recorded_at"] != timestamp(entry.recorded_at):
+        yield "was altered: the stored text of its time is not the one that was recorded"
     actor = unit.actors.get(row["actor_id"])
     if actor is None:
         yield "its actor is not known any more"
@@ -221,6 +224,8 @@ def _state_problems(unit: Stored, state: UnitOfWork | None) -> Iterator[str]:
         return
     if hashlib.sha256(str(unit.state["attributes"]).encode()).hexdigest() != unit.state["content_hash"]:
         yield "its attributes were altered: their stored text is not the one that was saved"
+    if unit.state["updated_at"] != timestamp(state.updated_at):
+        yield "its time was altered: the stored text is not the one that was saved"
     if unit.state["interaction"] != interaction(state.kind, state.status):
         yield "rests somewhere else than its status says"
     if unit.filed != _filed(state):

@@ -56,6 +56,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "DecisionMade": (
         Rule("penelope_decisions_total", {"judgement": "judgement"}),
         Rule("penelope_articles_total", {"article": "article", "kept": "kept"}, each="articles"),
+        Rule("penelope_precedents_total", {"agrees": "agrees"}, each="leaned_on"),
     ),
     "AutonomyRaised": _AUTONOMY,
     "AutonomyLowered": _AUTONOMY,

@@ -57,6 +57,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("penelope_heal_seconds", "histogram", (), "Time from an incident's opening to its healing.", SLOW),
     Metric(
+        "penelope_precedents_total",
+        "counter",
+        ("agrees",),
+        "Past cases that decisions leaned on: whether what came of them spoke for the plan (`true`, `false`, or "
+        "`unknown`).",
+    ),
+    Metric(
         "penelope_decisions_total", "counter", ("judgement",), "Judgements: observe, intervene, escalate."
     ),
     Metric(

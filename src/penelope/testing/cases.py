@@ -7,9 +7,10 @@ from penelope.domain.action import Action, Tier
 from penelope.domain.contract import Contract
 from penelope.domain.evidence import Dossier, Evidence
 from penelope.domain.incident import Incident, IncidentState
+from penelope.domain.likeness import Likeness
 from penelope.domain.outcome import PlaybookRecord
 from penelope.domain.plan import Match, Plan, Playbook
-from penelope.domain.precedent import Durations, Likeness, PastDurations, Tallies, Tally
+from penelope.domain.precedent import Durations, PastDurations, Tallies, Tally
 from penelope.domain.service import Service, Target
 from penelope.domain.signal import Severity
 from penelope.rooms.decide.case import Case

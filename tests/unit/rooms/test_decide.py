@@ -10,9 +10,10 @@ from penelope.domain.contract import Contract
 from penelope.domain.decision import Decision, Judgement, Precedent, Score, added
 from penelope.domain.evidence import Dossier, Evidence
 from penelope.domain.incident import Incident, IncidentState
+from penelope.domain.likeness import Likeness
 from penelope.domain.outcome import PlaybookRecord
 from penelope.domain.plan import Match, Plan, Playbook
-from penelope.domain.precedent import Durations, Likeness, PastDurations, Stratum, Tallies, Tally
+from penelope.domain.precedent import Durations, PastDurations, Stratum, Tallies, Tally
 from penelope.domain.service import Service, Target
 from penelope.domain.signal import Severity
 from penelope.rooms.decide import confidence as belief

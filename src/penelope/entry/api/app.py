@@ -22,6 +22,7 @@ from penelope.entry.api import (
     signals,
     tlog,
     verification,
+    wisdom,
 )
 from penelope.entry.api.access import Acquaintances, requires
 from penelope.entry.api.door import Door
@@ -72,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(constitution.router)
     app.include_router(integrity.router)
     app.include_router(verification.router)
+    app.include_router(wisdom.router)
     app.include_router(tlog.router, dependencies=[] if settings.ledger.public else [requires(Scope.READ)])
     return app
 

@@ -15,6 +15,7 @@ from penelope.bootstrap import Application
 from penelope.entry.api import audit_models as models
 from penelope.entry.api.access import Running, requires
 from penelope.entry.api.problems import documented
+from penelope.entry.api.wisdom import leaned_on
 from penelope.errors import Forbidden, InvalidRequest, Unauthenticated, Unavailable, UnknownIncident
 from penelope.flow.audit import DecisionAudit, DecisionFilter, DecisionRow, Window
 from penelope.flow.keys import Scope
@@ -98,7 +99,10 @@ async def get_decision_precedents(
     incident: Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The id of an incident.")],
     wanted: Annotated[models.WantedPrecedents, Query()],
 ) -> models.DecisionPrecedents:
-    """Shows the earlier uses of its playbook that a decision rested on. Needs the scope `read`."""
+    """Shows what a decision rested on: earlier uses of its playbook, and the past cases most like the incident.
+
+    Needs the scope `read`.
+    """
     found = await application.audit.precedents(incident, wanted.version)
     if found is None:
         raise UnknownIncident(f"there is no such decision about an incident '{incident}'")
@@ -115,6 +119,7 @@ async def get_decision_precedents(
                 )
                 for item, cases in found.precedents
             ],
+            "leaned_on": await leaned_on(application, found.decision.unit, found.decision.version),
         }
     )
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from penelope.domain.decision import Judgement
+from penelope.entry.api.wisdom_models import LeanedOn
 
 _INCIDENT = "inc_01k9vd3q7w8r2n5tbxyz"
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -235,5 +236,9 @@ class Precedent(BaseModel):
 class DecisionPrecedents(BaseModel):
     """A decision and what it rested on."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     decision: Decision
     precedents: list[Precedent]
+    leaned_on: list[LeanedOn]
+    """The past cases most like the incident, and whether they speak for the plan."""

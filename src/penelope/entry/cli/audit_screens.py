@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from penelope.entry.cli import wisdom_screens
 from penelope.entry.cli.screens import table
 from penelope.entry.cli.words import percent, visible
 
@@ -78,9 +79,11 @@ def precedents(answer: Mapping[str, Any]) -> RenderableType:
         decision["incident"],
     )
     head.append(f"\n{visible(decision['rationale'])}\n", "dim")
-    if not answer["precedents"]:
-        return Group(head, Text("It rested on no precedent."))
     parts: list[RenderableType] = [head]
+    if answer["leaned_on"]:
+        parts.append(wisdom_screens.cases_leaned_on(answer["leaned_on"]))
+    elif not answer["precedents"]:
+        parts.append(Text("It rested on no precedent."))
     for item in answer["precedents"]:
         uses = item["successes"] + item["failures"]
         name = f"{visible(item['playbook'])} on {visible(item['service'])}"

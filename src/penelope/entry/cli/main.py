@@ -20,6 +20,7 @@ from penelope.entry.cli import (
     remote,
     screens,
     verification,
+    wisdom,
 )
 from penelope.entry.cli.options import Options
 from penelope.errors import PenelopeError
@@ -120,6 +121,11 @@ _autonomy = typer.Typer(invoke_without_command=True)
 _autonomy.callback()(autonomy.standings)
 _autonomy.command("set")(autonomy.place)
 app.add_typer(_autonomy, name="autonomy")
+_wisdom = _group("Search past incidents, and take in those from before Penelope.")
+_wisdom.command("search")(wisdom.search)
+_wisdom.command("show")(wisdom.show_case)
+_wisdom.command("import")(wisdom.import_cases)
+app.add_typer(_wisdom, name="wisdom")
 
 _playbooks = _group("Check and list playbooks.")
 _playbooks.command("lint")(local.lint_playbooks)

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from penelope.entry.cli import wisdom_screens
 from penelope.entry.cli.words import milliseconds, percent, seconds, visible
 
 Entry = Mapping[str, Any]
@@ -60,6 +61,8 @@ def _decision(entry: Entry) -> Text:
         if "value" in score:
             text.append(f"\n{name} {score['value']:.2f}")
             text.append_text(_contributions(score.get("contributions", ())))
+    if leaned_on := details.get("leaned_on"):
+        text.append("\nlike past incidents").append_text(wisdom_screens.leaned_on(leaned_on))
     return text
 
 

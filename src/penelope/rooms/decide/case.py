@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import Incident
+from penelope.domain.likeness import Likeness
 from penelope.domain.outcome import PlaybookRecord
 from penelope.domain.plan import Plan, Playbook
-from penelope.domain.precedent import Likeness, PastDurations, Tallies
+from penelope.domain.precedent import PastDurations, Tallies
 from penelope.domain.service import Service
 
 
@@ -17,7 +18,7 @@ class Case:
     `fits` says that a playbook is meant for this incident, even where it could not be bound yet;
     `dependents` counts the services of the catalogue that lean on this one, directly or through others.
     `durations` tells how long such incidents lasted, `tallies` what became of the playbook's uses, and `similar`
-    which other past cases resemble this one.
+    are past cases, the most alike first.
     """
 
     incident: Incident

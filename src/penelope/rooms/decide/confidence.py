@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from penelope.domain.decision import Score, Steps, score
 from penelope.domain.evidence import Evidence
 from penelope.domain.interval import wilson
-from penelope.domain.precedent import Likeness, Stratum, Tally
+from penelope.domain.likeness import Likeness
+from penelope.domain.precedent import Stratum, Tally
 from penelope.rooms.decide.facts import Facts
 
 STRENGTH = 6.0
@@ -113,6 +114,8 @@ def _scaled(name: str, successes: float, failures: float, most: float, what: str
 def _resembling(similar: tuple[Likeness, ...]) -> _Level:
     successes = failures = 0.0
     for item in similar:
+        if item.counted:
+            continue
         weight = min(1.0, max(0.0, item.similarity))
         if item.verified is True:
             successes += weight

@@ -6,8 +6,9 @@ from datetime import datetime
 from penelope.domain.decision import Precedent
 from penelope.domain.evidence import Evidence
 from penelope.domain.incident import IncidentState
+from penelope.domain.likeness import Likeness
 from penelope.domain.plan import Plan
-from penelope.domain.precedent import Likeness, PastDurations, Tallies, traits
+from penelope.domain.precedent import PastDurations, Tallies, traits
 from penelope.domain.service import Service
 from penelope.domain.signal import Severity
 from penelope.rooms.decide.case import Case

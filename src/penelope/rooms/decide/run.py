@@ -53,6 +53,7 @@ def judge(facts: Facts, limits: Limits, now: datetime) -> Decision:
         needs_approval=ruling.needs_approval,
         recheck_seconds=(ruling.recheck_seconds or limits.recheck_seconds) if observes else None,
         precedents=facts.precedents,
+        leaned_on=facts.similar,
         cost=weighed.cost,
         healing=weighed.healing,
         stratum=weighed.stratum,

@@ -1,0 +1,30 @@
+"""How past cases resemble an incident."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likeness:
+    """A past case that resembles an incident (`similarity` 0…1), and what came of it there for the plan at hand.
+
+    `verified` says whether the plan's playbook helped there, None where it was not used; `agrees` whether what came
+    of the case speaks for acting with it now, None where it says nothing. `by` is what they are alike in:
+    `fingerprint`, `name`, `labels`, `meaning`, `keywords`. `counted` says that the playbook's tallies hold the case
+    already, so that it must not be counted again.
+    """
+
+    incident: str
+    similarity: float
+    verified: bool | None = None
+    agrees: bool | None = None
+    by: tuple[str, ...] = ()
+    counted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A past case that a search by words and meaning found; `likeness` is 0…1, `by` as above."""
+
+    incident: str
+    likeness: float
+    by: tuple[str, ...]
