@@ -56,6 +56,17 @@ def test_a_decision_shows_what_its_scores_are_made_of() -> None:
     ]
 
 
+def test_a_decision_shows_the_past_incidents_that_it_leaned_on() -> None:
+    near = {"incident": "inc_old", "similarity": 0.934, "by": ["fingerprint", "labels"], "agrees": True}
+    against = {"incident": "past_1\x1b[31m", "similarity": 0.61, "by": ["name"], "agrees": False}
+    lines = shown("DecisionMade", judgement="escalate", leaned_on=[near, against])
+    assert [text.strip() for text in lines[1:]] == [
+        "like past incidents",
+        "0.93 agrees     inc_old, by fingerprint, labels",
+        "0.61 disagrees  past_1\\x1b[31m, by name",
+    ]
+
+
 def test_a_decision_without_a_playbook_names_none() -> None:
     assert shown("DecisionMade", judgement="escalate") == ["07:00:00  decision   escalate"]
 
