@@ -145,7 +145,7 @@ def test_from_the_command_line(server: Server) -> None:
     server.wait_for(incident, "escalated")
     assert "people did something else" in shown(server, "report", incident, "--did", "other")
     text = shown(server, "autonomy")
-    assert "shadow" in text
+    assert "suggest" in text
     assert "free-the-lock" in text
     assert "0.00-0.79" in text
     raised = shown(server, "autonomy", "set", "free-the-lock", "shop", "supervised", "--reason", "known")

@@ -181,7 +181,7 @@ def test_a_person_who_refuses_its_plan_lowers_it(databases: Databases) -> None:
         assert (await standing(stage)).level is Level.SHADOW
         assert await history(stage) == [("AutonomyLowered", "a person refused its plan")]
 
-    play(databases, scene, **at(Level.SUGGEST))
+    play(databases, scene, **at(Level.SUGGEST, floor=Level.SHADOW))
 
 
 def test_a_person_who_had_to_do_something_else_lowers_it(databases: Databases) -> None:
@@ -256,4 +256,4 @@ def test_incidents_that_end_at_once_are_all_counted(databases: Databases) -> Non
         assert (found.level, found.failures) == (Level.SHADOW, 1)
         assert await stage.flaws() == []
 
-    play(databases, scene, playbooks=[ANY], timing=TIMING, **at(Level.SUGGEST))
+    play(databases, scene, playbooks=[ANY], timing=TIMING, **at(Level.SUGGEST, floor=Level.SHADOW))

@@ -44,12 +44,12 @@ class Desk:
 class Autonomy(RuleBasedStateMachine):
     """One pair, its outcomes, and people who overrule it; policy changes as settings do, at a restart."""
 
-    @initialize(start=LEVEL, fall=st.integers(1, 3))
-    def open(self, start: Level, fall: int) -> None:
+    @initialize(start=LEVEL, fall=st.integers(1, 3), floor=st.sampled_from(LEVELS[:2]))
+    def open(self, start: Level, fall: int, floor: Level) -> None:
         self.runner = asyncio.Runner()
         self.folder = Path(tempfile.mkdtemp(prefix="penelope-autonomy-"))
         self.url = parse_url(f"sqlite:///{self.folder}/penelope.db")
-        self.policy = Policy(start=start, fall_levels=fall)
+        self.policy = Policy(start=start, fall_levels=fall, floor=floor)
         self.desk = Desk(open_engine(self.url))
         self.runner.run(migrate(self.desk.database))
         self.incidents = self.saves = 0
@@ -116,8 +116,10 @@ class Autonomy(RuleBasedStateMachine):
 
     def _fallen(self, after: Standing) -> None:
         before = self.last
-        assert after.in_force is before.in_force.down(self.policy.fall_levels)
-        assert after.in_force < before.in_force or before.in_force is Level.SHADOW
+        assert after.in_force < before.in_force or before.in_force <= self.policy.floor
+        assert after.in_force >= min(self.policy.floor, before.in_force)
+        if after.in_force > self.policy.floor:
+            assert after.in_force is before.in_force.down(self.policy.fall_levels)
         assert (after.successes, after.failures) == (0, 1)
         self.last, self.earned = after, 0
 

@@ -15,6 +15,7 @@ def policy_of(settings: Autonomy, services: Collection[str], playbooks: Collecti
     return Policy(
         start=Level(settings.start),
         fall_levels=settings.fall_levels,
+        floor=Level(settings.floor),
         needed={
             Level.SUGGEST: settings.suggest_bound,
             Level.SUPERVISED: settings.supervised_bound,

@@ -81,8 +81,14 @@ def test_a_failure_lowers_it_at_once_and_stays_in_the_count() -> None:
 
 def test_how_far_it_falls_is_a_matter_of_policy() -> None:
     steep = replace(POLICY, fall_levels=3)
-    assert failed(after(fresh(), 16), steep, LATER, "").level is Level.SHADOW
-    assert failed(failed(fresh(), POLICY, LATER, ""), POLICY, LATER, "").level is Level.SHADOW
+    assert failed(after(fresh(), 16), steep, LATER, "").level is Level.SUGGEST
+    silent = replace(steep, floor=Level.SHADOW)
+    assert failed(after(fresh(), 16), silent, LATER, "").level is Level.SHADOW
+    # At its floor it has its counts to lose; and a floor lifts nobody.
+    low = failed(after(fresh(), 5), POLICY, LATER, "")
+    assert (low.level, low.successes, low.failures) == (Level.SUGGEST, 0, 1)
+    shadow = replace(fresh(), level=Level.SHADOW)
+    assert failed(shadow, replace(POLICY, floor=Level.AUTONOMOUS), LATER, "").level is Level.SHADOW
 
 
 def test_out_of_shadow_leads_agreement_alone() -> None:
@@ -120,7 +126,8 @@ def test_a_cap_holds_it_and_shows() -> None:
 def test_a_cap_that_came_later_is_in_force_at_once_and_falls_count_from_there() -> None:
     capped = replace(after(fresh(), 16), cap=Level.SUGGEST)
     assert (capped.level, capped.in_force) == (Level.AUTONOMOUS, Level.SUGGEST)
-    assert failed(capped, POLICY, LATER, "").level is Level.SHADOW
+    assert failed(capped, replace(POLICY, floor=Level.SHADOW), LATER, "").level is Level.SHADOW
+    assert failed(capped, POLICY, LATER, "").level is Level.SUGGEST
 
 
 def test_nothing_begins_above_its_cap() -> None:

@@ -15,12 +15,15 @@ _Z = 1.959963984540054
 class Policy:
     """Where a pair begins, how low its interval may reach for each level, how far it falls, and caps by name.
 
+    No fall leads below `floor`: what only asks cannot do harm, and in shadow nobody would hear of it any more.
+
     `needed` holds, for each level above shadow, the lower bound (0…1) from which it is reached: of the agreement of
     decisions that did not act for suggest, and of verified success for both others.
     """
 
     start: Level = Level.SUGGEST
     fall_levels: int = 1
+    floor: Level = Level.SUGGEST
     needed: Mapping[Level, float] = field(
         default_factory=lambda: {Level.SUGGEST: 0.5, Level.SUPERVISED: 0.6, Level.AUTONOMOUS: 0.8}
     )
@@ -87,7 +90,8 @@ def succeeded(standing: Standing, policy: Policy) -> Standing:
 
 def failed(standing: Standing, policy: Policy, now: datetime, why: str) -> Standing:
     """After a contract that was not kept, or a person who overrode it: lower at once, and what was earned is gone."""
-    level = standing.in_force.down(policy.fall_levels)
+    stands = standing.in_force
+    level = max(stands.down(policy.fall_levels), min(policy.floor, stands))
     return replace(_anew(standing, level, now, why), failures=1)
 
 
