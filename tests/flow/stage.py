@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penelope.domain.action import Action, Effect, Snapshot, Tier
 from penelope.domain.contract import Clause, Comparator, Contract
+from penelope.domain.halt import ScopeKind
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.plan import Match, Playbook, StepTemplate
 from penelope.domain.rollout import RolloutLimits, RolloutSpec
@@ -28,6 +29,7 @@ from penelope.domain.signal import Severity, Signal, SignalStatus, problem_finge
 from penelope.domain.work import Entry
 from penelope.flow.commands import Commands
 from penelope.flow.engine import Engine, EngineSettings
+from penelope.flow.halting import DEFAULTS, Brakes
 from penelope.flow.parts import Parts, Timing
 from penelope.flow.remediation import story
 from penelope.kit.clock import Clock, SystemClock
@@ -51,13 +53,13 @@ BAD = Figures(arms={"a": figures(100, 30, 0.6), "b": figures(100, 30, 0.6)})
 GOOD = Figures(arms={"a": figures(100, 0, 0.02), "b": figures(100, 0, 0.02)})
 
 DECIDE = DecideLimits(risk_limit=0.7, confidence_floor=0.4, observe_seconds=2.0, recheck_seconds=0.1)
-HALT = Halt(failures=3, window_seconds=900, rest_seconds=3600)
-RATE = Rate(actions=100, window_seconds=3600)
+HALT = Halt()
+RATE = Rate(
+    actions=dict.fromkeys((ScopeKind.SERVICE, ScopeKind.PLAYBOOK, ScopeKind.FLEET), 100), window_seconds=3600
+)
 APPROVAL = ApprovalRule(tier=Tier.HARD_TO_REVERSE)
 GATE: Sequence[Rule] = (HALT, RATE, APPROVAL)
-TIMING = Timing(
-    gate_memory_seconds=4500, window_seconds=60, verify_poll_seconds=0.05, approval_expires_seconds=60
-)
+TIMING = Timing(window_seconds=60, verify_poll_seconds=0.05, approval_expires_seconds=60)
 
 
 def shop() -> Service:
@@ -207,6 +209,7 @@ class Script:
     decide: DecideLimits = DECIDE
     gate: Sequence[Rule] = GATE
     timing: Timing = TIMING
+    brakes: Brakes = DEFAULTS
     services: Sequence[Service] = field(default_factory=lambda: (shop(),))
     adapter: FakeAction = field(default_factory=FakeAction)
     router: FakeRouter = field(default_factory=FakeRouter)
@@ -231,6 +234,7 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
         decide=script.decide,
         gate=script.gate,
         timing=script.timing,
+        brakes=script.brakes,
     )
 
     def transaction(connection: AsyncConnection) -> SqlTransaction:

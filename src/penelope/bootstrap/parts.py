@@ -14,6 +14,7 @@ from penelope.adapters.playbooks.load import load as load_playbooks
 from penelope.adapters.routers.noop import NoopRouter
 from penelope.adapters.routers.traefik import TraefikRouter
 from penelope.bootstrap.background import background
+from penelope.bootstrap.brakes import brake_rules, brakes_of
 from penelope.domain.action import Tier
 from penelope.domain.service import Service
 from penelope.flow.parts import Parts, Timing
@@ -21,8 +22,6 @@ from penelope.kit.clock import Clock
 from penelope.rooms.act.ports import ActionAdapter
 from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.gate.approval import ApprovalRule
-from penelope.rooms.gate.halt import Halt
-from penelope.rooms.gate.rate import Rate
 from penelope.rooms.gate.rules import Rule
 from penelope.rooms.rollout.ports import Router
 from penelope.settings import Settings
@@ -59,28 +58,19 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
         decide=DecideLimits(**settings.decide.model_dump()),
         gate=rules_of(settings),
         timing=Timing(
-            gate_memory_seconds=max(
-                settings.gate.halt_window_seconds + settings.gate.halt_seconds,
-                settings.gate.rate_window_seconds,
-            ),
             window_seconds=settings.metrics.window_seconds,
             verify_poll_seconds=settings.verify.poll_seconds,
             approval_expires_seconds=settings.approval.expires_seconds,
         ),
+        brakes=brakes_of(settings),
     )
 
 
 def rules_of(settings: Settings) -> tuple[Rule, ...]:
     """In the order in which they speak; the first refusal ends it."""
-    limits = settings.gate
     return (
-        Halt(
-            failures=limits.halt_failures,
-            window_seconds=limits.halt_window_seconds,
-            rest_seconds=limits.halt_seconds,
-        ),
-        Rate(actions=limits.rate_actions, window_seconds=limits.rate_window_seconds),
-        ApprovalRule(tier=Tier(limits.approval_tier)),
+        *brake_rules(settings),
+        ApprovalRule(tier=Tier(settings.gate.approval_tier)),
     )
 
 

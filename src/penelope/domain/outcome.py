@@ -30,14 +30,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaybookRecord:
-    """What a playbook has come to on one service, and what happened to that service lately by any playbook.
-
-    `recent_actions` and `recent_failures` are moments, newest last, as far back as was asked for.
-    """
+    """What a playbook has come to on one service."""
 
     playbook: str
     service: str
     successes: int = 0
     failures: int = 0
-    recent_actions: tuple[datetime, ...] = ()
-    recent_failures: tuple[datetime, ...] = ()

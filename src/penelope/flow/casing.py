@@ -1,7 +1,6 @@
 """Collects what a decision rests on."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import Incident
@@ -28,8 +27,7 @@ async def case_of(transaction: Transaction, parts: Parts, incident: Incident, do
         return replace(case, obstacles=proposal.reasons, fits=proposal.fits)
     if objections := _objections(parts, proposal):
         return replace(case, obstacles=objections)
-    since = transaction.now() - timedelta(seconds=parts.timing.gate_memory_seconds)
-    record = await transaction.record(proposal.playbook.name, service.name, since)
+    record = await transaction.record(proposal.playbook.name, service.name)
     return replace(case, playbook=proposal.playbook, plan=proposal.plan, record=record, fits=True)
 
 

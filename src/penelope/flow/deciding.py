@@ -12,6 +12,7 @@ from penelope.flow.assessment import Assessment, Next
 from penelope.flow.casing import case_of
 from penelope.flow.ending import Ending, end
 from penelope.flow.gating import pass_gate, request_of
+from penelope.flow.halting import note_relapse
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.kit.codec import to_data
@@ -30,15 +31,16 @@ async def assess(transaction: Transaction, parts: Parts, identifier: str, dossie
     if incident.resolved_at is not None:
         reason = "its source saw it end before anything was done"
         await transaction.save(
-            *await end(transaction, incident, Ending(kind=OutcomeKind.RESOLVED, reason=reason))
+            *await end(transaction, incident, Ending(kind=OutcomeKind.RESOLVED, reason=reason), parts.brakes)
         )
         return Assessment(next=Next.RESOLVED, reason=reason)
+    await note_relapse(transaction, parts.brakes, incident)
     case = await case_of(transaction, parts, incident, dossier)
     decision = decide(case, parts.decide, transaction.now())
     changes = [_of_decision(decision, incident.service, dossier)]
     request = None
     if decision.judgement is not Judgement.OBSERVE:
-        request = await request_of(transaction, case, decision)
+        request = await request_of(transaction, parts, case, decision)
     if request is None:
         result = _without_acting(decision)
     else:
@@ -46,7 +48,7 @@ async def assess(transaction: Transaction, parts: Parts, identifier: str, dossie
         changes += [records.of_plan(request.plan, result.next.value, "PlanMade", decision.rationale), *gated]
     if result.next is Next.ESCALATE:
         ending = Ending(kind=OutcomeKind.ESCALATED, reason=result.reason)
-        await transaction.save(*changes, *await end(transaction, incident, ending))
+        await transaction.save(*changes, *await end(transaction, incident, ending, parts.brakes))
         return result
     incident = records.moved(incident, _STATES[result.next], transaction)
     if result.next is Next.OBSERVE and decision.judgement is not Judgement.OBSERVE:

@@ -1,39 +1,43 @@
 """Records how an incident ends: outcome, lesson and last state in one transaction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.outcome import OutcomeKind
 from penelope.domain.work import Change
 from penelope.flow import records
 from penelope.flow.engine import Engine
+from penelope.flow.halting import DEFAULTS, Brakes, settle
 from penelope.flow.ports import Transaction
 from penelope.rooms.learn.run import conclude, counts_for_playbook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How the story ends, and why."""
+    """How the story ends, and why. One that was `stopped` by a halt says nothing about its playbook."""
 
     kind: OutcomeKind
     reason: str
     playbook: str | None = None
     acted: bool = False
+    stopped: bool = False
 
 
-async def finish(engine: Engine, incident: str, ending: Ending) -> None:
+async def finish(engine: Engine, incident: str, ending: Ending, brakes: Brakes = DEFAULTS) -> None:
     """Ends an incident, once; the story does it, or on its behalf whoever finds it broken off."""
 
     async def body(transaction: Transaction) -> None:
         found = await records.incident_of(transaction, incident)
         if not found.state.ended:
-            await transaction.save(*await end(transaction, found, ending))
+            await transaction.save(*await end(transaction, found, ending, brakes))
 
     await engine.transaction("finish", body)
 
 
-async def end(transaction: Transaction, incident: Incident, ending: Ending) -> list[Change]:
-    """Counts the outcome for its playbook; what is left to be saved is returned."""
+async def end(
+    transaction: Transaction, incident: Incident, ending: Ending, brakes: Brakes = DEFAULTS
+) -> list[Change]:
+    """Counts the outcome for its playbook and its breakers; what is left to be saved is returned."""
     outcome = conclude(
         incident,
         ending.kind,
@@ -42,10 +46,13 @@ async def end(transaction: Transaction, incident: Incident, ending: Ending) -> l
         playbook=ending.playbook,
         acted=ending.acted,
     )
+    if ending.stopped:
+        outcome = replace(outcome, verified=None)
     if counts_for_playbook(outcome):
         await transaction.add_outcome(outcome)
     ended = records.moved(incident, IncidentState(ending.kind.value), transaction)
     return [
         records.of_outcome(outcome, "OutcomeRecorded"),
         records.of_incident(ended, f"Incident{ending.kind.value.title()}", ending.reason),
+        *await settle(transaction, brakes, incident, outcome),
     ]

@@ -7,6 +7,7 @@ from typing import Protocol
 from penelope.domain.action import Action
 from penelope.domain.service import Service
 from penelope.errors import UnknownAdapter, UnknownService
+from penelope.flow.halting import DEFAULTS, Brakes
 from penelope.kit.clock import Clock
 from penelope.rooms.act.ports import ActionAdapter
 from penelope.rooms.context import ports as context
@@ -23,9 +24,8 @@ class Metrics(context.MetricReader, verify.MetricReader, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How long things may take, in seconds; `gate_memory_seconds` is how far back the gate's rules look."""
+    """How long things may take, in seconds."""
 
-    gate_memory_seconds: float
     window_seconds: float
     verify_poll_seconds: float
     approval_expires_seconds: float
@@ -45,6 +45,7 @@ class Parts:
     decide: DecideLimits
     gate: Sequence[Rule]
     timing: Timing
+    brakes: Brakes = DEFAULTS
 
     def service(self, name: str) -> Service:
         """Raises UnknownService."""

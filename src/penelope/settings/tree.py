@@ -14,6 +14,7 @@ from pydantic import (
 )
 from sqlalchemy.engine import make_url
 
+from penelope.settings.brakes import Brakes
 from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
 
 DEFAULT = "default"
@@ -226,13 +227,14 @@ class Gate(Section):
     """The rules that stand between a plan and production."""
 
     halt_failures: Count = 3
-    """How many failures within `gate.halt_window_seconds` halt the healing of a service."""
+    """How many failures within `gate.halt_window_seconds` halt the healing of a service: fixes that broke their
+    contract, or that did not last (`brakes.relapse_seconds`)."""
 
     halt_window_seconds: Seconds = 900
     """The window, in seconds, in which those failures are counted."""
 
     halt_seconds: Seconds = 3600
-    """How long, in seconds, a halt lasts after the last failure."""
+    """How long, in seconds, a halt lasts; then one intervention is let through on trial."""
 
     rate_actions: Count = 10
     """The most actions on one service within `gate.rate_window_seconds`."""
@@ -284,6 +286,7 @@ class Settings(Section):
     metrics: Metrics = Metrics()
     decide: Decide = Decide()
     gate: Gate = Gate()
+    brakes: Brakes = Brakes()
     approval: Approval = Approval()
     verify: Verify = Verify()
     log: Log = Log()

@@ -22,6 +22,7 @@ from penelope.ledger.buffer import Counts
 from penelope.telemetry.counting import RULES, SPANS, Rule, Span, labels_of
 from penelope.telemetry.names import LONGEST_LABEL_VALUE, METRICS, MOST_LABEL_VALUES, Metric
 
+_HALT_STATES = {"closed": 0, "half_open": 1, "open": 2, "unreadable": 3}
 _KINDS = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
 
 # When a counter was made interests nobody, yet doubles the page; the client has only this one switch for all.
@@ -93,6 +94,11 @@ class Telemetry:
         for state in IncidentState:
             if not state.ended:
                 self._child("penelope_incidents_open", {"state": state}).set(counts.get(state, 0))
+
+    def halts_seen(self, states: Mapping[tuple[str, str], str]) -> None:
+        """How the breakers stand at this moment, by kind and name of their scopes."""
+        for (scope, name), state in states.items():
+            self._child("penelope_halt_state", {"scope": scope, "name": name}).set(_HALT_STATES[state])
 
     def log_looked_at(self, size: int, lag: Lag) -> None:
         """How the Merkle log stands."""

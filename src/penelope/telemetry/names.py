@@ -73,6 +73,18 @@ METRICS: tuple[Metric, ...] = (
         "What each rule of the gate said: pass, refuse, ask.",
     ),
     Metric(
+        "penelope_halt_state",
+        "gauge",
+        ("scope", "name"),
+        "How a breaker stands: 0 closed, 1 half open, 2 open, 3 cannot be read (and so stops all).",
+    ),
+    Metric(
+        "penelope_halts_opened_total",
+        "counter",
+        ("scope", "by"),
+        "Breakers opened: by failures, or by a person.",
+    ),
+    Metric(
         "penelope_approvals_total",
         "counter",
         ("status",),
@@ -82,7 +94,7 @@ METRICS: tuple[Metric, ...] = (
         "penelope_actions_total",
         "counter",
         ("adapter", "operation", "result"),
-        "Actions: done, failed, unknown, compensated, compensation_failed.",
+        "Actions: done, failed, unknown, halted, compensated, compensation_failed.",
     ),
     Metric("penelope_action_seconds", "histogram", ("adapter",), "Time that an action took.", SLOW),
     Metric("penelope_verdicts_total", "counter", ("passed",), "Verdicts over contracts: true or false."),

@@ -11,6 +11,7 @@ import penelope
 from penelope import bootstrap
 from penelope.entry.api import (
     audit,
+    halts,
     incidents,
     integrity,
     ledger,
@@ -64,6 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (signals.router, incidents.router, ledger.router, server.router, server.open_router):
         app.include_router(router)
     app.include_router(audit.router)
+    app.include_router(halts.router)
     app.include_router(integrity.router)
     app.include_router(verification.router)
     app.include_router(tlog.router, dependencies=[] if settings.ledger.public else [requires(Scope.READ)])

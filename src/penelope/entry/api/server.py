@@ -9,6 +9,7 @@ from penelope.entry.api.access import Running, requires
 from penelope.entry.api.models import Health, PlaybookList, PlaybookSummary, ServiceSummary, Status
 from penelope.entry.api.problems import documented
 from penelope.errors import Forbidden, Unauthenticated, Unavailable
+from penelope.flow.halting import states_of
 from penelope.flow.keys import Scope
 
 router = APIRouter(
@@ -86,4 +87,6 @@ async def get_metrics(application: Running) -> Response:
     Needs no key, as scrapers expect: names of services stand in it, so let only your network reach it.
     """
     application.telemetry.incidents_counted(await application.reader.counts())
+    now = application.parts.clock.now()
+    application.telemetry.halts_seen(states_of(await application.reader.halts(), now))
     return Response(application.telemetry.render(), media_type=CONTENT_TYPE_LATEST)

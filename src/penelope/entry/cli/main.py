@@ -11,6 +11,7 @@ from penelope.entry.cli import (
     archive,
     audit,
     database,
+    halts,
     integrity,
     ledger,
     local,
@@ -79,6 +80,9 @@ app.command()(remote.show)
 app.command()(remote.approve)
 app.command()(remote.reject)
 app.command()(integrity.actors)
+app.command()(halts.halt)
+app.command()(halts.resume)
+app.command()(halts.halts)
 
 _ledger = _group("Check recorded history, and hand out what proves it.")
 _ledger.command("verify")(verification.verify_ledger)

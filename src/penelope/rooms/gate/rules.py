@@ -9,7 +9,9 @@ from penelope.domain.approval import Approval
 from penelope.domain.decision import Decision
 from penelope.domain.evidence import Dossier
 from penelope.domain.gate import RuleVerdict
+from penelope.domain.halt import Breakers
 from penelope.domain.incident import Incident
+from penelope.domain.intervention import Heal, Usage
 from penelope.domain.outcome import PlaybookRecord
 from penelope.domain.plan import Plan, Playbook
 from penelope.domain.service import Service
@@ -17,7 +19,11 @@ from penelope.domain.service import Service
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What asks for passage. `record` reaches back at least as far as every rule looks."""
+    """What asks for passage.
+
+    `breakers`, `usage` and `heals` tell what the brakes stand at (domain/halt, domain/intervention), as far back as
+    every rule looks; None where nobody has looked.
+    """
 
     incident: Incident
     service: Service
@@ -28,6 +34,9 @@ class Request:
     record: PlaybookRecord
     approvals: Sequence[Approval]
     now: datetime
+    breakers: Breakers | None = None
+    usage: Usage | None = None
+    heals: Sequence[Heal] | None = None
 
 
 class Rule(Protocol):
