@@ -94,13 +94,13 @@ def breaker_from(unit: UnitOfWork | None, scope: Scope) -> Breaker | None:
     return found if found.scope == scope else None
 
 
-def states_of(units: Iterable[UnitOfWork], now: datetime) -> Mapping[tuple[str, str], str]:
-    """How the breakers that these units hold stand, by kind and name of their scopes; or UNREADABLE."""
-    states: dict[tuple[str, str], str] = {}
+def states_of(units: Iterable[UnitOfWork], now: datetime) -> Mapping[str, str]:
+    """How the breakers that these units hold stand, by the labels of their scopes; or UNREADABLE."""
+    states: dict[str, str] = {}
     for unit in units:
         scope = scope_of(unit.id)
         breaker = breaker_from(unit, scope)
-        states[scope.kind.value, scope.name] = UNREADABLE if breaker is None else breaker.state(now).value
+        states[scope.label] = UNREADABLE if breaker is None else breaker.state(now).value
     return states
 
 

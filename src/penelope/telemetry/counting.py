@@ -52,7 +52,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "GatePassed": _GATE,
     "GateRefused": _GATE,
     "GateAsked": _GATE,
-    "HaltOpened": (Rule("penelope_halts_opened_total", {"scope": "scope", "by": "by"}),),
+    "HaltOpened": (Rule("penelope_halts_opened_total", {"kind": "scope", "by": "by"}),),
     "ApprovalRequested": _APPROVAL,
     "ApprovalGiven": _APPROVAL,
     "ApprovalRefused": _APPROVAL,

@@ -95,10 +95,10 @@ class Telemetry:
             if not state.ended:
                 self._child("penelope_incidents_open", {"state": state}).set(counts.get(state, 0))
 
-    def halts_seen(self, states: Mapping[tuple[str, str], str]) -> None:
-        """How the breakers stand at this moment, by kind and name of their scopes."""
-        for (scope, name), state in states.items():
-            self._child("penelope_halt_state", {"scope": scope, "name": name}).set(_HALT_STATES[state])
+    def halts_seen(self, states: Mapping[str, str]) -> None:
+        """How the breakers stand at this moment, by the labels of their scopes."""
+        for scope, state in states.items():
+            self._child("penelope_halt_state", {"scope": scope}).set(_HALT_STATES[state])
 
     def log_looked_at(self, size: int, lag: Lag) -> None:
         """How the Merkle log stands."""

@@ -75,14 +75,14 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "penelope_halt_state",
         "gauge",
-        ("scope", "name"),
-        "How a breaker stands: 0 closed, 1 half open, 2 open, 3 cannot be read (and so stops all).",
+        ("scope",),
+        "How a breaker (fleet, service:NAME, ...) stands: 0 closed, 1 half open, 2 open, 3 cannot be read (and so stops all).",
     ),
     Metric(
         "penelope_halts_opened_total",
         "counter",
-        ("scope", "by"),
-        "Breakers opened: by failures, or by a person.",
+        ("kind", "by"),
+        "Breakers opened, by kind of what they stop: by failures, or by a person.",
     ),
     Metric(
         "penelope_approvals_total",

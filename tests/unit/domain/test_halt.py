@@ -88,7 +88,7 @@ class TestOpening:
             ((0, 1, 2), State.OPEN),
             ((0, 1, 900), State.OPEN),  # exactly the window
             ((0, 1, 901), State.CLOSED),
-            ((0, 1, 901, 901.5), State.OPEN),
+            ((0, 1, 901, 901), State.OPEN),
         ],
     )
     def test_failures_close_together_open_it(self, moments: tuple[float, ...], state: State) -> None:
