@@ -382,3 +382,23 @@ def test_a_problem_that_is_healed_again_and_again_goes_to_people(databases: Data
 
     gate = (HALT, RATE, Loop(heals=2, window_seconds=600), APPROVAL)
     play(databases, scene, gate=gate, brakes=brakes(relapse_seconds=0.001))
+
+
+def test_what_was_begun_before_a_crash_and_a_halt_is_taken_back(databases: Databases) -> None:
+    async def run() -> None:
+        script = Script(playbooks=[playbook(steps=(step("first", timeout_seconds=60),))], adapter=Watched())
+        adapter = script.adapter
+        assert isinstance(adapter, Watched)
+        async with performing(databases, script) as stage:
+            incident = await begin(stage)
+            await adapter.begun.wait()
+            await switch_of(stage).open(order(FLEET))
+            # The process ends before the target has answered.
+        async with performing(databases, script) as stage:
+            assert (await stage.until(incident)).state is IncidentState.ESCALATED
+            assert adapter.history == ["do first", "undo first"]
+            assert adapter.world == {}
+            (action,) = [unit for unit in await stage.reader.units(incident) if unit.kind == "action"]
+            assert action.status == "compensated"
+
+    asyncio.run(run())

@@ -150,14 +150,9 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         actors = SqlActors(writer, reading)
         heart = Heartbeat(actors, clock, f"worker:{settings.engine.executor_id}", engine.carried)
         await background(stack, heart.run(settings.engine.heartbeat_seconds))
-        log = LogParts(
-            # Its reads are short, and on SQLite threads would have to wait for the loop each time.
-            store=SqlLog(writer, writer, settings.ledger.origin),
-            keys=log_keys,
-            witnesses=witnesses,
-            observer=telemetry,
-            clock=clock,
-        )
+        # Its reads are short, and on SQLite threads would have to wait for the loop each time.
+        store = SqlLog(writer, writer, settings.ledger.origin)
+        log = LogParts(store=store, keys=log_keys, witnesses=witnesses, observer=telemetry, clock=clock)
         await background(stack, Sequencer(log).run(settings.ledger.checkpoint_seconds))
         commands = Commands(engine, Rules(hold_seconds=settings.intake.hold_seconds))
         sweep = LedgerSweep(

@@ -15,6 +15,7 @@ from penelope.domain.work import Change, Entry, UnitOfWork
 from penelope.errors import ChainBroken
 from penelope.kit.clock import timestamp
 from penelope.kit.codec import from_data, to_data
+from penelope.store.braking import braking
 from penelope.store.bulk import statements
 from penelope.store.draft import Draft, Write
 from penelope.store.rows import as_text
@@ -37,6 +38,7 @@ class SqlTransaction:
         self._actors: dict[str, str] = {}
         self._bulk = statements(connection.dialect.name)
         self._sql = asked(connection.dialect.name)
+        self._braking = braking(connection.dialect.name)
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -146,23 +148,22 @@ class SqlTransaction:
         )
 
     async def peek(self, identifiers: Collection[str]) -> Mapping[str, UnitOfWork | None]:
-        names = as_json([[name] for name in identifiers])
         found: dict[str, UnitOfWork | None] = {}
-        for row in await self._session.rows(self._sql.peek, names):
+        for row in await self._session.rows(self._braking.peek, as_json(list(identifiers))):
             try:
                 (unit,) = sound_units_from([row])
             except ChainBroken:
                 found[str(row[0])] = None
             else:
                 self._seen[unit.id] = found[unit.id] = unit
-        absent = [[name] for name in identifiers if name not in found]
+        absent = [name for name in identifiers if name not in found]
         if absent:
-            lost = await self._session.rows(self._sql.with_history, as_json(absent))
+            lost = await self._session.rows(self._braking.with_history, as_json(absent))
             found |= {str(name): None for (name,) in lost}
         return found
 
     async def heals(self, service: str, fingerprint: str, since: datetime) -> Sequence[Heal]:
-        found = await self._session.rows(self._sql.heals, service, fingerprint, timestamp(since))
+        found = await self._session.rows(self._braking.heals, service, fingerprint, timestamp(since))
         return [
             Heal(incident=incident, playbook=playbook, at=datetime.fromisoformat(ended))
             for incident, playbook, ended in found
@@ -170,7 +171,7 @@ class SqlTransaction:
 
     async def usage(self, service: str, playbook: str, besides: str, since: datetime) -> Usage:
         given = (service, playbook, playbook, besides, besides, timestamp(since), besides)
-        (row,) = await self._session.rows(self._sql.usage, *given)
+        (row,) = await self._session.rows(self._braking.usage, *given)
         by_service, by_playbook, in_all, running, running_in_all = map(int, row)
         return Usage(
             actions={
@@ -183,10 +184,10 @@ class SqlTransaction:
 
     async def reserve(self, intervention: Intervention) -> None:
         row = (*_NAMED(intervention), intervention.actions, timestamp(intervention.began_at))
-        await self._session.rows(self._sql.reserve, *row)
+        await self._session.rows(self._braking.reserve, *row)
 
     async def intervention(self, incident: str) -> Intervention | None:
-        found = await self._session.rows(self._sql.intervention, incident)
+        found = await self._session.rows(self._braking.intervention, incident)
         if not found:
             return None
         *_, began = found[0]
@@ -196,10 +197,10 @@ class SqlTransaction:
         return Intervention(**names, began_at=datetime.fromisoformat(began))
 
     async def bar_claims(self) -> None:
-        await self._session.rows(self._sql.bar_claims)
+        await self._session.rows(self._braking.bar_claims)
 
     async def attempts(self, action: str) -> int:
-        found = await self._session.rows(self._sql.attempts, action)
+        found = await self._session.rows(self._braking.attempts, action)
         return int(found[0][0]) if found else 0
 
 
