@@ -61,7 +61,8 @@ def _tampered(penelope: ControlPlane, elsewhere: Path, note: Path) -> str:
         for (name,) in target.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             target.execute(f"DROP TRIGGER {name}")
         target.execute(
-            "UPDATE history_payloads SET body = replace(body, 'key:demo', 'key:eve') WHERE body LIKE '%key:demo%'"
+            "UPDATE history_payloads SET body = replace(body, 'key:demo', 'key:eve') WHERE body LIKE '%key:demo%' "
+            "AND unit IN (SELECT id FROM units_of_work WHERE kind = 'approval')"
         )
         target.commit()
     tampered = ("--set", f"database.url=sqlite:///{copy}", "ledger", "verify", "--offline", "--json")

@@ -168,6 +168,7 @@ class CustomerRequests:
         self._release = release
         self._measures = measures
         self._numbers = itertools.count()
+        self._born = time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] not in _COUNTED:
@@ -181,7 +182,7 @@ class CustomerRequests:
                 code = message["status"]
             await send(message)
 
-        fails, delay = self._release.fate(next(self._numbers))
+        fails, delay = self._release.fate(next(self._numbers), time.monotonic() - self._born)
         app = problem(500, "This release has a fault.") if fails else self._app
         try:
             await asyncio.sleep(delay)

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from penelope.domain.action import Action, Effect, Snapshot, Tier
 from penelope.domain.autonomy import Level
 from penelope.domain.contract import Clause, Comparator, Contract
+from penelope.domain.halt import ScopeKind
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.plan import Match, Playbook, StepTemplate
 from penelope.domain.rollout import RolloutLimits, RolloutSpec
@@ -29,6 +30,7 @@ from penelope.domain.signal import Severity, Signal, SignalStatus, problem_finge
 from penelope.domain.work import Entry
 from penelope.flow.commands import Commands
 from penelope.flow.engine import Engine, EngineSettings
+from penelope.flow.halting import DEFAULTS, Brakes
 from penelope.flow.parts import Parts, Timing
 from penelope.flow.remediation import story
 from penelope.flow.wisdom import NoRecall, Recall
@@ -55,15 +57,15 @@ BAD = Figures(arms={"a": figures(100, 30, 0.6), "b": figures(100, 30, 0.6)})
 GOOD = Figures(arms={"a": figures(100, 0, 0.02), "b": figures(100, 0, 0.02)})
 
 DECIDE = DecideLimits(risk_limit=0.7, confidence_floor=0.4, observe_seconds=2.0, recheck_seconds=0.1)
-HALT = Halt(failures=3, window_seconds=900, rest_seconds=3600)
-RATE = Rate(actions=100, window_seconds=3600)
+HALT = Halt()
+RATE = Rate(
+    actions=dict.fromkeys((ScopeKind.SERVICE, ScopeKind.PLAYBOOK, ScopeKind.FLEET), 100), window_seconds=3600
+)
 APPROVAL = ApprovalRule(tier=Tier.HARD_TO_REVERSE)
 AUTONOMY = AutonomyRule(low_risk=0.3)
 GATE: Sequence[Rule] = (HALT, RATE, AUTONOMY, APPROVAL)
 POLICY = Policy(start=Level.AUTONOMOUS)
-TIMING = Timing(
-    gate_memory_seconds=4500, window_seconds=60, verify_poll_seconds=0.05, approval_expires_seconds=60
-)
+TIMING = Timing(window_seconds=60, verify_poll_seconds=0.05, approval_expires_seconds=60)
 
 
 def shop() -> Service:
@@ -214,6 +216,7 @@ class Script:
     gate: Sequence[Rule] = GATE
     timing: Timing = TIMING
     autonomy: Policy = POLICY
+    brakes: Brakes = DEFAULTS
     services: Sequence[Service] = field(default_factory=lambda: (shop(),))
     adapter: FakeAction = field(default_factory=FakeAction)
     router: FakeRouter = field(default_factory=FakeRouter)
@@ -241,6 +244,7 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
         timing=script.timing,
         autonomy=script.autonomy,
         wisdom=script.wisdom,
+        brakes=script.brakes,
     )
 
     def transaction(connection: AsyncConnection) -> SqlTransaction:

@@ -167,6 +167,23 @@ def test_a_person_answers_once(server: Server, word: str, said: str) -> None:
     assert re.search(r"\d\d:\d\d:\d\d  escalated ", followed.stdout)
 
 
+def test_a_person_halts_and_resumes(server: Server) -> None:
+    halted = server.run("halt", "shop", "--reason", "the database moves", "--for", "2h")
+    assert (halted.exit_code, halted.stdout[:25]) == (0, "service:shop: open until "), halted.output
+    assert server.run("halt", "--all", "--reason", "enough").stdout == "fleet: open until resumed\n"
+    shown = server.run("halts").stdout
+    assert re.search(r"fleet +open +resumed +\d +key:anna: enough", shown)
+    assert re.search(r"service:shop +open +\d{4}-\d\d-\d\d +\d +key:anna: the", shown)
+    assert server.run("resume", "--all", "--reason", "all is well").stdout == "fleet: closed\n"
+    assert server.run("resume", "shop", "--reset", "--reason", "moved").stdout == "service:shop: closed\n"
+    found = {item["scope"]: item for item in json.loads(server.run("halts", "--json").stdout)["halts"]}
+    assert found["fleet"]["state"] == "closed"
+    assert (found["service:shop"]["state"], found["service:shop"]["failures"]) == ("closed", [])
+    refused = server.run("halt", "shopp", "--reason", "a slip")
+    assert refused.exit_code == 1
+    assert "service 'shopp' is not in the catalogue" in refused.stderr
+
+
 def test_an_incident_is_followed_as_json_lines(server: Server) -> None:
     incident = server.open(id="lines", type="Lines")
     lines = server.run("show", incident, "--follow", "--json").stdout.splitlines()

@@ -28,6 +28,7 @@ from stage import (
 
 from penelope.domain.action import Action, Effect, Snapshot
 from penelope.domain.contract import Clause, Comparator, Contract
+from penelope.domain.halt import Limits, ScopeKind
 from penelope.domain.incident import IncidentState
 from penelope.domain.outcome import OutcomeKind
 from penelope.domain.plan import Match
@@ -35,6 +36,7 @@ from penelope.domain.signal import SignalStatus
 from penelope.domain.work import UnitOfWork
 from penelope.errors import UnknownIncident
 from penelope.flow.ending import Ending, finish
+from penelope.flow.halting import Brakes
 from penelope.store.database import parse_url
 from penelope.testing.actions import FakeAction, Mood
 
@@ -292,13 +294,20 @@ def test_fixes_that_do_not_help_are_taken_back_and_in_the_end_halted(databases: 
         assert (await stage.until(third)).state is IncidentState.ESCALATED
         assert (await unit(stage, third, "gate")).status == "refuse"
         ended = await outcome(stage, third)
-        assert ended["reason"].startswith("halt: 2 fixes of shop failed")
+        assert ended["reason"].startswith("halt: service:shop is halted after 2 failures, 0 of them relapses")
         assert ended["acted"] is False
         assert len(stage.adapter.effects) == tried
         assert await stage.flaws() == []
 
     book = playbook(match=Match(), verify=healthy(0.1))
-    play(databases, scene, playbooks=[book], gate=(replace(HALT, failures=2), APPROVAL))
+    two = Limits(failures=2, window_seconds=900, cooldown_seconds=3600)
+    play(
+        databases,
+        scene,
+        playbooks=[book],
+        gate=(HALT, APPROVAL),
+        brakes=Brakes(limits=dict.fromkeys(ScopeKind, two)),
+    )
 
 
 def test_a_service_is_not_touched_more_often_than_allowed(databases: Databases) -> None:
@@ -309,9 +318,9 @@ def test_a_service_is_not_touched_more_often_than_allowed(databases: Databases) 
         second = await begin(stage, signal(2))
         assert (await stage.until(second)).state is IncidentState.ESCALATED
         reason = (await outcome(stage, second))["reason"]
-        assert reason.startswith("rate: 2 actions in the last 3600 s and 2 more, of 3")
+        assert reason.startswith("rate: actions within 3600 s: service 2 + 2 of 3")
 
-    play(databases, scene, gate=(replace(RATE, actions=3), APPROVAL))
+    play(databases, scene, gate=(replace(RATE, actions={ScopeKind.SERVICE: 3}), APPROVAL))
 
 
 def test_an_incident_whose_condition_ends_while_it_is_observed_is_over(databases: Databases) -> None:

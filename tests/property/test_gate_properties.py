@@ -1,9 +1,8 @@
 """The gate's rules against the plainest way to say what they mean."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import combinations
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +12,8 @@ from penelope.domain.approval import Approval, ApprovalStatus
 from penelope.domain.contract import Contract
 from penelope.domain.decision import Decision, Judgement, score
 from penelope.domain.gate import Ruling
-from penelope.domain.outcome import PlaybookRecord
+from penelope.domain.halt import Failure, FailureKind, Limits, ScopeKind, State
+from penelope.domain.intervention import Usage
 from penelope.domain.plan import Plan
 from penelope.domain.service import Target
 from penelope.rooms.gate.approval import ApprovalRule
@@ -26,11 +26,11 @@ from penelope.testing.gate import passage
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 
 ages = st.lists(st.integers(0, 60), max_size=7)
-halts = st.builds(
-    Halt, failures=st.integers(1, 4), window_seconds=st.integers(1, 30), rest_seconds=st.integers(1, 30)
-)
-rates = st.builds(Rate, actions=st.integers(1, 6), window_seconds=st.integers(1, 30))
-gates = st.tuples(halts, rates, st.builds(ApprovalRule, tier=st.sampled_from(Tier)))
+BUDGETS = (ScopeKind.SERVICE, ScopeKind.PLAYBOOK, ScopeKind.FLEET)
+LIMITS = Limits(failures=3, window_seconds=20, cooldown_seconds=30)
+counts = st.fixed_dictionaries(dict.fromkeys(BUDGETS, st.integers(0, 6)))
+rates = st.builds(Rate, actions=counts, window_seconds=st.integers(1, 30))
+gates = st.tuples(st.just(Halt()), rates, st.builds(ApprovalRule, tier=st.sampled_from(Tier)))
 
 
 def moments(seconds: Sequence[int]) -> tuple[datetime, ...]:
@@ -61,7 +61,13 @@ def plan(tier: int, steps: int) -> Plan:
 
 
 def request(
-    failures: Sequence[int], actions: Sequence[int], tier: int, steps: int, *, doubted: bool, approved: bool
+    failures: Sequence[int],
+    actions: Mapping[ScopeKind, int],
+    tier: int,
+    steps: int,
+    *,
+    doubted: bool,
+    approved: bool,
 ) -> Request:
     made = plan(tier, steps)
     approval = Approval(
@@ -82,16 +88,18 @@ def request(
         decided_at=NOW,
         needs_approval=doubted,
     )
-    record = PlaybookRecord(
-        playbook="fix", service="shop", recent_failures=moments(failures), recent_actions=moments(actions)
-    )
-    return passage(made, NOW, decision=decision, record=record, approvals=[approval] * approved)
+    asked = passage(made, NOW, decision=decision, approvals=[approval] * approved)
+    breakers = dict(asked.breakers or {})
+    for number, moment in enumerate(moments(failures)):
+        failure = Failure(incident=f"inc_{number}", kind=FailureKind.FAILED, at=moment)
+        breakers = {scope: item.noted(failure, LIMITS, moment) for scope, item in breakers.items()}
+    return replace(asked, breakers=breakers, usage=Usage(actions=actions))
 
 
 requests = st.builds(
     request,
     failures=ages,
-    actions=ages,
+    actions=counts,
     tier=st.integers(1, 4),
     steps=st.integers(1, 4),
     doubted=st.booleans(),
@@ -99,40 +107,16 @@ requests = st.builds(
 )
 
 
-def halted(failures: Sequence[datetime], bounds: Halt) -> bool:
-    """Any so many failures close together, the last of them not long ago."""
-    window, rest = timedelta(seconds=bounds.window_seconds), timedelta(seconds=bounds.rest_seconds)
-    return any(
-        max(some) - min(some) <= window and max(some) + rest > NOW
-        for some in combinations(failures, bounds.failures)
-    )
-
-
-@given(asked=requests, bounds=halts)
-def test_a_halt_is_what_it_says(asked: Request, bounds: Halt) -> None:
-    refused = bounds.check(asked).ruling is Ruling.REFUSE
-    assert refused is halted(asked.record.recent_failures, bounds)
-
-
-@given(asked=requests, bounds=halts, more=ages)
-def test_more_failures_never_lift_a_halt(asked: Request, bounds: Halt, more: list[int]) -> None:
-    if bounds.check(asked).ruling is Ruling.REFUSE:
-        failures = tuple(sorted((*asked.record.recent_failures, *moments(more))))
-        worse = replace(asked, record=replace(asked.record, recent_failures=failures))
-        assert bounds.check(worse).ruling is Ruling.REFUSE
-
-
-@given(asked=requests, bounds=halts)
-def test_a_halt_ends_by_itself(asked: Request, bounds: Halt) -> None:
-    later = replace(asked, now=NOW + timedelta(seconds=bounds.rest_seconds))
-    assert bounds.check(later).ruling is Ruling.PASS
+@given(asked=requests)
+def test_a_halt_is_what_its_breakers_say(asked: Request) -> None:
+    open_ones = [item for item in asked.breakers.values() if item.state(NOW) is State.OPEN]
+    assert (Halt().check(asked).ruling is Ruling.REFUSE) is bool(open_ones)
 
 
 @given(asked=requests, bounds=rates)
 def test_what_passes_never_exceeds_the_rate(asked: Request, bounds: Rate) -> None:
-    window = timedelta(seconds=bounds.window_seconds)
-    within = [moment for moment in asked.record.recent_actions if NOW - moment <= window]
-    fits = len(within) + len(asked.plan.steps) <= bounds.actions
+    wanted = len(asked.plan.steps)
+    fits = all(asked.usage.actions[kind] + wanted <= most for kind, most in bounds.actions.items())
     assert (bounds.check(asked).ruling is Ruling.PASS) is fits
 
 

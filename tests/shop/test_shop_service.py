@@ -10,7 +10,7 @@ import pytest
 from shop.configuration import ConfigurationInvalid, read_configuration
 from shop.database import SHARED, AlreadyMigrated, Database
 from shop.files import SHOP_TOML, corrupted, with_coupons
-from shop.release import BAD, GOOD, Release, history_file, switch
+from shop.release import BAD, GOOD, TIRING, Release, history_file, switch
 from shop.scrape import parse
 from shop.service import Shop, note_start
 
@@ -117,11 +117,17 @@ def test_a_bad_release_fails_and_slows_requests(repository, database):
 
 
 def test_fate_is_chance_that_repeats_itself():
-    fates = [BAD.fate(number) for number in range(2000)]
-    assert fates == [BAD.fate(number) for number in range(2000)]
+    fates = [BAD.fate(number, 1.0) for number in range(2000)]
+    assert fates == [BAD.fate(number, 1.0) for number in range(2000)]
     assert 0.27 < sum(fails for fails, _ in fates) / 2000 < 0.33
     assert all(0.3 <= delay <= 0.6 for _, delay in fates)
-    assert all(GOOD.fate(number) == (False, 0.0) for number in range(100))
+    assert all(GOOD.fate(number, 1.0) == (False, 0.0) for number in range(100))
+
+
+def test_a_release_that_tires_is_slow_some_time_after_its_start():
+    fresh, tired = TIRING.tires_seconds - 0.1, TIRING.tires_seconds
+    assert all(TIRING.fate(number, fresh) == (False, 0.0) for number in range(100))
+    assert all(0.3 <= TIRING.fate(number, tired)[1] <= 0.6 for number in range(100))
 
 
 @pytest.mark.parametrize(

@@ -104,4 +104,4 @@ def test_a_file_without_a_secret_is_refused(file: Path, text: str) -> None:
 
 
 def test_the_order_of_the_gate_s_rules_is_declared() -> None:
-    assert [rule.name for rule in rules_of(Settings())] == ["halt", "rate", "autonomy", "approval"]
+    assert [rule.name for rule in rules_of(Settings())] == ["halt", "rate", "loop", "autonomy", "approval"]

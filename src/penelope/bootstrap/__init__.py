@@ -41,6 +41,7 @@ from penelope.flow.remediation import story
 from penelope.flow.replaying import Replaying
 from penelope.flow.sequencing import LogKeys, LogParts, Sequencer
 from penelope.flow.sweep import sweep_forever
+from penelope.flow.switching import HaltSwitch
 from penelope.flow.wisdom import WisdomBase
 from penelope.kit.clock import Clock, SystemClock
 from penelope.ledger.buffer import Limits as BufferLimits
@@ -94,6 +95,7 @@ class Application:
     settings: Settings
     parts: Parts
     commands: Commands
+    switch: HaltSwitch
     reader: Reader
     keys: KeyRing
     telemetry: Telemetry
@@ -163,7 +165,9 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         # What was made until now lives as long as the process: the collector need not walk it again and again.
         gc.freeze()
         reader = SqlReader(reading)
-        await background(stack, sweep_forever(engine, reader, settings.engine.reconcile_seconds))
+        await background(
+            stack, sweep_forever(engine, reader, settings.engine.reconcile_seconds, parts.brakes)
+        )
         actors = SqlActors(writer, reading)
         heart = Heartbeat(actors, clock, f"worker:{settings.engine.executor_id}", engine.carried)
         await background(stack, heart.run(settings.engine.heartbeat_seconds))
@@ -188,6 +192,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             settings=settings,
             parts=parts,
             commands=commands,
+            switch=_switch(engine, parts),
             sweep=sweep,
             reader=reader,
             keys=KeyRing(SqlKeys(writer, reading), pepper(settings)),
@@ -234,6 +239,12 @@ async def _engine(
     await engine.launch(story(engine, parts))
     stack.push_async_callback(engine.stop)
     return engine
+
+
+def _switch(engine: Engine, parts: Parts) -> HaltSwitch:
+    return HaltSwitch(
+        engine, parts.services.keys(), lambda: {item.name for item in parts.playbooks.playbooks()}
+    )
 
 
 async def _archive(

@@ -15,6 +15,7 @@ from penelope.adapters.routers.noop import NoopRouter
 from penelope.adapters.routers.traefik import TraefikRouter
 from penelope.bootstrap.autonomy import policy_of
 from penelope.bootstrap.background import background
+from penelope.bootstrap.brakes import brake_rules, brakes_of
 from penelope.bootstrap.constitution import constitution_of
 from penelope.domain.action import Tier
 from penelope.domain.service import Service
@@ -25,8 +26,6 @@ from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.decide.survival import Waiting
 from penelope.rooms.gate.approval import ApprovalRule
 from penelope.rooms.gate.autonomy import AutonomyRule
-from penelope.rooms.gate.halt import Halt
-from penelope.rooms.gate.rate import Rate
 from penelope.rooms.gate.rules import Rule
 from penelope.rooms.rollout.ports import Router
 from penelope.settings import Settings
@@ -67,30 +66,21 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
         ),
         gate=rules_of(settings),
         timing=Timing(
-            gate_memory_seconds=max(
-                settings.gate.halt_window_seconds + settings.gate.halt_seconds,
-                settings.gate.rate_window_seconds,
-            ),
             window_seconds=settings.metrics.window_seconds,
             verify_poll_seconds=settings.verify.poll_seconds,
             approval_expires_seconds=settings.approval.expires_seconds,
         ),
         autonomy=policy_of(settings.autonomy, services, [item.name for item in playbooks.playbooks()]),
+        brakes=brakes_of(settings),
     )
 
 
 def rules_of(settings: Settings) -> tuple[Rule, ...]:
     """In the order in which they speak; the first refusal ends it."""
-    limits = settings.gate
     return (
-        Halt(
-            failures=limits.halt_failures,
-            window_seconds=limits.halt_window_seconds,
-            rest_seconds=limits.halt_seconds,
-        ),
-        Rate(actions=limits.rate_actions, window_seconds=limits.rate_window_seconds),
+        *brake_rules(settings),
         AutonomyRule(low_risk=settings.autonomy.low_risk),
-        ApprovalRule(tier=Tier(limits.approval_tier)),
+        ApprovalRule(tier=Tier(settings.gate.approval_tier)),
     )
 
 

@@ -30,14 +30,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaybookRecord:
-    """What a playbook has come to on one service, and what happened to that service lately by any playbook.
-
-    `recent_actions` and `recent_failures` are moments, newest last, as far back as was asked for.
-    """
+    """What a playbook has come to on one service; and when that service was last changed, and last healed, by any."""
 
     playbook: str
     service: str
     successes: int = 0
     failures: int = 0
-    recent_actions: tuple[datetime, ...] = ()
-    recent_failures: tuple[datetime, ...] = ()
+    changed_at: datetime | None = None
+    healed_at: datetime | None = None

@@ -48,7 +48,7 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """One look at a canary: the figures, the answer and the reasons."""
+    """One look at a canary: the figures, the answer and the reasons. `halted` says that no figure led to the answer."""
 
     weight: int
     step: Step
@@ -56,3 +56,4 @@ class Look:
     canary: ArmFigures | None
     control: ArmFigures | None
     looked_at: datetime
+    halted: bool = False

@@ -8,6 +8,7 @@ from penelope.errors import OutcomeUnknown, PenelopeError
 from penelope.flow import records
 from penelope.flow.checking import Question, verify
 from penelope.flow.engine import Engine
+from penelope.flow.halting import stopping
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
@@ -19,7 +20,8 @@ from penelope.rooms.act.run import perform, undo
 class Done:
     """An action that was tried. `trouble` is empty when it did what it said; `unknown` when nobody can tell.
 
-    `touched` says that the target may have been changed, so that there is something to take back.
+    `touched` says that the target may have been changed, so that there is something to take back; `stopped` that a
+    halt forbade it.
     """
 
     action: Action
@@ -27,6 +29,7 @@ class Done:
     trouble: str = ""
     unknown: bool = False
     touched: bool = True
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,7 @@ class _Tried:
     effect: Effect | None = None
     error: str = ""
     unknown: bool = False
+    halted: bool = False
 
 
 class Acting:
@@ -60,6 +64,9 @@ class Acting:
         tried = from_data(
             _Tried, await self._engine.step(f"perform {action.name}", lambda: self._perform(done, taken))
         )
+        if tried.halted:
+            await self._record(action, "halted", "ActionHalted", tried.error, taken)
+            return replace(done, trouble=tried.error, touched=tried.attempt > 0, stopped=True)
         ended_at = await self._record_end(action, tried, taken)
         if tried.effect is None:
             return replace(done, trouble=tried.error, unknown=tried.unknown)
@@ -88,16 +95,23 @@ class Acting:
         action = done.action
 
         async def claim(transaction: Transaction) -> Json:
+            if why := await stopping(transaction, self._incident):
+                # One that was begun before the process died may have taken effect: it is taken back like any other.
+                attempts = await transaction.attempts(action.key)
+                return to_data(_Tried(attempt=attempts, error=why, halted=True))
             attempt = await transaction.claim(action.key, self._incident, action.target.service)
             reason = "first attempt" if attempt == 1 else f"attempt {attempt}: the one before was interrupted"
             record = {**kept, "attempt": attempt}
             await transaction.save(
                 records.of_action(action, self._incident, "started", "ActionStarted", reason, record=record)
             )
-            return attempt
+            return to_data(_Tried(attempt=attempt))
 
         # Committed by itself, before anything is sent: after a crash the attempt shows, and the target is probed.
-        attempt: int = await self._engine.transaction("claim", claim)
+        claimed = from_data(_Tried, await self._engine.transaction("claim", claim))
+        if claimed.halted:
+            return to_data(claimed)
+        attempt = claimed.attempt
         try:
             located = self._parts.located(action)
             adapter = self._parts.adapter(located)

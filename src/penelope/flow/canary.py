@@ -1,5 +1,6 @@
 """The waiting loop of a canary: shifts traffic, waits, looks, records; what a look means the room says."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from penelope.domain.metrics import Reading
@@ -9,6 +10,7 @@ from penelope.domain.work import Change
 from penelope.errors import DependencyError, PenelopeError
 from penelope.flow import records
 from penelope.flow.engine import Engine
+from penelope.flow.halting import stopping
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
@@ -25,6 +27,8 @@ class Canary:
         self._plan = plan
         self._spec = spec
         self._service = parts.service(plan.service)
+        self.stopped = False
+        """Whether a halt ended it."""
 
     async def run(self) -> str:
         """Promotes the canary through all weights, or takes its traffic away; returns why not, or nothing."""
@@ -48,6 +52,7 @@ class Canary:
                 f"look at {weight} %", lambda: self._look(weight, looks, started_at)
             )
             look = from_data(Look, found)
+            self.stopped = look.halted
             looks.append(look)
             await self._record(weight, look.step.value, "CanaryLooked", "; ".join(look.reasons), look)
             if look.step is not Step.HOLD:
@@ -61,7 +66,13 @@ class Canary:
             reading = await self._parts.metrics.read_since(self._service, started_at, elapsed)
         except DependencyError:
             pass  # silence is judged, too
-        return to_data(judge(self._spec, weight, looks, reading, step_started_at=started_at, now=now))
+        look = judge(self._spec, weight, looks, reading, step_started_at=started_at, now=now)
+        if why := await self._engine.transaction("halt", self._halted):
+            look = replace(look, step=Step.ROLLBACK, reasons=(why,), halted=True)
+        return to_data(look)
+
+    async def _halted(self, transaction: Transaction) -> Json:
+        return await stopping(transaction, self._plan.incident)
 
     async def _give_up(self, weight: int, reason: str) -> str:
         if await self._shift(0, "RolloutRolledBack", reason) is None:
@@ -72,12 +83,17 @@ class Canary:
     async def _shift(self, weight: int, event: str, reason: str) -> datetime | None:
         """Puts a weight in force and records it; None when the router does not obey."""
         trouble = await self._engine.step(f"shift to {weight} %", lambda: self._set(weight))
+        if isinstance(trouble, dict):
+            self.stopped = True
         if trouble:
             return None
         status = "rolled_back" if event == "RolloutRolledBack" else "shifted"
         return await self._record(weight, status, event, reason)
 
     async def _set(self, weight: int) -> Json:
+        """Empty when it was done; else why not, as an object where a halt forbids it. Nothing forbids taking it away."""
+        if weight and (why := await self._engine.transaction("halt", self._halted)):
+            return {"halted": why}
         arms = self._service.router.arms if self._service.router else {}
         weights = dict.fromkeys(arms, 0) | {self._spec.canary: weight, self._spec.control: 100 - weight}
         try:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import Incident
@@ -10,6 +9,7 @@ from penelope.domain.likeness import Hit, Likeness
 from penelope.domain.precedent import traits
 from penelope.domain.service import Service
 from penelope.errors import InputError
+from penelope.flow.halting import failed_at
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.rooms.decide.case import Case
@@ -37,17 +37,17 @@ async def case_of(transaction: Transaction, parts: Parts, incident: Incident, do
         return replace(case, obstacles=proposal.reasons, fits=proposal.fits)
     if objections := _objections(parts, proposal):
         return replace(case, obstacles=objections)
-    since = transaction.now() - timedelta(seconds=parts.timing.gate_memory_seconds)
     playbook = proposal.playbook
     return replace(
         case,
         playbook=playbook,
         plan=proposal.plan,
-        record=await transaction.record(playbook.name, service.name, since),
+        record=await transaction.record(playbook.name, service.name),
         tallies=await transaction.tallies(
             playbook.name, service.name, traits(service), stratum(dossier.evidence)
         ),
         fits=True,
+        failed_at=await failed_at(transaction, service.name),
     )
 
 

@@ -13,6 +13,7 @@ from penelope.flow.assessment import Assessment, Next
 from penelope.flow.casing import case_of, similar_to
 from penelope.flow.ending import Ending, end
 from penelope.flow.gating import pass_gate, request_of
+from penelope.flow.halting import note_relapse
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.flow.recording import of_decision
@@ -34,9 +35,10 @@ async def assess(
     if incident.resolved_at is not None:
         reason = "its source saw it end before anything was done"
         await transaction.save(
-            *await end(transaction, incident, Ending(kind=OutcomeKind.RESOLVED, reason=reason))
+            *await end(transaction, incident, Ending(kind=OutcomeKind.RESOLVED, reason=reason), parts.brakes)
         )
         return Assessment(next=Next.RESOLVED, reason=reason)
+    await note_relapse(transaction, parts.brakes, incident)
     case = await case_of(transaction, parts, incident, dossier)
     case = replace(case, similar=await similar_to(transaction, parts, case, hits))
     decision = decide(case, parts.decide, transaction.now())
@@ -51,7 +53,9 @@ async def assess(
         changes += [records.of_plan(request.plan, result.next.value, "PlanMade", decision.rationale), *gated]
     if result.next is Next.ESCALATE:
         ending = Ending(kind=OutcomeKind.ESCALATED, reason=result.reason)
-        await transaction.save(*changes, *await end(transaction, incident, ending))
+        await transaction.save(
+            *changes, *await end(transaction, incident, ending, parts.brakes, parts.autonomy)
+        )
         return result
     incident = records.moved(incident, _STATES[result.next], transaction)
     if result.next is Next.OBSERVE and decision.judgement is not Judgement.OBSERVE:

@@ -1,6 +1,6 @@
 """Records how an incident ends: outcome, lesson and last state in one transaction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.outcome import OutcomeKind
@@ -8,6 +8,7 @@ from penelope.domain.work import Change
 from penelope.flow import records
 from penelope.flow.autonomy import learn
 from penelope.flow.engine import Engine
+from penelope.flow.halting import DEFAULTS, Brakes, settle
 from penelope.flow.learning import remember
 from penelope.flow.ports import Transaction
 from penelope.rooms.learn.autonomy import Policy
@@ -16,15 +17,22 @@ from penelope.rooms.learn.run import conclude, counts_for_playbook
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How the story ends, and why."""
+    """How the story ends, and why. One that was `stopped` by a halt says nothing about its playbook."""
 
     kind: OutcomeKind
     reason: str
     playbook: str | None = None
     acted: bool = False
+    stopped: bool = False
 
 
-async def finish(engine: Engine, incident: str, ending: Ending, policy: Policy | None = None) -> None:
+async def finish(
+    engine: Engine,
+    incident: str,
+    ending: Ending,
+    brakes: Brakes = DEFAULTS,
+    policy: Policy | None = None,
+) -> None:
     """Ends an incident, once; the story does it, or on its behalf whoever finds it broken off.
 
     `policy` says what the playbook's standing learns; an ending that names no playbook needs none.
@@ -33,15 +41,19 @@ async def finish(engine: Engine, incident: str, ending: Ending, policy: Policy |
     async def body(transaction: Transaction) -> None:
         found = await records.incident_of(transaction, incident)
         if not found.state.ended:
-            await transaction.save(*await end(transaction, found, ending, policy))
+            await transaction.save(*await end(transaction, found, ending, brakes, policy))
 
     await engine.transaction("finish", body)
 
 
 async def end(
-    transaction: Transaction, incident: Incident, ending: Ending, policy: Policy | None = None
+    transaction: Transaction,
+    incident: Incident,
+    ending: Ending,
+    brakes: Brakes = DEFAULTS,
+    policy: Policy | None = None,
 ) -> list[Change]:
-    """Counts the outcome for its playbook; what is left to be saved is returned."""
+    """Counts the outcome for its playbook and its breakers; what is left to be saved is returned."""
     outcome = conclude(
         incident,
         ending.kind,
@@ -50,6 +62,8 @@ async def end(
         playbook=ending.playbook,
         acted=ending.acted,
     )
+    if ending.stopped:
+        outcome = replace(outcome, verified=None)
     if counts_for_playbook(outcome):
         await transaction.add_outcome(outcome)
     await remember(transaction, incident, outcome)
@@ -59,4 +73,5 @@ async def end(
         records.of_outcome(outcome, "OutcomeRecorded"),
         records.of_incident(ended, f"Incident{ending.kind.value.title()}", ending.reason),
         *learnt,
+        *await settle(transaction, brakes, incident, outcome),
     ]

@@ -8,7 +8,7 @@ from penelope.domain.gate import GateVerdict, Ruling
 from penelope.domain.outcome import PlaybookRecord
 from penelope.domain.plan import Plan
 from penelope.domain.work import Change
-from penelope.flow import records
+from penelope.flow import halting, records
 from penelope.flow.asking import ask
 from penelope.flow.assessment import Assessment, Next
 from penelope.flow.autonomy import standing_of
@@ -40,6 +40,7 @@ async def request_of(
         approvals=approvals,
         now=transaction.now(),
         standing=await standing_of(transaction, parts.autonomy, case.plan.playbook, case.plan.service),
+        **await halting.seen_by_gate(transaction, parts.brakes, case.incident, case.plan),
     )
 
 
@@ -52,7 +53,10 @@ async def pass_gate(
     reason = "; ".join(verdict.reasons)
     match verdict.ruling:
         case Ruling.PASS:
-            return changes, await _go_or_queue(transaction, parts, request.plan, request.decision)
+            result = await _go_or_queue(transaction, parts, request)
+            if result.next is Next.ACT:
+                changes += await halting.let_through(transaction, request)
+            return changes, result
         case Ruling.REFUSE:
             return changes, Assessment(next=Next.ESCALATE, reason=reason, plan=request.plan)
         case Ruling.ASK:
@@ -60,15 +64,17 @@ async def pass_gate(
             return [*changes, *asked], result
 
 
-async def _go_or_queue(transaction: Transaction, parts: Parts, made: Plan, decision: Decision) -> Assessment:
-    """Acts, unless another incident changes the service now: two fixes at once would judge each other's effects."""
+async def _go_or_queue(transaction: Transaction, parts: Parts, request: Request) -> Assessment:
+    """Acts, unless another incident changes the service now, for two fixes at once would judge each other's effects,
+    or as many interventions are under way as there may be.
+    """
+    made = request.plan
     other = await transaction.intervening(made.service)
-    if other is None or other == made.incident:
-        return Assessment(next=Next.ACT, reason=decision.rationale, plan=made)
-    seconds = parts.decide.recheck_seconds
-    return Assessment(
-        next=Next.OBSERVE, reason=f"incident {other} is being mended first", recheck_seconds=seconds
-    )
+    reason = "" if other in {None, made.incident} else f"incident {other} is being mended first"
+    reason = reason or parts.brakes.crowd(request.usage)
+    if not reason:
+        return Assessment(next=Next.ACT, reason=request.decision.rationale, plan=made)
+    return Assessment(next=Next.OBSERVE, reason=reason, recheck_seconds=parts.decide.recheck_seconds)
 
 
 _GATE_EVENTS = {Ruling.PASS: "GatePassed", Ruling.REFUSE: "GateRefused", Ruling.ASK: "GateAsked"}

@@ -7,6 +7,7 @@ from typing import Protocol
 from penelope.domain.action import Action
 from penelope.domain.service import Service
 from penelope.errors import UnknownAdapter, UnknownService
+from penelope.flow.halting import DEFAULTS, Brakes
 from penelope.flow.wisdom import NoRecall, Recall
 from penelope.kit.clock import Clock
 from penelope.rooms.act.ports import ActionAdapter
@@ -25,9 +26,8 @@ class Metrics(context.MetricReader, verify.MetricReader, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How long things may take, in seconds; `gate_memory_seconds` is how far back the gate's rules look."""
+    """How long things may take, in seconds."""
 
-    gate_memory_seconds: float
     window_seconds: float
     verify_poll_seconds: float
     approval_expires_seconds: float
@@ -48,6 +48,7 @@ class Parts:
     gate: Sequence[Rule]
     timing: Timing
     autonomy: Policy = field(default_factory=Policy)
+    brakes: Brakes = DEFAULTS
     wisdom: Recall = field(default_factory=NoRecall)
     leaned_on: int = 5
     """The most past cases that a decision lists."""

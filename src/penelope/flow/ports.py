@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from penelope.domain.incident import Incident
+from penelope.domain.intervention import Heal, Intervention, Usage
 from penelope.domain.outcome import Outcome, PlaybookRecord
 from penelope.domain.precedent import PastCase, PastDurations, Stratum, Tallies
 from penelope.domain.signal import Signal
@@ -85,8 +86,34 @@ class Transaction(Protocol):
     async def import_cases(self, cases: Sequence[PastCase]) -> int:
         """Keeps cases that were not known before, and says how many those were. None is counted for a playbook."""
 
-    async def record(self, playbook: str, service: str, since: datetime) -> PlaybookRecord:
-        """What a playbook has come to on a service, and what happened to the service since a moment."""
+    async def record(self, playbook: str, service: str) -> PlaybookRecord:
+        """What a playbook has come to on a service, and when that was last changed and healed."""
+
+    async def peek(self, identifiers: Collection[str]) -> Mapping[str, UnitOfWork | None]:
+        """Units as they are, without keeping anybody waiting.
+
+        One that was tampered with, or whose row is lost, is None; one that never was is left out.
+        """
+
+    async def heals(self, service: str, fingerprint: str, since: datetime) -> Sequence[Heal]:
+        """When and by what a problem was healed since a moment, oldest first."""
+
+    async def usage(self, service: str, playbook: str, besides: str, since: datetime) -> Usage:
+        """What was let through for others than the incident `besides`: actions since a moment, and what is under way."""
+
+    async def reserve(self, intervention: Intervention) -> None:
+        """Notes that a plan was let through; another plan of the same incident takes its place."""
+
+    async def intervention(self, incident: str) -> Intervention | None:
+        """What was let through for an incident, if anything was; who bars claims waits until this transaction ends."""
+
+    async def bar_claims(self) -> None:
+        """Waits for claims of actions that are under way; none that has not looked at what this transaction changes
+        is committed after it. To be called before anything is changed.
+        """
+
+    async def attempts(self, action: str) -> int:
+        """How often an action was claimed."""
 
 
 class Reader(Protocol):
@@ -108,6 +135,9 @@ class Reader(Protocol):
 
     async def answered(self) -> Sequence[str]:
         """Incidents that still wait although their approval was answered."""
+
+    async def halts(self) -> Sequence[UnitOfWork]:
+        """Every breaker that was ever touched, by id."""
 
     async def counts(self) -> Mapping[str, int]:
         """How many incidents there are by state."""

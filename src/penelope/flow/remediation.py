@@ -52,7 +52,8 @@ class Remediation:
             reason = f"Penelope failed: {type(error).__name__}: {error}"
             ending = Ending(kind=OutcomeKind.ESCALATED, reason=reason, acted=True)
         if ending is not None:
-            await finish(self._engine, self._incident, ending, self._parts.autonomy)
+            brakes, autonomy = self._parts.brakes, self._parts.autonomy
+            await finish(self._engine, self._incident, ending, brakes, autonomy)
         return "" if ending is None else ending.kind.value
 
     async def _decide(self) -> Ending | None:
@@ -112,10 +113,13 @@ class Remediation:
 
     async def _intervene(self, plan: Plan) -> Ending:
         done: list[Done] = []
+        stopped = False
         trouble = await self._carry_out(plan.steps, done)
         if not trouble and plan.rollout is not None:
             await self._enter(IncidentState.ROLLING_OUT, "RolloutBegun", f"canary {plan.rollout.canary}")
-            trouble = await Canary(self._engine, self._parts, plan, plan.rollout).run()
+            canary = Canary(self._engine, self._parts, plan, plan.rollout)
+            trouble = await canary.run()
+            stopped = canary.stopped
         if not trouble:
             trouble = await self._carry_out(plan.after, done)
         if not trouble:
@@ -124,7 +128,11 @@ class Remediation:
             reason = f"{plan.playbook} did what it said"
             return Ending(kind=OutcomeKind.HEALED, reason=reason, playbook=plan.playbook, acted=True)
         reason = await self._unwind(done, trouble)
-        return Ending(kind=OutcomeKind.ESCALATED, reason=reason, playbook=plan.playbook, acted=True)
+        stopped = stopped or any(item.stopped for item in done)
+        acted = not stopped or any(item.touched for item in done)
+        return Ending(
+            kind=OutcomeKind.ESCALATED, reason=reason, playbook=plan.playbook, acted=acted, stopped=stopped
+        )
 
     async def _carry_out(self, actions: Sequence[Action], done: list[Done]) -> str:
         for action in actions:

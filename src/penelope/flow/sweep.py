@@ -7,6 +7,7 @@ from penelope.domain.incident import IncidentState
 from penelope.domain.outcome import OutcomeKind
 from penelope.flow.ending import Ending, finish
 from penelope.flow.engine import Engine
+from penelope.flow.halting import DEFAULTS, Brakes
 from penelope.flow.ports import Reader
 
 _PAGE = 500
@@ -14,7 +15,7 @@ _PAGE = 500
 _log = logging.getLogger(__name__)
 
 
-async def sweep(engine: Engine, reader: Reader) -> None:
+async def sweep(engine: Engine, reader: Reader, brakes: Brakes = DEFAULTS) -> None:
     """Starts stories that were never begun, wakes those whose news was never sent and hands to people those that
     broke off; doing it twice is harmless.
     """
@@ -25,20 +26,20 @@ async def sweep(engine: Engine, reader: Reader) -> None:
             await engine.nudge(str(incident["id"]))
     for name in await reader.answered():
         await engine.nudge(name)
-    await _hand_over(engine, reader)
+    await _hand_over(engine, reader, brakes)
 
 
-async def sweep_forever(engine: Engine, reader: Reader, seconds: float) -> None:
+async def sweep_forever(engine: Engine, reader: Reader, seconds: float, brakes: Brakes = DEFAULTS) -> None:
     """Sweeps at once, and then each `seconds`, until cancelled."""
     while True:
         try:
-            await sweep(engine, reader)
+            await sweep(engine, reader, brakes)
         except Exception:  # noqa: BLE001 - the database may be away for a moment; the next sweep tries again
             _log.exception("a sweep failed")
         await asyncio.sleep(seconds)
 
 
-async def _hand_over(engine: Engine, reader: Reader) -> None:
+async def _hand_over(engine: Engine, reader: Reader, brakes: Brakes) -> None:
     """Without its story an incident would stay open for good, and bar its service to all others."""
     states = [state for state in IncidentState if not state.ended]
     begun = {
@@ -52,7 +53,7 @@ async def _hand_over(engine: Engine, reader: Reader) -> None:
             if has_ended.get(incident, begun[incident]):
                 reason = "its story broke off, so that nobody knows how far it came"
                 ending = Ending(kind=OutcomeKind.ESCALATED, reason=reason, acted=True)
-                await finish(engine, incident, ending)
+                await finish(engine, incident, ending, brakes)
 
 
 async def _incidents(reader: Reader, *states: IncidentState) -> list[dict[str, object]]:

@@ -15,6 +15,7 @@ from pydantic import (
 from sqlalchemy.engine import make_url
 
 from penelope.settings.autonomy import Autonomy
+from penelope.settings.brakes import Brakes
 from penelope.settings.constitution import Constitution
 from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
 from penelope.settings.waiting import Waiting
@@ -230,13 +231,14 @@ class Gate(Section):
     """The rules that stand between a plan and production."""
 
     halt_failures: Count = 3
-    """How many failures within `gate.halt_window_seconds` halt the healing of a service."""
+    """How many failures within `gate.halt_window_seconds` halt the healing of a service: fixes that broke their
+    contract, or that did not last (`brakes.relapse_seconds`)."""
 
     halt_window_seconds: Seconds = 900
     """The window, in seconds, in which those failures are counted."""
 
     halt_seconds: Seconds = 3600
-    """How long, in seconds, a halt lasts after the last failure."""
+    """How long, in seconds, a halt lasts; then one intervention is let through on trial."""
 
     rate_actions: Count = 10
     """The most actions on one service within `gate.rate_window_seconds`."""
@@ -289,6 +291,7 @@ class Settings(Section):
     decide: Decide = Decide()
     waiting: Waiting = Waiting()
     gate: Gate = Gate()
+    brakes: Brakes = Brakes()
     approval: Approval = Approval()
     autonomy: Autonomy = Autonomy()
     constitution: Constitution = Constitution()

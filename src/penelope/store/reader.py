@@ -69,6 +69,10 @@ class SqlReader:
         )
         return [row["id"] for row in await self._rows(query)]
 
+    async def halts(self) -> Sequence[UnitOfWork]:
+        query = select(_units).where(_units.c.incident == "", _units.c.kind == "halt").order_by(_units.c.id)
+        return [rows.unit_from(row) for row in await self._rows(query)]
+
     async def counts(self) -> Mapping[str, int]:
         query = select(_incidents.c.state, func.count().label("number")).group_by(_incidents.c.state)
         return {row["state"]: row["number"] for row in await self._rows(query)}

@@ -14,7 +14,8 @@ from penelope.store.tables import firing, past_cases, signals
 PAST_COLUMNS = tuple(column.name for column in past_cases.columns)
 
 _UNIT = ", ".join(f"units_of_work.{name}" for name in UNIT_COLUMNS)
-_INTERVENING = ", ".join(f"'{state.value}'" for state in IncidentState if state.intervening)
+INTERVENING = ", ".join(f"'{state.value}'" for state in IncidentState if state.intervening)
+"""The states in which an incident's service is being changed, as a list of SQL's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,8 @@ class Asked:
     """service -> id of an incident that changes it now"""
     outcome_counts: str
     """playbook, service -> verified, how many"""
-    recent_actions: str
-    """service, since -> moments"""
-    recent_failures: str
-    """service, since -> moments"""
+    last_moments: str
+    """service, service -> when it was last acted on, and last healed"""
     claim: str
     """action, incident, service, moment -> which attempt this is"""
     add_outcome: str
@@ -90,16 +89,13 @@ def _asked(dialect: str, given: str, item: str, lock: str) -> Asked:
         "units_of_incident": (
             f"SELECT {_UNIT} FROM units_of_work WHERE incident = ? AND kind = ? ORDER BY updated_at, id"  # noqa: S608 - our own names
         ),
-        "intervening": f"SELECT id FROM incidents WHERE service = ? AND state IN ({_INTERVENING}) LIMIT 1",  # noqa: S608 - our own names
+        "intervening": f"SELECT id FROM incidents WHERE service = ? AND state IN ({INTERVENING}) LIMIT 1",  # noqa: S608 - our own names
         "outcome_counts": (
             "SELECT verified, count(*) FROM outcomes WHERE playbook = ? AND service = ? GROUP BY verified"
         ),
-        "recent_actions": (
-            "SELECT started_at FROM attempts WHERE service = ? AND started_at >= ? ORDER BY started_at"
-        ),
-        "recent_failures": (
-            "SELECT ended_at FROM outcomes "
-            "WHERE service = ? AND ended_at >= ? AND verified IS FALSE ORDER BY ended_at"
+        "last_moments": (
+            "SELECT (SELECT max(started_at) FROM attempts WHERE service = ?), "
+            "(SELECT max(ended_at) FROM outcomes WHERE service = ? AND verified IS TRUE)"
         ),
         "claim": (
             "INSERT INTO attempts (action, incident, service, started_at, count) VALUES (?, ?, ?, ?, 1) "

@@ -238,6 +238,19 @@ attempts = Table(
     Index("ix_attempts_service", "service", "started_at"),
 )
 
+interventions = Table(
+    "interventions",
+    metadata,
+    Column("incident", String, primary_key=True),
+    Column("service", String, nullable=False),
+    Column("playbook", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("actions", Integer, nullable=False, comment="how many its plan does, reserved in full"),
+    Column("began_at", String, nullable=False),
+    Index("ix_interventions_began_at", "began_at"),
+    comment="the plans that the gate let through",
+)
+
 outcomes = Table(
     "outcomes",
     metadata,

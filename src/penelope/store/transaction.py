@@ -2,16 +2,21 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from penelope.domain.halt import ScopeKind
 from penelope.domain.incident import Incident
+from penelope.domain.intervention import Heal, Intervention, Usage
 from penelope.domain.outcome import Outcome, PlaybookRecord
 from penelope.domain.precedent import PastCase, PastDurations, Stratum, Tallies
 from penelope.domain.signal import Signal, SignalStatus
 from penelope.domain.work import Change, Entry, UnitOfWork
+from penelope.errors import ChainBroken
 from penelope.kit.clock import timestamp
 from penelope.kit.codec import from_data, to_data
+from penelope.store.braking import braking
 from penelope.store.bulk import statements
 from penelope.store.cases import cases_from, of_cases
 from penelope.store.draft import Draft, Write
@@ -37,6 +42,7 @@ class SqlTransaction:
         self._bulk = statements(connection.dialect.name)
         self._sql = asked(connection.dialect.name)
         self._dialect = connection.dialect.name
+        self._braking = braking(connection.dialect.name)
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -165,17 +171,73 @@ class SqlTransaction:
             await self._session.run([Write(sql.insert, list(fresh.values()))])
         return len(fresh)
 
-    async def record(self, playbook: str, service: str, since: datetime) -> PlaybookRecord:
+    async def record(self, playbook: str, service: str) -> PlaybookRecord:
         counted = dict(await self._session.rows(self._sql.outcome_counts, playbook, service))
+        ((changed, healed),) = await self._session.rows(self._sql.last_moments, service, service)
         return PlaybookRecord(
             playbook=playbook,
             service=service,
             successes=counted.get(True, 0),
             failures=counted.get(False, 0),
-            recent_actions=await self._moments(self._sql.recent_actions, service, since),
-            recent_failures=await self._moments(self._sql.recent_failures, service, since),
+            changed_at=None if changed is None else datetime.fromisoformat(changed),
+            healed_at=None if healed is None else datetime.fromisoformat(healed),
         )
 
-    async def _moments(self, sql: str, service: str, since: datetime) -> tuple[datetime, ...]:
-        found = await self._session.rows(sql, service, timestamp(since))
-        return tuple(datetime.fromisoformat(text) for (text,) in found)
+    async def peek(self, identifiers: Collection[str]) -> Mapping[str, UnitOfWork | None]:
+        found: dict[str, UnitOfWork | None] = {}
+        for row in await self._session.rows(self._braking.peek, as_json(list(identifiers))):
+            try:
+                (unit,) = sound_units_from([row])
+            except ChainBroken:
+                found[str(row[0])] = None
+            else:
+                self._seen[unit.id] = found[unit.id] = unit
+        absent = [name for name in identifiers if name not in found]
+        if absent:
+            lost = await self._session.rows(self._braking.with_history, as_json(absent))
+            found |= {str(name): None for (name,) in lost}
+        return found
+
+    async def heals(self, service: str, fingerprint: str, since: datetime) -> Sequence[Heal]:
+        found = await self._session.rows(self._braking.heals, service, fingerprint, timestamp(since))
+        return [
+            Heal(incident=incident, playbook=playbook, at=datetime.fromisoformat(ended))
+            for incident, playbook, ended in found
+        ]
+
+    async def usage(self, service: str, playbook: str, besides: str, since: datetime) -> Usage:
+        given = (service, playbook, playbook, besides, besides, timestamp(since), besides)
+        (row,) = await self._session.rows(self._braking.usage, *given)
+        by_service, by_playbook, in_all, running, running_in_all = map(int, row)
+        return Usage(
+            actions={
+                ScopeKind.SERVICE: by_service,
+                ScopeKind.PLAYBOOK: by_playbook,
+                ScopeKind.FLEET: in_all,
+            },
+            running={ScopeKind.PLAYBOOK: running, ScopeKind.FLEET: running_in_all},
+        )
+
+    async def reserve(self, intervention: Intervention) -> None:
+        row = (*_NAMED(intervention), intervention.actions, timestamp(intervention.began_at))
+        await self._session.rows(self._braking.reserve, *row)
+
+    async def intervention(self, incident: str) -> Intervention | None:
+        found = await self._session.rows(self._braking.intervention, incident)
+        if not found:
+            return None
+        *_, began = found[0]
+        names = dict(
+            zip(("incident", "service", "playbook", "fingerprint", "actions"), found[0], strict=False)
+        )
+        return Intervention(**names, began_at=datetime.fromisoformat(began))
+
+    async def bar_claims(self) -> None:
+        await self._session.rows(self._braking.bar_claims)
+
+    async def attempts(self, action: str) -> int:
+        found = await self._session.rows(self._braking.attempts, action)
+        return int(found[0][0]) if found else 0
+
+
+_NAMED = attrgetter("incident", "service", "playbook", "fingerprint")

@@ -25,6 +25,7 @@ from penelope.rooms.learn.compliance import Compliance
 from penelope.telemetry.counting import RULES, SPANS, Rule, Span, labels_of
 from penelope.telemetry.names import LONGEST_LABEL_VALUE, METRICS, MOST_LABEL_VALUES, Metric
 
+_HALT_STATES = {"closed": 0, "half_open": 1, "open": 2, "unreadable": 3}
 _KINDS = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
 
 # When a counter was made interests nobody, yet doubles the page; the client has only this one switch for all.
@@ -102,6 +103,11 @@ class Telemetry:
         self._child("penelope_calibration_outcomes", {}).set(count)
         self._child("penelope_calibration_brier", {}).set(nan if brier is None else brier)
         self._child("penelope_calibration_error", {}).set(nan if error is None else error)
+
+    def halts_seen(self, states: Mapping[str, str]) -> None:
+        """How the breakers stand at this moment, by the labels of their scopes."""
+        for scope, state in states.items():
+            self._child("penelope_halt_state", {"scope": scope}).set(_HALT_STATES[state])
 
     def log_looked_at(self, size: int, lag: Lag) -> None:
         """How the Merkle log stands."""

@@ -95,6 +95,18 @@ METRICS: tuple[Metric, ...] = (
     Metric("penelope_constitution_score", "gauge", (), "How well decisions keep the constitution, 0 to 100."),
     Metric("penelope_constitution_share", "gauge", ("article",), "How well each article is kept, 0 to 1."),
     Metric(
+        "penelope_halt_state",
+        "gauge",
+        ("scope",),
+        "How a breaker (fleet, service:NAME, ...) stands: 0 closed, 1 half open, 2 open, 3 cannot be read (and so stops all).",
+    ),
+    Metric(
+        "penelope_halts_opened_total",
+        "counter",
+        ("kind", "by"),
+        "Breakers opened, by kind of what they stop: by failures, or by a person.",
+    ),
+    Metric(
         "penelope_approvals_total",
         "counter",
         ("status",),
@@ -104,7 +116,7 @@ METRICS: tuple[Metric, ...] = (
         "penelope_actions_total",
         "counter",
         ("adapter", "operation", "result"),
-        "Actions: done, failed, unknown, compensated, compensation_failed.",
+        "Actions: done, failed, unknown, halted, compensated, compensation_failed.",
     ),
     Metric("penelope_action_seconds", "histogram", ("adapter",), "Time that an action took.", SLOW),
     Metric("penelope_verdicts_total", "counter", ("passed",), "Verdicts over contracts: true or false."),

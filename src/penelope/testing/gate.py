@@ -7,7 +7,9 @@ from typing import Any
 from penelope.domain.autonomy import Level, Standing
 from penelope.domain.decision import Decision, Judgement, score
 from penelope.domain.evidence import Dossier
+from penelope.domain.halt import Breaker, ScopeKind, scopes_of
 from penelope.domain.incident import Incident, IncidentState
+from penelope.domain.intervention import Usage
 from penelope.domain.outcome import PlaybookRecord
 from penelope.domain.plan import Match, Plan, Playbook
 from penelope.domain.service import Service
@@ -48,6 +50,12 @@ def passage(plan: Plan, now: datetime, **changes: Any) -> Request:
         approvals=(),
         now=now,
         standing=Standing(playbook=plan.playbook, service=plan.service, level=Level.AUTONOMOUS, since=now),
+        breakers={
+            scope: Breaker(scope=scope)
+            for scope in scopes_of(plan.service, plan.playbook, incident.fingerprint)
+        },
+        usage=Usage(actions=dict.fromkeys(ScopeKind, 0), running=dict.fromkeys(ScopeKind, 0)),
+        heals=(),
     )
     return replace(made, **changes)
 

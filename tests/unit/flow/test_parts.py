@@ -39,9 +39,7 @@ def parts(*services: Service) -> Parts:
         clock=nothing,
         decide=DecideLimits(risk_limit=1, confidence_floor=0, observe_seconds=1, recheck_seconds=1),
         gate=(),
-        timing=Timing(
-            gate_memory_seconds=1, window_seconds=1, verify_poll_seconds=1, approval_expires_seconds=1
-        ),
+        timing=Timing(window_seconds=1, verify_poll_seconds=1, approval_expires_seconds=1),
     )
 
 

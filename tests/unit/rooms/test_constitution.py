@@ -157,9 +157,7 @@ def test_agape_counts_the_users_who_are_at_stake() -> None:
 
 def test_sabbath_leaves_in_peace_what_was_just_changed() -> None:
     def rested(seconds: float) -> tuple[float, bool]:
-        record = PlaybookRecord(
-            playbook="fix", service="shop", recent_actions=(NOW - timedelta(seconds=seconds),)
-        )
+        record = PlaybookRecord(playbook="fix", service="shop", changed_at=NOW - timedelta(seconds=seconds))
         return measured(Rest(rest_seconds=100), case(record=record), made())
 
     assert rested(25) == (0.25, False)
@@ -170,10 +168,9 @@ def test_sabbath_leaves_in_peace_what_was_just_changed() -> None:
 
 def test_prudence_stops_where_fixes_fail() -> None:
     failed = tuple(NOW - timedelta(seconds=number) for number in (901, 900, 10, 5))
-    record = PlaybookRecord(playbook="fix", service="shop", recent_failures=failed)
-    assert measured(Halts(), case(record=record), made()) == (3.0, False)
-    assert measured(Halts(limit=4), case(record=record), made()) == (3.0, True)
-    assert measured(Halts(), case(record=record), made(Judgement.ESCALATE)) == (3.0, True)
+    assert measured(Halts(), case(failed_at=failed), made()) == (3.0, False)
+    assert measured(Halts(limit=4), case(failed_at=failed), made()) == (3.0, True)
+    assert measured(Halts(), case(failed_at=failed), made(Judgement.ESCALATE)) == (3.0, True)
 
 
 @pytest.mark.parametrize(

@@ -11,19 +11,24 @@ from penelope.domain.approval import Approval, ApprovalStatus
 from penelope.domain.contract import Contract
 from penelope.domain.decision import Decision, Judgement, score
 from penelope.domain.gate import RuleVerdict, Ruling
-from penelope.domain.outcome import PlaybookRecord
+from penelope.domain.halt import Breakers, Failure, FailureKind, Limits, Scope, ScopeKind
+from penelope.domain.intervention import Heal, Usage
 from penelope.domain.plan import Plan
 from penelope.domain.service import Target
 from penelope.rooms.gate.approval import ApprovalRule
 from penelope.rooms.gate.halt import Halt
+from penelope.rooms.gate.loop import Loop
 from penelope.rooms.gate.rate import Rate
 from penelope.rooms.gate.rules import Request
 from penelope.rooms.gate.run import gate
 from penelope.testing.gate import passage
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
-HALT = Halt(failures=3, window_seconds=900, rest_seconds=3600)
-RATE = Rate(actions=10, window_seconds=600)
+HALT = Halt()
+BUDGETS = (ScopeKind.SERVICE, ScopeKind.PLAYBOOK, ScopeKind.FLEET)
+RATE = Rate(actions=dict.fromkeys(BUDGETS, 10), window_seconds=600)
+LOOP = Loop(heals=3, window_seconds=600)
+LIMITS = Limits(failures=3, window_seconds=900, cooldown_seconds=3600)
 APPROVAL = ApprovalRule(tier=Tier.HARD_TO_REVERSE)
 RULES = (HALT, RATE, APPROVAL)
 
@@ -68,15 +73,24 @@ def decision(*, needs_approval: bool = False) -> Decision:
 
 def request(
     *,
-    actions: Sequence[datetime] = (),
+    actions: int = 0,
     failures: Sequence[datetime] = (),
+    failing: ScopeKind = ScopeKind.SERVICE,
     **changes,
 ) -> Request:
-    record = PlaybookRecord(
-        playbook="fix", service="shop", recent_actions=tuple(actions), recent_failures=tuple(failures)
-    )
-    given = {"plan": plan(), "decision": decision(), "record": record, **changes}
-    return passage(given.pop("plan"), NOW, **given)
+    """Of a service with so many actions lately, and of which the breaker of one kind has seen these failures."""
+    given = {"plan": plan(), "decision": decision(), **changes}
+    made = passage(given.pop("plan"), NOW)
+    breakers = dict(made.breakers or {})
+    for number, moment in enumerate(failures):
+        failure = Failure(incident=f"inc_{number}", kind=FailureKind.FAILED, at=moment)
+        breakers |= {
+            scope: breaker.noted(failure, LIMITS, moment)
+            for scope, breaker in breakers.items()
+            if scope.kind is failing
+        }
+    usage = Usage(actions=dict.fromkeys(BUDGETS, actions))
+    return replace(made, **{"breakers": breakers, "usage": usage, **given})
 
 
 def approval(of: Plan, status: ApprovalStatus = ApprovalStatus.APPROVED) -> Approval:
@@ -93,33 +107,38 @@ def approval(of: Plan, status: ApprovalStatus = ApprovalStatus.APPROVED) -> Appr
 
 
 class TestHalt:
-    @pytest.mark.parametrize(
-        ("failures", "ruling"),
-        [
-            ((), Ruling.PASS),
-            (ago(20, 10), Ruling.PASS),  # one too few
-            (ago(30, 20, 10), Ruling.REFUSE),
-            (ago(910, 20, 10), Ruling.REFUSE),  # exactly the window
-            (ago(911, 20, 10), Ruling.PASS),  # a second more
-            (ago(9000, 911, 20, 10), Ruling.PASS),
-            (ago(3700, 3650, 3599), Ruling.REFUSE),  # the halt lasts
-            (ago(3700, 3650, 3600), Ruling.PASS),  # and ends
-            (ago(9000, 8000, 30, 20, 10), Ruling.REFUSE),
-            (ago(3700, 3650, 3590, 10), Ruling.REFUSE),  # a later failure does not end an earlier halt
-        ],
-    )
-    def test_failures_close_together_halt_the_service(
-        self, failures: tuple[datetime, ...], ruling: Ruling
-    ) -> None:
-        assert HALT.check(request(failures=failures)).ruling is ruling
+    def test_closed_breakers_let_a_plan_through(self) -> None:
+        verdict = HALT.check(request())
+        assert (verdict.ruling, verdict.reason) == (
+            Ruling.PASS,
+            "no breaker is open; at most 0 recent failures count",
+        )
 
-    def test_it_says_until_when(self) -> None:
-        verdict = HALT.check(request(failures=ago(30, 20, 10)))
-        assert verdict.reason == "3 fixes of shop failed within 900 s; halted until 07:59:50 UTC"
-        assert HALT.check(request(failures=ago(9))).reason == "1 recent failures on shop"
+    @pytest.mark.parametrize("kind", ScopeKind)
+    def test_any_of_the_four_stops_it(self, kind: ScopeKind) -> None:
+        asked = request(failures=ago(30, 20, 10), failing=kind)
+        verdict = HALT.check(asked)
+        assert verdict.ruling is Ruling.REFUSE
+        (scope,) = [scope for scope in asked.breakers if scope.kind is kind]
+        assert verdict.reason == (
+            f"{scope.label} is halted after 3 failures, 0 of them relapses, until 2026-11-21 07:59:50 UTC"
+        )
 
-    def test_the_first_failure_may_be_enough(self) -> None:
-        assert replace(HALT, failures=1).check(request(failures=ago(1))).ruling is Ruling.REFUSE
+    def test_what_cannot_be_read_stops_it(self) -> None:
+        for scope in request().breakers:
+            for breakers in ({**request().breakers, scope: None}, _without(request().breakers, scope)):
+                verdict = HALT.check(request(breakers=breakers))
+                assert verdict.ruling is Ruling.REFUSE
+                assert verdict.reason == f"the breaker of {scope.label} cannot be read"
+
+    def test_where_nobody_has_looked_nothing_passes(self) -> None:
+        assert HALT.check(request(breakers=None)).ruling is Ruling.REFUSE
+        assert RATE.check(request(usage=None)).ruling is Ruling.REFUSE
+        assert LOOP.check(request(heals=None)).ruling is Ruling.REFUSE
+
+
+def _without(breakers: Breakers, scope: Scope) -> Breakers:
+    return {item: breaker for item, breaker in breakers.items() if item != scope}
 
 
 class TestRate:
@@ -127,16 +146,35 @@ class TestRate:
         ("before", "wanted", "ruling"),
         [(0, 10, Ruling.PASS), (0, 11, Ruling.REFUSE), (9, 1, Ruling.PASS), (9, 2, Ruling.REFUSE)],
     )
-    def test_what_the_plan_would_do_counts_in(self, before: int, wanted: int, ruling: Ruling) -> None:
-        asked = request(actions=ago(*range(before, 0, -1)), plan=plan(steps=wanted))
-        assert RATE.check(asked).ruling is ruling
+    @pytest.mark.parametrize("kind", BUDGETS)
+    def test_what_the_plan_would_do_counts_in(
+        self, kind: ScopeKind, before: int, wanted: int, ruling: Ruling
+    ) -> None:
+        usage = Usage(actions={**dict.fromkeys(BUDGETS, 0), kind: before})
+        rate = replace(RATE, actions={**dict.fromkeys(BUDGETS, 100), kind: 10})
+        verdict = rate.check(request(usage=usage, plan=plan(steps=wanted)))
+        assert verdict.ruling is ruling
+        assert f"{kind} {before} + {wanted} of 10" in verdict.reason
 
-    def test_what_lies_outside_the_window_does_not_count(self) -> None:
-        inside, outside = ago(*[600] * 10), ago(*[600.001] * 10)
-        assert RATE.check(request(actions=inside)).ruling is Ruling.REFUSE
-        verdict = RATE.check(request(actions=outside))
-        assert verdict.ruling is Ruling.PASS
-        assert verdict.reason == "0 actions in the last 600 s and 1 more, of 10"
+    def test_a_count_that_is_missing_refuses(self) -> None:
+        verdict = gate(request(usage=Usage()), (RATE,))
+        assert verdict.ruling is Ruling.REFUSE
+
+
+class TestLoop:
+    @pytest.mark.parametrize(
+        ("ages", "ruling"),
+        [
+            ((), Ruling.PASS),
+            ((20, 10), Ruling.PASS),
+            ((30, 20, 10), Ruling.REFUSE),
+            ((600, 20, 10), Ruling.REFUSE),  # exactly the window
+            ((601, 20, 10), Ruling.PASS),
+        ],
+    )
+    def test_what_was_healed_too_often_goes_to_people(self, ages: tuple[float, ...], ruling: Ruling) -> None:
+        heals = [Heal(incident="inc_0", playbook="any", at=moment) for moment in ago(*ages)]
+        assert LOOP.check(request(heals=heals)).ruling is ruling
 
 
 class TestApproval:
@@ -177,10 +215,10 @@ def test_all_rules_speak_when_none_refuses() -> None:
 
 
 def test_the_first_refusal_ends_it() -> None:
-    both = request(failures=ago(3, 2, 1), actions=ago(*[1] * 10))
+    both = request(failures=ago(3, 2, 1), actions=10)
     halted = gate(both, RULES)
     assert [item.rule for item in halted.verdicts] == ["halt"]
-    rated = gate(replace(both, record=replace(both.record, recent_failures=())), RULES)
+    rated = gate(replace(both, breakers=request().breakers), RULES)
     assert [item.rule for item in rated.verdicts] == ["halt", "rate"]
     assert (rated.ruling, len(rated.reasons)) == (Ruling.REFUSE, 1)
 

@@ -14,6 +14,7 @@ from penelope.entry.api import (
     autonomy,
     constitution,
     decisions,
+    halts,
     incidents,
     integrity,
     ledger,
@@ -71,6 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(decisions.router)
     app.include_router(autonomy.router)
     app.include_router(constitution.router)
+    app.include_router(halts.router)
     app.include_router(integrity.router)
     app.include_router(verification.router)
     app.include_router(wisdom.router)

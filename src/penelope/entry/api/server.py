@@ -10,6 +10,7 @@ from penelope.entry.api.decisions import measured
 from penelope.entry.api.models import Health, PlaybookList, PlaybookSummary, ServiceSummary, Status
 from penelope.entry.api.problems import documented
 from penelope.errors import Forbidden, Unauthenticated, Unavailable
+from penelope.flow.halting import states_of
 from penelope.flow.keys import Scope
 
 router = APIRouter(
@@ -88,6 +89,7 @@ async def get_metrics(application: Running) -> Response:
     """
     telemetry = application.telemetry
     telemetry.incidents_counted(await application.reader.counts())
+    telemetry.halts_seen(states_of(await application.reader.halts(), application.parts.clock.now()))
     fit = await measured(application)
     telemetry.calibration_measured(fit.count, fit.brier, fit.expected_error)
     return Response(telemetry.render(), media_type=CONTENT_TYPE_LATEST)

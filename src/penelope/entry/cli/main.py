@@ -14,6 +14,7 @@ from penelope.entry.cli import (
     constitution,
     database,
     decisions,
+    halts,
     integrity,
     ledger,
     local,
@@ -86,6 +87,9 @@ app.command()(autonomy.report)
 app.command()(constitution.constitution)
 app.command()(integrity.actors)
 app.command()(decisions.calibration)
+app.command()(halts.halt)
+app.command()(halts.resume)
+app.command()(halts.halts)
 
 _ledger = _group("Check recorded history, and hand out what proves it.")
 _ledger.command("verify")(verification.verify_ledger)

@@ -176,6 +176,7 @@ _WORDS: Mapping[str, tuple[str, str, Callable[[Entry], Text]]] = {
     "ActionDone": (_ACTION, "blue", _action("✓", "green")),
     "ActionFailed": (_ACTION, "red", _action("✗", "red")),
     "ActionUnknown": (_ACTION, "red", _action("?", "bold red")),
+    "ActionHalted": (_ACTION, "red", _action("■", "red")),
     "VerdictReached": ("verdict", "cyan", _verdict),
     "RolloutBegun": (_ROLLOUT, "blue", _reason("")),
     "TrafficShifted": ("traffic", "blue", _reason("bold")),

@@ -1,6 +1,7 @@
 """What a decision rests on."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import Incident
@@ -18,7 +19,7 @@ class Case:
     `fits` says that a playbook is meant for this incident, even where it could not be bound yet;
     `dependents` counts the services of the catalogue that lean on this one, directly or through others.
     `durations` tells how long such incidents lasted, `tallies` what became of the playbook's uses, and `similar`
-    are past cases, the most alike first.
+    are past cases, the most alike first. Fixes of the service failed at `failed_at`, lately.
     """
 
     incident: Incident
@@ -33,3 +34,4 @@ class Case:
     durations: PastDurations = field(default_factory=PastDurations)
     tallies: Tallies = field(default_factory=Tallies)
     similar: tuple[Likeness, ...] = ()
+    failed_at: tuple[datetime, ...] = ()

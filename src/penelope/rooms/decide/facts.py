@@ -41,7 +41,7 @@ class Facts:
     """An incident, its service, what was seen, what is planned and the past, without anything that could be secret.
 
     `asked` says that a person was asked before, and so does not want to wait any more. The service was last changed
-    at `changed_at`, and fixes of it failed at `recent_failures`, newest last.
+    at `changed_at`, and fixes of it failed at `failed_at`.
     """
 
     incident: str
@@ -64,7 +64,7 @@ class Facts:
     obstacles: tuple[str, ...]
     fits: bool
     changed_at: datetime | None
-    recent_failures: tuple[datetime, ...]
+    failed_at: tuple[datetime, ...]
 
 
 def facts_of(case: Case) -> Facts:
@@ -89,8 +89,8 @@ def facts_of(case: Case) -> Facts:
         candidate=None if case.plan is None else _candidate(case.plan, service, case),
         obstacles=case.obstacles,
         fits=case.fits,
-        changed_at=_changed_at(case),
-        recent_failures=() if case.record is None else case.record.recent_failures,
+        changed_at=None if case.record is None else case.record.changed_at,
+        failed_at=case.failed_at,
     )
 
 
@@ -121,10 +121,6 @@ def _precedents(case: Case) -> tuple[Precedent, ...]:
             failures=record.failures,
         ),
     )
-
-
-def _changed_at(case: Case) -> datetime | None:
-    return case.record.recent_actions[-1] if case.record is not None and case.record.recent_actions else None
 
 
 def _lines(diff: object) -> int:

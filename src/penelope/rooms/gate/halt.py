@@ -1,34 +1,60 @@
-"""Stops healing a service that healing does not help."""
+"""Stops healing that does not help, and all healing that a person has halted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from penelope.domain.gate import RuleVerdict, Ruling
+from penelope.domain.halt import Scope, scopes_of
+from penelope.domain.plan import Plan
 from penelope.rooms.gate.rules import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Halt:
-    """Refuses for `rest_seconds` after so many failures within `window_seconds`."""
+    """Asks the breakers of the plan's service, its playbook, its cause and the fleet.
 
-    failures: int
-    window_seconds: float
-    rest_seconds: float
+    It refuses where it cannot tell which breakers those are, or how one of them stands: a guard that passes what it
+    cannot see guards nothing.
+    """
 
     @property
     def name(self) -> str:
         return "halt"
 
     def check(self, request: Request) -> RuleVerdict:
-        window = timedelta(seconds=self.window_seconds)
-        failures = request.record.recent_failures
-        for first, last in zip(failures, failures[self.failures - 1 :], strict=False):
-            until = last + timedelta(seconds=self.rest_seconds)
-            if last - first <= window and request.now < until:
-                reason = (
-                    f"{self.failures} fixes of {request.plan.service} failed within "
-                    f"{self.window_seconds:g} s; halted until {until:%H:%M:%S} UTC"
-                )
-                return RuleVerdict(rule=self.name, ruling=Ruling.REFUSE, reason=reason)
-        reason = f"{len(failures)} recent failures on {request.plan.service}"
+        if gap := _gap(request.plan):
+            return self._refusal(f"{gap}, so that nobody could halt it")
+        try:
+            scopes = scopes_of(request.plan.service, request.plan.playbook, request.incident.fingerprint)
+        except ValueError as error:
+            return self._refusal(f"{error}, so that nobody could halt it")
+        return self._judged(request, scopes)
+
+    def _judged(self, request: Request, scopes: Sequence[Scope]) -> RuleVerdict:
+        failures = 0
+        for scope in scopes:
+            breaker = None if request.breakers is None else request.breakers.get(scope)
+            if breaker is None:
+                return self._refusal(f"the breaker of {scope.label} cannot be read")
+            if objection := breaker.objection(request.incident.id, request.now):
+                return self._refusal(objection)
+            failures = max(failures, len(breaker.failures))
+        reason = f"no breaker is open; at most {failures} recent failures count"
         return RuleVerdict(rule=self.name, ruling=Ruling.PASS, reason=reason)
+
+    def _refusal(self, reason: str) -> RuleVerdict:
+        return RuleVerdict(rule=self.name, ruling=Ruling.REFUSE, reason=reason)
+
+
+def _gap(plan: Plan) -> str:
+    """What a plan lacks by which it could be told from others; empty where it lacks nothing."""
+    if not plan.id.strip() or not plan.digest.strip():
+        return "the plan has no identity"
+    if not plan.actions:
+        return "the plan does nothing"
+    for action in plan.actions:
+        if not action.target.name.strip():
+            return f"action {action.name!r} has no target"
+        if not action.key.strip():
+            return f"action {action.name!r} has no key"
+    return ""

@@ -1,17 +1,18 @@
-"""Bounds how often a service is touched."""
+"""Bounds how much is done: to a service, by a playbook, and in all."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 
 from penelope.domain.gate import RuleVerdict, Ruling
+from penelope.domain.halt import ScopeKind
 from penelope.rooms.gate.rules import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """Refuses a plan with which the service would see more than `actions` within `window_seconds`."""
+    """Refuses a plan with which more than `actions` (by kind of scope) would be begun within `window_seconds`."""
 
-    actions: int
+    actions: Mapping[ScopeKind, int]
     window_seconds: float
 
     @property
@@ -19,11 +20,17 @@ class Rate:
         return "rate"
 
     def check(self, request: Request) -> RuleVerdict:
-        start = request.now - timedelta(seconds=self.window_seconds)
-        recent = sum(1 for moment in request.record.recent_actions if moment >= start)
+        if request.usage is None:
+            return self._verdict(Ruling.REFUSE, "nothing tells what was done lately")
         wanted = len(request.plan.actions)
-        ruling = Ruling.REFUSE if recent + wanted > self.actions else Ruling.PASS
-        reason = (
-            f"{recent} actions in the last {self.window_seconds:g} s and {wanted} more, of {self.actions}"
-        )
+        told = []
+        for kind, most in self.actions.items():
+            recent = request.usage.actions[kind]
+            told.append(f"{kind} {recent} + {wanted} of {most}")
+            if recent + wanted > most:
+                return self._verdict(Ruling.REFUSE, told[-1])
+        return self._verdict(Ruling.PASS, ", ".join(told))
+
+    def _verdict(self, ruling: Ruling, told: str) -> RuleVerdict:
+        reason = f"actions within {self.window_seconds:g} s: {told}"
         return RuleVerdict(rule=self.name, ruling=ruling, reason=reason)

@@ -10,7 +10,9 @@ from penelope.domain.autonomy import Standing
 from penelope.domain.decision import Decision
 from penelope.domain.evidence import Dossier
 from penelope.domain.gate import RuleVerdict
+from penelope.domain.halt import Breakers
 from penelope.domain.incident import Incident
+from penelope.domain.intervention import Heal, Usage
 from penelope.domain.outcome import PlaybookRecord
 from penelope.domain.plan import Plan, Playbook
 from penelope.domain.service import Service
@@ -18,9 +20,10 @@ from penelope.domain.service import Service
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What asks for passage. `record` reaches back at least as far as every rule looks.
+    """What asks for passage. `standing` is that of the plan's playbook on its service.
 
-    `standing` is that of the plan's playbook on its service.
+    `breakers`, `usage` and `heals` tell what the brakes stand at (domain/halt, domain/intervention), as far back as
+    every rule looks. All these are None where nobody has looked.
     """
 
     incident: Incident
@@ -33,6 +36,9 @@ class Request:
     approvals: Sequence[Approval]
     now: datetime
     standing: Standing | None = None
+    breakers: Breakers | None = None
+    usage: Usage | None = None
+    heals: Sequence[Heal] | None = None
 
 
 class Rule(Protocol):

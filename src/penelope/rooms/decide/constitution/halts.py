@@ -23,7 +23,7 @@ class Halts:
 
     def weigh(self, facts: Facts, decision: Decision) -> Weighed:
         since = decision.decided_at - timedelta(seconds=self.window_seconds)
-        lately = sum(1 for moment in facts.recent_failures if moment >= since)
+        lately = sum(1 for moment in facts.failed_at if moment >= since)
         acts = decision.judgement is Judgement.INTERVENE
         return Weighed(
             article=self.article,

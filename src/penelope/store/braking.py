@@ -1,0 +1,81 @@
+"""What the brakes ask of the store, in the words of each database (as in `statements`)."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from penelope.store.bulk import LOADED
+from penelope.store.statements import INTERVENING
+
+
+@dataclass(frozen=True, slots=True)
+class Braking:
+    """SQL text for one database. Parameters stand in the order of the words; `names` are a JSON list of texts."""
+
+    peek: str
+    """names -> LOADED of units"""
+    with_history: str
+    """names -> those of units that have a history"""
+    heals: str
+    """service, fingerprint, since -> incident, playbook, moment of each time it was healed, oldest first"""
+    usage: str
+    """service, playbook, playbook, incident, incident, since, incident (what is to be left out) -> actions begun of
+    the service, of the playbook and in all; interventions under way of the playbook and in all"""
+    reserve: str
+    """incident, service, playbook, fingerprint, actions, moment: one an incident"""
+    intervention: str
+    """incident -> what `reserve` noted, and nobody changes it until the transaction ends"""
+    bar_claims: str
+    """Changes nothing of all interventions under way, so that whoever reads one meanwhile waits, or begins anew."""
+    attempts: str
+    """action -> how often it was begun"""
+
+
+@cache
+def braking(dialect: str) -> Braking:
+    """The statements for `sqlite` or `postgresql`."""
+    if dialect == "sqlite":
+        return _braking("json_each(?) AS given", "given.value", "", "?")
+    return _braking("json_array_elements_text(%s::json) AS given(value)", "given.value", "FOR SHARE", "%s")
+
+
+_USAGE = (
+    "SELECT coalesce(sum(CASE WHEN service = ? THEN actions END), 0), "  # noqa: S608 - our own names
+    "coalesce(sum(CASE WHEN playbook = ? THEN actions END), 0), coalesce(sum(actions), 0), "
+    "(SELECT count(*) FROM incidents CROSS JOIN interventions AS running "
+    f"WHERE incidents.state IN ({INTERVENING}) AND running.incident = incidents.id "
+    "AND running.playbook = ? AND incidents.id <> ?), "
+    f"(SELECT count(*) FROM incidents WHERE state IN ({INTERVENING}) AND id <> ?) "
+    "FROM interventions WHERE began_at >= ? AND incident <> ?"
+)
+
+
+def _braking(given: str, name: str, share: str, place: str) -> Braking:
+    # CROSS: so that SQLite begins with what is given, whatever it knows of the tables.
+    texts = {
+        "peek": f"SELECT {LOADED} FROM {given} CROSS JOIN units_of_work WHERE units_of_work.id = {name}",  # noqa: S608 - our own names
+        "with_history": (
+            f"SELECT {name} FROM {given} WHERE EXISTS "  # noqa: S608 - our own names
+            f"(SELECT 1 FROM units_of_work_history AS entry WHERE entry.unit = {name})"
+        ),
+        "heals": (
+            "SELECT outcomes.incident, outcomes.playbook, outcomes.ended_at FROM incidents CROSS JOIN outcomes "
+            "WHERE incidents.service = ? AND incidents.fingerprint = ? AND outcomes.incident = incidents.id "
+            "AND outcomes.ended_at >= ? AND outcomes.verified IS TRUE ORDER BY outcomes.ended_at"
+        ),
+        "usage": _USAGE,
+        "reserve": (
+            "INSERT INTO interventions (incident, service, playbook, fingerprint, actions, began_at) "
+            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (incident) DO UPDATE SET service = excluded.service, "
+            "playbook = excluded.playbook, fingerprint = excluded.fingerprint, actions = excluded.actions"
+        ),
+        "intervention": (
+            "SELECT incident, service, playbook, fingerprint, actions, began_at FROM interventions "  # noqa: S608 - our own names
+            f"WHERE incident = ? {share}"
+        ),
+        "bar_claims": (
+            "UPDATE interventions SET actions = actions "  # noqa: S608 - our own names
+            f"WHERE incident IN (SELECT id FROM incidents WHERE state IN ({INTERVENING}))"
+        ),
+        "attempts": "SELECT count FROM attempts WHERE action = ?",
+    }
+    return Braking(**{name: text.replace("?", place) for name, text in texts.items()})
