@@ -21,6 +21,11 @@ CHECKS = [
 ]
 
 
+@schemathesis.serializer("application/x-ndjson")
+def as_lines(_context: Any, text: str) -> bytes:
+    return str(text).encode("utf-8", "replace")
+
+
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doorstep]:
     with Doorstep(settings(tmp_path_factory.mktemp("contract"))) as door:
