@@ -11,6 +11,8 @@ from penelope.adapters.catalogue.load import load_services
 from penelope.adapters.changes.by_adapter import Changes
 from penelope.adapters.metrics.scrape import ScrapedMetrics
 from penelope.adapters.playbooks.load import load as load_playbooks
+from penelope.adapters.policy.load import load_expressions
+from penelope.adapters.policy.rego import load_rego
 from penelope.adapters.routers.noop import NoopRouter
 from penelope.adapters.routers.traefik import TraefikRouter
 from penelope.bootstrap.background import background
@@ -22,6 +24,7 @@ from penelope.rooms.act.ports import ActionAdapter
 from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.gate.approval import ApprovalRule
 from penelope.rooms.gate.halt import Halt
+from penelope.rooms.gate.policy import PolicyRule
 from penelope.rooms.gate.rate import Rate
 from penelope.rooms.gate.rules import Rule
 from penelope.rooms.rollout.ports import Router
@@ -80,6 +83,8 @@ def rules_of(settings: Settings) -> tuple[Rule, ...]:
             rest_seconds=limits.halt_seconds,
         ),
         Rate(actions=limits.rate_actions, window_seconds=limits.rate_window_seconds),
+        PolicyRule(name="policy", policies=load_expressions(settings.policy.paths)),
+        PolicyRule(name="rego", policies=load_rego(settings.policy.rego)),
         ApprovalRule(tier=Tier(limits.approval_tier)),
     )
 

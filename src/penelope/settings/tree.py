@@ -14,6 +14,7 @@ from pydantic import (
 )
 from sqlalchemy.engine import make_url
 
+from penelope.settings.policy import Policy
 from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
 
 DEFAULT = "default"
@@ -284,6 +285,7 @@ class Settings(Section):
     metrics: Metrics = Metrics()
     decide: Decide = Decide()
     gate: Gate = Gate()
+    policy: Policy = Policy()
     approval: Approval = Approval()
     verify: Verify = Verify()
     log: Log = Log()

@@ -14,6 +14,7 @@ from penelope.entry.cli import (
     integrity,
     ledger,
     local,
+    policies,
     remote,
     screens,
     verification,
@@ -110,6 +111,11 @@ _playbooks = _group("Check and list playbooks.")
 _playbooks.command("lint")(local.lint_playbooks)
 _playbooks.command("list")(local.list_playbooks)
 app.add_typer(_playbooks, name="playbooks")
+
+_policy = _group("Check and test policies.")
+_policy.command("lint")(policies.lint)
+_policy.command("test")(policies.test)
+app.add_typer(_policy, name="policy")
 
 _config = _group("Check the settings.")
 _config.command("check")(local.check_config)
