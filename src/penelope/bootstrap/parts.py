@@ -16,6 +16,7 @@ from penelope.adapters.policy.rego import load_rego
 from penelope.adapters.routers.noop import NoopRouter
 from penelope.adapters.routers.traefik import TraefikRouter
 from penelope.bootstrap.background import background
+from penelope.bootstrap.resting import calendars_of
 from penelope.domain.action import Tier
 from penelope.domain.service import Service
 from penelope.flow.parts import Parts, Timing
@@ -23,9 +24,12 @@ from penelope.kit.clock import Clock
 from penelope.rooms.act.ports import ActionAdapter
 from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.gate.approval import ApprovalRule
+from penelope.rooms.gate.dependency import Dependency
 from penelope.rooms.gate.halt import Halt
 from penelope.rooms.gate.policy import PolicyRule
+from penelope.rooms.gate.ports import Calendars
 from penelope.rooms.gate.rate import Rate
+from penelope.rooms.gate.rest import Rest
 from penelope.rooms.gate.rules import Rule
 from penelope.rooms.rollout.ports import Router
 from penelope.settings import Settings
@@ -60,11 +64,12 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
         routers=routers,
         clock=clock,
         decide=DecideLimits(**settings.decide.model_dump()),
-        gate=rules_of(settings),
+        gate=rules_of(settings, await calendars_of(stack, settings, clock)),
         timing=Timing(
             gate_memory_seconds=max(
                 settings.gate.halt_window_seconds + settings.gate.halt_seconds,
                 settings.gate.rate_window_seconds,
+                settings.rest.cooldown_seconds,
             ),
             window_seconds=settings.metrics.window_seconds,
             verify_poll_seconds=settings.verify.poll_seconds,
@@ -73,7 +78,7 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
     )
 
 
-def rules_of(settings: Settings) -> tuple[Rule, ...]:
+def rules_of(settings: Settings, calendars: Calendars) -> tuple[Rule, ...]:
     """In the order in which they speak; the first refusal ends it."""
     limits = settings.gate
     return (
@@ -83,8 +88,10 @@ def rules_of(settings: Settings) -> tuple[Rule, ...]:
             rest_seconds=limits.halt_seconds,
         ),
         Rate(actions=limits.rate_actions, window_seconds=limits.rate_window_seconds),
+        Rest(calendars=calendars, cooldown_seconds=settings.rest.cooldown_seconds),
         PolicyRule(name="policy", policies=load_expressions(settings.policy.paths)),
         PolicyRule(name="rego", policies=load_rego(settings.policy.rego)),
+        Dependency(**settings.dependency.model_dump()),
         ApprovalRule(tier=Tier(limits.approval_tier)),
     )
 

@@ -32,7 +32,7 @@ class Outcome:
 class PlaybookRecord:
     """What a playbook has come to on one service, and what happened to that service lately by any playbook.
 
-    `recent_actions` and `recent_failures` are moments, newest last, as far back as was asked for.
+    `recent_actions`, `recent_failures` and `recent_successes` are moments, newest last, as far back as was asked for.
     """
 
     playbook: str
@@ -41,3 +41,4 @@ class PlaybookRecord:
     failures: int = 0
     recent_actions: tuple[datetime, ...] = ()
     recent_failures: tuple[datetime, ...] = ()
+    recent_successes: tuple[datetime, ...] = ()

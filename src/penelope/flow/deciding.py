@@ -38,7 +38,7 @@ async def assess(transaction: Transaction, parts: Parts, identifier: str, dossie
     changes = [_of_decision(decision, incident.service, dossier)]
     request = None
     if decision.judgement is not Judgement.OBSERVE:
-        request = await request_of(transaction, case, decision)
+        request = await request_of(transaction, parts, case, decision)
     if request is None:
         result = _without_acting(decision)
     else:

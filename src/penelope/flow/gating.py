@@ -13,13 +13,16 @@ from penelope.flow.asking import ask
 from penelope.flow.assessment import Assessment, Next
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
+from penelope.flow.upstream import broken_upstream
 from penelope.kit.codec import from_data, to_data
 from penelope.rooms.decide.case import Case
 from penelope.rooms.gate.rules import Request
 from penelope.rooms.gate.run import gate
 
 
-async def request_of(transaction: Transaction, case: Case, decision: Decision) -> Request | None:
+async def request_of(
+    transaction: Transaction, parts: Parts, case: Case, decision: Decision
+) -> Request | None:
     """What is laid before the gate; None without a plan."""
     if case.plan is None or case.playbook is None:
         return None
@@ -36,6 +39,7 @@ async def request_of(transaction: Transaction, case: Case, decision: Decision) -
         record=case.record or PlaybookRecord(playbook=case.playbook.name, service=case.service.name),
         approvals=approvals,
         now=transaction.now(),
+        upstream=await broken_upstream(transaction, parts.services, case.incident),
     )
 
 
@@ -51,9 +55,18 @@ async def pass_gate(
             return changes, await _go_or_queue(transaction, parts, request.plan, request.decision)
         case Ruling.REFUSE:
             return changes, Assessment(next=Next.ESCALATE, reason=reason, plan=request.plan)
+        case Ruling.WAIT:
+            return changes, _wait(verdict, request, parts.decide.recheck_seconds)
         case Ruling.ASK:
             asked, result = ask(request, verdict, parts.timing.approval_expires_seconds)
             return [*changes, *asked], result
+
+
+def _wait(verdict: GateVerdict, request: Request, shortest_seconds: float) -> Assessment:
+    """Looks again when the rules may say otherwise, and all is judged anew."""
+    seconds = 0.0 if verdict.until is None else (verdict.until - request.now).total_seconds()
+    reason = "; ".join(verdict.reasons)
+    return Assessment(next=Next.OBSERVE, reason=reason, recheck_seconds=max(seconds, shortest_seconds))
 
 
 async def _go_or_queue(transaction: Transaction, parts: Parts, made: Plan, decision: Decision) -> Assessment:
@@ -67,7 +80,12 @@ async def _go_or_queue(transaction: Transaction, parts: Parts, made: Plan, decis
     )
 
 
-_GATE_EVENTS = {Ruling.PASS: "GatePassed", Ruling.REFUSE: "GateRefused", Ruling.ASK: "GateAsked"}
+_GATE_EVENTS = {
+    Ruling.PASS: "GatePassed",
+    Ruling.REFUSE: "GateRefused",
+    Ruling.WAIT: "GateWaited",
+    Ruling.ASK: "GateAsked",
+}
 
 
 def _of_verdict(made: Plan, verdict: GateVerdict, now: datetime) -> Change:

@@ -14,7 +14,9 @@ from pydantic import (
 )
 from sqlalchemy.engine import make_url
 
+from penelope.settings.dependency import Dependency
 from penelope.settings.policy import Policy
+from penelope.settings.rest import Rest
 from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
 
 DEFAULT = "default"
@@ -285,7 +287,9 @@ class Settings(Section):
     metrics: Metrics = Metrics()
     decide: Decide = Decide()
     gate: Gate = Gate()
+    rest: Rest = Rest()
     policy: Policy = Policy()
+    dependency: Dependency = Dependency()
     approval: Approval = Approval()
     verify: Verify = Verify()
     log: Log = Log()

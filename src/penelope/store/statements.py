@@ -30,12 +30,14 @@ class Asked:
     """incident, kind -> UNIT_COLUMNS"""
     intervening: str
     """service -> id of an incident that changes it now"""
+    open_incidents: str
+    """names of services, before -> id, service, opened_at; oldest first, of those that still take signals in"""
     outcome_counts: str
     """playbook, service -> verified, how many"""
     recent_actions: str
     """service, since -> moments"""
-    recent_failures: str
-    """service, since -> moments"""
+    recent_outcomes: str
+    """service, since -> moment, whether it helped"""
     claim: str
     """action, incident, service, moment -> which attempt this is"""
     add_outcome: str
@@ -80,15 +82,19 @@ def _asked(dialect: str, given: str, item: str, lock: str) -> Asked:
             f"SELECT {_UNIT} FROM units_of_work WHERE incident = ? AND kind = ? ORDER BY updated_at, id"  # noqa: S608 - our own names
         ),
         "intervening": f"SELECT id FROM incidents WHERE service = ? AND state IN ({_INTERVENING}) LIMIT 1",  # noqa: S608 - our own names
+        "open_incidents": (
+            f"SELECT incidents.id, incidents.service, incidents.opened_at FROM {given} CROSS JOIN incidents "  # noqa: S608 - our own names
+            f"WHERE incidents.service = {first} AND incidents.open_key IS NOT NULL AND incidents.opened_at < ? "
+            "ORDER BY incidents.opened_at, incidents.id LIMIT 10"
+        ),
         "outcome_counts": (
             "SELECT verified, count(*) FROM outcomes WHERE playbook = ? AND service = ? GROUP BY verified"
         ),
         "recent_actions": (
             "SELECT started_at FROM attempts WHERE service = ? AND started_at >= ? ORDER BY started_at"
         ),
-        "recent_failures": (
-            "SELECT ended_at FROM outcomes "
-            "WHERE service = ? AND ended_at >= ? AND verified IS FALSE ORDER BY ended_at"
+        "recent_outcomes": (
+            "SELECT ended_at, verified FROM outcomes WHERE service = ? AND ended_at >= ? ORDER BY ended_at"
         ),
         "claim": (
             "INSERT INTO attempts (action, incident, service, started_at, count) VALUES (?, ?, ?, ?, 1) "

@@ -122,6 +122,13 @@ class SqlTransaction:
         found = await self._session.rows(self._sql.intervening, service)
         return str(found[0][0]) if found else None
 
+    async def open_incidents(
+        self, services: Collection[str], before: datetime
+    ) -> Sequence[tuple[str, str, datetime]]:
+        names = as_json([[name] for name in services])
+        found = await self._session.rows(self._sql.open_incidents, names, timestamp(before))
+        return [(name, service, datetime.fromisoformat(opened)) for name, service, opened in found]
+
     async def claim(self, action: str, incident: str, service: str) -> int:
         began = timestamp(self._now)
         found = await self._session.rows(self._sql.claim, action, incident, service, began)
@@ -134,13 +141,15 @@ class SqlTransaction:
 
     async def record(self, playbook: str, service: str, since: datetime) -> PlaybookRecord:
         counted = dict(await self._session.rows(self._sql.outcome_counts, playbook, service))
+        ended = await self._session.rows(self._sql.recent_outcomes, service, timestamp(since))
         return PlaybookRecord(
             playbook=playbook,
             service=service,
             successes=counted.get(True, 0),
             failures=counted.get(False, 0),
             recent_actions=await self._moments(self._sql.recent_actions, service, since),
-            recent_failures=await self._moments(self._sql.recent_failures, service, since),
+            recent_failures=tuple(datetime.fromisoformat(text) for text, helped in ended if not helped),
+            recent_successes=tuple(datetime.fromisoformat(text) for text, helped in ended if helped),
         )
 
     async def _moments(self, sql: str, service: str, since: datetime) -> tuple[datetime, ...]:

@@ -70,7 +70,7 @@ METRICS: tuple[Metric, ...] = (
         "penelope_gate_verdicts_total",
         "counter",
         ("rule", "ruling"),
-        "What each rule of the gate said: pass, refuse, ask.",
+        "What each rule of the gate said: pass, refuse, wait, ask.",
     ),
     Metric(
         "penelope_approvals_total",

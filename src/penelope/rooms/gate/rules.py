@@ -16,6 +16,15 @@ from penelope.domain.service import Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """An open incident of a service that this one depends on, which began before."""
+
+    id: str
+    service: str
+    opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What asks for passage. `record` reaches back at least as far as every rule looks."""
 
@@ -28,6 +37,7 @@ class Request:
     record: PlaybookRecord
     approvals: Sequence[Approval]
     now: datetime
+    upstream: Sequence[Upstream] = ()
 
 
 class Rule(Protocol):
@@ -38,4 +48,4 @@ class Rule(Protocol):
         """Stands in every verdict, in metrics and in the reference."""
 
     def check(self, request: Request) -> RuleVerdict:
-        """Pass, refuse or ask, with the reason."""
+        """Pass, refuse, wait or ask, with the reason."""
