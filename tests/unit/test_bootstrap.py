@@ -113,6 +113,7 @@ def test_the_order_of_the_gate_s_rules_is_declared() -> None:
         "rest",
         "policy",
         "rego",
+        "scanner",
         "dependency",
         "approval",
     ]

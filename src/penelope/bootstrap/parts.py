@@ -15,6 +15,7 @@ from penelope.adapters.policy.load import load_expressions
 from penelope.adapters.policy.rego import load_rego
 from penelope.adapters.routers.noop import NoopRouter
 from penelope.adapters.routers.traefik import TraefikRouter
+from penelope.adapters.scanners.scan import ThoroughScanner
 from penelope.bootstrap.background import background
 from penelope.bootstrap.resting import calendars_of
 from penelope.domain.action import Tier
@@ -31,6 +32,7 @@ from penelope.rooms.gate.ports import Calendars
 from penelope.rooms.gate.rate import Rate
 from penelope.rooms.gate.rest import Rest
 from penelope.rooms.gate.rules import Rule
+from penelope.rooms.gate.scanner import ScannerRule
 from penelope.rooms.rollout.ports import Router
 from penelope.settings import Settings
 
@@ -91,6 +93,9 @@ def rules_of(settings: Settings, calendars: Calendars) -> tuple[Rule, ...]:
         Rest(calendars=calendars, cooldown_seconds=settings.rest.cooldown_seconds),
         PolicyRule(name="policy", policies=load_expressions(settings.policy.paths)),
         PolicyRule(name="rego", policies=load_rego(settings.policy.rego)),
+        ScannerRule(
+            scanner=ThoroughScanner(settings.scanner.seconds), ask_on_warning=settings.scanner.ask_on_warning
+        ),
         Dependency(**settings.dependency.model_dump()),
         ApprovalRule(tier=Tier(limits.approval_tier)),
     )

@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 from penelope.settings.dependency import Dependency
 from penelope.settings.policy import Policy
 from penelope.settings.rest import Rest
+from penelope.settings.scanner import Scanner
 from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
 
 DEFAULT = "default"
@@ -289,6 +290,7 @@ class Settings(Section):
     gate: Gate = Gate()
     rest: Rest = Rest()
     policy: Policy = Policy()
+    scanner: Scanner = Scanner()
     dependency: Dependency = Dependency()
     approval: Approval = Approval()
     verify: Verify = Verify()

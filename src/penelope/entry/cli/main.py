@@ -16,6 +16,7 @@ from penelope.entry.cli import (
     local,
     policies,
     remote,
+    scanning,
     screens,
     verification,
 )
@@ -110,6 +111,7 @@ app.add_typer(_audit, name="audit")
 _playbooks = _group("Check and list playbooks.")
 _playbooks.command("lint")(local.lint_playbooks)
 _playbooks.command("list")(local.list_playbooks)
+_playbooks.command("scan")(scanning.scan)
 app.add_typer(_playbooks, name="playbooks")
 
 _policy = _group("Check and test policies.")

@@ -1,12 +1,14 @@
-"""What the gate's rules need from outside: languages for policies, calendars."""
+"""What the gate's rules need from outside: languages for policies, calendars, scanners."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from penelope.domain.gate import Ruling
 from penelope.domain.signal import Severity
+from penelope.kit.canonical import Json
 from penelope.rooms.gate.facts import Facts
 
 
@@ -48,3 +50,31 @@ class Calendars(Protocol):
 
     def pauses(self, service: str, moment: datetime) -> Sequence[Pause]:
         """The pauses of a service at a moment, and every calendar that does not know; answered from memory."""
+
+
+class Danger(StrEnum):
+    """How bad a finding is: critical refuses, a warning is shown and may ask, info is shown."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a scanner saw: the `rule` that it breaks, where, and a redacted excerpt, which never holds a secret."""
+
+    rule: str
+    danger: Danger
+    place: str
+    excerpt: str
+
+    def __str__(self) -> str:
+        return f"{self.danger.value} {self.rule} at {self.place}: {self.excerpt}"
+
+
+class Scanner(Protocol):
+    """Looks through the values of a plan or a playbook, in bounded time."""
+
+    def scan(self, values: Mapping[str, Json]) -> Sequence[Finding]:
+        """What it finds in values, by place; what is too large, too deep or takes too long is a critical finding."""
