@@ -10,4 +10,4 @@ class Scanner(Section):
     """Whether a warning wants the word of a person. What is critical is refused, whoever approves."""
 
     seconds: Seconds = 0.25
-    """How long, in seconds, one scan may take; a plan that needs longer is refused."""
+    """How much processor time, in seconds, one scan may take; a plan that needs longer is refused."""

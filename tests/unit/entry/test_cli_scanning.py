@@ -30,4 +30,4 @@ def test_what_is_critical_is_told(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(BAD)
     done = CliRunner().invoke(app, ["playbooks", "scan", str(tmp_path)])
     assert done.exit_code == 1
-    assert "bad: critical destroys-files at Clean up (ssh.run), script: rm -rf /" in done.output
+    assert "bad: critical destroys-files at 1. Clean up (ssh.run), script: rm -rf /" in done.output

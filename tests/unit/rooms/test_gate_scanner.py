@@ -69,8 +69,14 @@ def test_every_action_is_looked_through_and_the_playbook_once() -> None:
     request = passage(PLAN, NOW)
     made.check(request)
     made.check(request)
-    assert list(scanner.asked[0]) == ["Restart it (process.restart)", "Second (process.restart)"]
+    assert list(scanner.asked[0]) == ["1. Restart it (process.restart)", "2. Second (process.restart)"]
     assert len(scanner.asked) == 3
+
+
+def test_two_actions_of_one_name_are_both_looked_through() -> None:
+    scanner = Scripted()
+    ScannerRule(scanner=scanner, ask_on_warning=False).check(passage(planned({}, {"params": {"a": 1}}), NOW))
+    assert list(scanner.asked[0].values()) == [{}, {"a": 1}]
 
 
 def test_a_scanner_that_breaks_refuses() -> None:

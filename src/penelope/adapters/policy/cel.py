@@ -141,7 +141,10 @@ def compiled(name: str, ruling: Ruling, message: str, source: str) -> Policy:
     if program.return_type().name() != "BOOL":
         raise ValueError(f"must be true or false, but it is of type {program.return_type().name().lower()}")
     policy = Policy(name=name, ruling=ruling, message=message, source=source, program=program)
-    _tried(policy)
+    try:
+        _tried(policy)
+    except RuntimeError as error:
+        raise ValueError(f"cannot be judged: {str(error).splitlines()[0]}") from None
     return policy
 
 

@@ -25,7 +25,8 @@ MOST_ACTIONS = 50
 """Actions of a plan that the rules are measured with; of a larger plan nobody knows what judging it would cost."""
 
 SLOWEST_SECONDS = 0.05
-"""How long all rules together may take, at load on a plan of so many actions, and for each plan after that."""
+"""Processor time that all rules together may take, at load on a plan of so many actions, and for each plan after that.
+Not time on the clock: on a busy machine that says more about others."""
 
 _PLACE = re.compile(r"--> [^:]*:(\d+):(\d+)")
 _ERROR = re.compile(r"^error: (.*)$", re.MULTILINE)
@@ -44,12 +45,12 @@ class Rego:
     def objections(self, facts: Facts) -> Sequence[Objection]:
         if len(facts["plan.actions"]) > MOST_ACTIONS:
             return [_refusal("rego", f"the plan has more than {MOST_ACTIONS} actions", broken="too large")]
-        began = time.perf_counter()
+        began = time.thread_time()
         self._engine.set_input_json(json.dumps(document(facts)))
         found: list[Objection] = []
         for package in self._packages:
             found += self._asked(package)
-            if time.perf_counter() - began > SLOWEST_SECONDS:
+            if time.thread_time() - began > SLOWEST_SECONDS:
                 slow = f"took longer than {SLOWEST_SECONDS * 1000:g} ms"
                 return [*found, _refusal(package, slow, broken="slow")]
         return found

@@ -16,6 +16,9 @@ MOST_HERE_DOCUMENTS = 20
 """Characters of a text, and documents within it, which take the parser quadratic time."""
 
 
+_STRANGE = re.compile(r"[^\t\n\x20-\x7e]")
+
+
 class Unreadable(Exception):
     """A text that cannot be followed, and so cannot be passed."""
 
@@ -40,11 +43,15 @@ class Command:
 
 @dataclass(slots=True)
 class Script:
-    """What a text does as shell: its commands in order, functions that call themselves, and whether it changes how words split."""
+    """What a text does as shell: its commands in order, functions that call themselves, and whether it changes how words split.
+
+    `flawed` says that the grammar could not follow all of it.
+    """
 
     commands: list[Command] = field(default_factory=list)
     self_calling: list[str] = field(default_factory=list)
     splits_words: bool = False
+    flawed: bool = False
 
 
 def basename(word: str) -> str:
@@ -57,7 +64,11 @@ def read(text: str) -> Script:
         raise Unreadable("longer than can be followed")
     script = Script()
     variables: dict[str, str] = {}
-    for count, node in enumerate(_nodes(_parser().parse(text.encode()).root_node)):
+    # The grammar's C code looks letters up in a table of bytes, and crashes the process over some beyond it. Such
+    # letters mean nothing to a shell, so that any other letter does as well.
+    root = _parser().parse(_STRANGE.sub("_", text).encode("ascii")).root_node
+    script.flawed = root.has_error
+    for count, node in enumerate(_nodes(root)):
         if count > MOST_NODES:
             raise Unreadable("more commands than can be followed")
         if node.type == "variable_assignment":

@@ -54,17 +54,18 @@ _ORDER = {Danger.CRITICAL: 0, Danger.WARNING: 1, Danger.INFO: 2}
 
 
 def values_of(plan: Plan) -> dict[str, Json]:
-    """Everything of a plan that reaches its targets, by place."""
+    """Everything of a plan that reaches its targets, by place; numbered, for names may stand there twice."""
     return {
-        f"{action.name} ({action.adapter}.{action.operation})": dict(action.params) for action in plan.actions
+        f"{number}. {action.name} ({action.adapter}.{action.operation})": dict(action.params)
+        for number, action in enumerate(plan.actions, start=1)
     }
 
 
 def values_of_playbook(playbook: Playbook) -> dict[str, Json]:
     """Everything that a playbook may put into a plan, by place."""
     steps: Mapping[str, Json] = {
-        f"{step.name} ({step.adapter}.{step.operation})": dict(step.params)
-        for step in (*playbook.steps, *playbook.after)
+        f"{number}. {step.name} ({step.adapter}.{step.operation})": dict(step.params)
+        for number, step in enumerate((*playbook.steps, *playbook.after), start=1)
     }
     defaults = {f"parameter {item.name}": item.default for item in playbook.parameters}
     return {**steps, **{place: value for place, value in defaults.items() if value is not None}}
