@@ -51,6 +51,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "DecisionMade": (Rule("penelope_decisions_total", {"judgement": "judgement"}),),
     "GatePassed": _GATE,
     "GateRefused": _GATE,
+    "GateWaited": _GATE,
     "GateAsked": _GATE,
     "ApprovalRequested": _APPROVAL,
     "ApprovalGiven": _APPROVAL,
