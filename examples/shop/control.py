@@ -24,7 +24,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "metrics": {"interval_seconds": 0.5, "timeout_seconds": 1, "retention_seconds": 300, "window_seconds": 5},
     "decide": {"observe_seconds": 20, "recheck_seconds": 0.5},
     "gate": {"rate_actions": 60},
-    "rest": {"cooldown_seconds": 2},
+    "rest": {"cooldown_seconds": 0},
     "verify": {"poll_seconds": 0.5},
     "engine": {"reconcile_seconds": 2},
 }
