@@ -26,6 +26,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "gate": {"rate_actions": 60},
     # The shop is there to show healing at work; a new one of your own begins with `suggest` and earns the rest.
     "autonomy": {"start": "autonomous"},
+    "rest": {"cooldown_seconds": 0},
     "verify": {"poll_seconds": 0.5},
     "engine": {"reconcile_seconds": 2},
 }

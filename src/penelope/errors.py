@@ -6,6 +6,8 @@ PenelopeError
 │   ├── InvalidSignal         a signal that says too little, or something impossible
 │   ├── InvalidPlaybook       a playbook that does not follow its schema
 │   ├── InvalidCatalogue      a service catalogue that does not follow its schema
+│   ├── InvalidPolicy         a policy that does not follow its schema, or is not admitted
+│   ├── PolicyFailed          a policy that could not be judged, and so refused
 │   ├── InvalidPatch          a diff that does not parse, or leaves its repository
 │   ├── UnknownService        not in the catalogue
 │   ├── UnknownPlaybook       not in the library
@@ -39,6 +41,7 @@ PenelopeError
 Refusals, escalations and degraded evidence are ordinary values, not errors.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -88,6 +91,24 @@ class InvalidCatalogue(InputError):
 
     code = "invalid_catalogue"
     hint = "Compare the file with docs/reference/services.schema.json."
+
+
+class InvalidPolicy(InputError):
+    """A policy that does not follow its schema, or that uses what is not admitted."""
+
+    code = "invalid_policy"
+    hint = "Run `penelope policy lint FILE`; docs/policy.md lists the variables and what is admitted."
+
+
+class PolicyFailed(InputError):
+    """A policy that could not be judged, and so refused. `details` are its inputs, redacted."""
+
+    code = "policy_failed"
+    hint = "Correct the policy, and add the case to its tests: `penelope policy test FILE`."
+
+    def __init__(self, message: str, *, inputs: Mapping[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.details = dict(inputs or {})
 
 
 class InvalidPatch(InputError):

@@ -213,7 +213,7 @@ def test_a_rule_that_breaks_lets_nothing_through_and_leaves_its_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     standing = parts.rules_of
-    monkeypatch.setattr(parts, "rules_of", lambda settings: (Broken(), *standing(settings)))
+    monkeypatch.setattr(parts, "rules_of", lambda *given: (Broken(), *standing(*given)))
     with Doorstep(settings(tmp_path)) as door:
         incident = door.open(data={"labels": {"stuck": "yes"}})
         door.wait_for(incident, "escalated")

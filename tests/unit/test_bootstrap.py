@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from penelope.adapters.calendars.shelf import Shelf
 from penelope.bootstrap import pepper
 from penelope.bootstrap.parts import rules_of
 from penelope.errors import BadSettings
+from penelope.kit.clock import SystemClock
 from penelope.settings import Settings
 from penelope.settings.tree import Keys
 
@@ -104,4 +106,16 @@ def test_a_file_without_a_secret_is_refused(file: Path, text: str) -> None:
 
 
 def test_the_order_of_the_gate_s_rules_is_declared() -> None:
-    assert [rule.name for rule in rules_of(Settings())] == ["halt", "rate", "loop", "autonomy", "approval"]
+    calendars = Shelf(None, Path("unused"), SystemClock())
+    assert [rule.name for rule in rules_of(Settings(), calendars)] == [
+        "halt",
+        "rate",
+        "loop",
+        "rest",
+        "policy",
+        "rego",
+        "scanner",
+        "dependency",
+        "autonomy",
+        "approval",
+    ]

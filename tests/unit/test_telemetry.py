@@ -83,6 +83,12 @@ def samples(telemetry: Telemetry) -> dict[str, float]:
                 'penelope_gate_verdicts_total{rule="approval",ruling="ask"}': 1,
             },
         ),
+        (
+            "GateWaited",
+            "",
+            {"verdicts": [{"rule": "dependency", "ruling": "wait"}]},
+            {'penelope_gate_verdicts_total{rule="dependency",ruling="wait"}': 1},
+        ),
         ("ApprovalGiven", "approved", {}, {'penelope_approvals_total{status="approved"}': 1}),
         (
             "ActionUnknown",

@@ -11,12 +11,16 @@ from penelope.adapters.catalogue.load import load_services
 from penelope.adapters.changes.by_adapter import Changes
 from penelope.adapters.metrics.scrape import ScrapedMetrics
 from penelope.adapters.playbooks.load import load as load_playbooks
+from penelope.adapters.policy.load import load_expressions
+from penelope.adapters.policy.rego import load_rego
 from penelope.adapters.routers.noop import NoopRouter
 from penelope.adapters.routers.traefik import TraefikRouter
+from penelope.adapters.scanners.scan import ThoroughScanner
 from penelope.bootstrap.autonomy import policy_of
 from penelope.bootstrap.background import background
 from penelope.bootstrap.brakes import brake_rules, brakes_of
 from penelope.bootstrap.constitution import constitution_of
+from penelope.bootstrap.resting import calendars_of
 from penelope.domain.action import Tier
 from penelope.domain.service import Service
 from penelope.flow.parts import Parts, Timing
@@ -26,7 +30,12 @@ from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.decide.survival import Waiting
 from penelope.rooms.gate.approval import ApprovalRule
 from penelope.rooms.gate.autonomy import AutonomyRule
+from penelope.rooms.gate.dependency import Dependency
+from penelope.rooms.gate.policy import PolicyRule
+from penelope.rooms.gate.ports import Calendars
+from penelope.rooms.gate.rest import Rest
 from penelope.rooms.gate.rules import Rule
+from penelope.rooms.gate.scanner import ScannerRule
 from penelope.rooms.rollout.ports import Router
 from penelope.settings import Settings
 
@@ -64,7 +73,7 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
             waiting=Waiting(**settings.waiting.model_dump()),
             constitution=constitution_of(settings.constitution),
         ),
-        gate=rules_of(settings),
+        gate=rules_of(settings, await calendars_of(stack, settings, clock)),
         timing=Timing(
             window_seconds=settings.metrics.window_seconds,
             verify_poll_seconds=settings.verify.poll_seconds,
@@ -75,10 +84,17 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
     )
 
 
-def rules_of(settings: Settings) -> tuple[Rule, ...]:
+def rules_of(settings: Settings, calendars: Calendars) -> tuple[Rule, ...]:
     """In the order in which they speak; the first refusal ends it."""
     return (
         *brake_rules(settings),
+        Rest(calendars=calendars, cooldown_seconds=settings.rest.cooldown_seconds),
+        PolicyRule(name="policy", policies=load_expressions(settings.policy.paths)),
+        PolicyRule(name="rego", policies=load_rego(settings.policy.rego)),
+        ScannerRule(
+            scanner=ThoroughScanner(settings.scanner.seconds), ask_on_warning=settings.scanner.ask_on_warning
+        ),
+        Dependency(**settings.dependency.model_dump()),
         AutonomyRule(low_risk=settings.autonomy.low_risk),
         ApprovalRule(tier=Tier(settings.gate.approval_tier)),
     )

@@ -1,6 +1,7 @@
 """May it be done now? What one rule said, and what all of them together said."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -9,21 +10,23 @@ class Ruling(StrEnum):
 
     PASS = "pass"  # noqa: S105 - a ruling, not a credential
     REFUSE = "refuse"
+    WAIT = "wait"
     ASK = "ask"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleVerdict:
-    """What one rule said, and why."""
+    """What one rule said, and why. `until` is from when on it may say otherwise, where it knows."""
 
     rule: str
     ruling: Ruling
     reason: str
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateVerdict:
-    """The verdicts in order. The strictest ruling is the gate's: refuse before ask before pass."""
+    """The verdicts in order. The strictest ruling is the gate's: refuse before wait before ask before pass."""
 
     verdicts: tuple[RuleVerdict, ...]
 
@@ -32,7 +35,13 @@ class GateVerdict:
         rulings = {verdict.ruling for verdict in self.verdicts}
         if Ruling.REFUSE in rulings or not self.verdicts:
             return Ruling.REFUSE
-        return Ruling.ASK if Ruling.ASK in rulings else Ruling.PASS
+        return next((item for item in (Ruling.WAIT, Ruling.ASK) if item in rulings), Ruling.PASS)
+
+    @property
+    def until(self) -> datetime | None:
+        """When the last of the rules that wait may say otherwise; None where none of them knows."""
+        known = [item.until for item in self.verdicts if item.ruling is Ruling.WAIT and item.until]
+        return max(known, default=None)
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -59,9 +59,18 @@ async def pass_gate(
             return changes, result
         case Ruling.REFUSE:
             return changes, Assessment(next=Next.ESCALATE, reason=reason, plan=request.plan)
+        case Ruling.WAIT:
+            return changes, _wait(verdict, request, parts.decide.recheck_seconds)
         case Ruling.ASK:
             asked, result = ask(request, verdict, parts.timing.approval_expires_seconds)
             return [*changes, *asked], result
+
+
+def _wait(verdict: GateVerdict, request: Request, shortest_seconds: float) -> Assessment:
+    """Looks again when the rules may say otherwise, and all is judged anew."""
+    seconds = 0.0 if verdict.until is None else (verdict.until - request.now).total_seconds()
+    reason = "; ".join(verdict.reasons)
+    return Assessment(next=Next.OBSERVE, reason=reason, recheck_seconds=max(seconds, shortest_seconds))
 
 
 async def _go_or_queue(transaction: Transaction, parts: Parts, request: Request) -> Assessment:
@@ -77,7 +86,12 @@ async def _go_or_queue(transaction: Transaction, parts: Parts, request: Request)
     return Assessment(next=Next.OBSERVE, reason=reason, recheck_seconds=parts.decide.recheck_seconds)
 
 
-_GATE_EVENTS = {Ruling.PASS: "GatePassed", Ruling.REFUSE: "GateRefused", Ruling.ASK: "GateAsked"}
+_GATE_EVENTS = {
+    Ruling.PASS: "GatePassed",
+    Ruling.REFUSE: "GateRefused",
+    Ruling.WAIT: "GateWaited",
+    Ruling.ASK: "GateAsked",
+}
 
 
 def _of_verdict(made: Plan, verdict: GateVerdict, now: datetime) -> Change:

@@ -62,6 +62,11 @@ class Transaction(Protocol):
     async def intervening(self, service: str) -> str | None:
         """The incident that changes a service now, if any."""
 
+    async def open_incidents(
+        self, services: Collection[str], before: datetime
+    ) -> Sequence[tuple[str, str, datetime]]:
+        """Id, service and opening of incidents that opened before a moment and still take signals in, oldest first."""
+
     async def claim(self, action: str, incident: str, service: str) -> int:
         """Counts an attempt at an action and returns its number, 1 for the first."""
 

@@ -17,6 +17,10 @@ from sqlalchemy.engine import make_url
 from penelope.settings.autonomy import Autonomy
 from penelope.settings.brakes import Brakes
 from penelope.settings.constitution import Constitution
+from penelope.settings.dependency import Dependency
+from penelope.settings.policy import Policy
+from penelope.settings.rest import Rest
+from penelope.settings.scanner import Scanner
 from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
 from penelope.settings.waiting import Waiting
 from penelope.settings.wisdom import Wisdom
@@ -292,6 +296,10 @@ class Settings(Section):
     waiting: Waiting = Waiting()
     gate: Gate = Gate()
     brakes: Brakes = Brakes()
+    rest: Rest = Rest()
+    policy: Policy = Policy()
+    scanner: Scanner = Scanner()
+    dependency: Dependency = Dependency()
     approval: Approval = Approval()
     autonomy: Autonomy = Autonomy()
     constitution: Constitution = Constitution()

@@ -34,6 +34,8 @@ class Asked:
     """incident, kind -> UNIT_COLUMNS"""
     intervening: str
     """service -> id of an incident that changes it now"""
+    open_incidents: str
+    """names of services, before -> id, service, opened_at; oldest first, of those that still take signals in"""
     outcome_counts: str
     """playbook, service -> verified, how many"""
     last_moments: str
@@ -90,6 +92,11 @@ def _asked(dialect: str, given: str, item: str, lock: str) -> Asked:
             f"SELECT {_UNIT} FROM units_of_work WHERE incident = ? AND kind = ? ORDER BY updated_at, id"  # noqa: S608 - our own names
         ),
         "intervening": f"SELECT id FROM incidents WHERE service = ? AND state IN ({INTERVENING}) LIMIT 1",  # noqa: S608 - our own names
+        "open_incidents": (
+            f"SELECT incidents.id, incidents.service, incidents.opened_at FROM {given} CROSS JOIN incidents "  # noqa: S608 - our own names
+            f"WHERE incidents.service = {first} AND incidents.open_key IS NOT NULL AND incidents.opened_at < ? "
+            "ORDER BY incidents.opened_at, incidents.id LIMIT 10"
+        ),
         "outcome_counts": (
             "SELECT verified, count(*) FROM outcomes WHERE playbook = ? AND service = ? GROUP BY verified"
         ),

@@ -132,6 +132,13 @@ class SqlTransaction:
         found = await self._session.rows(self._sql.intervening, service)
         return str(found[0][0]) if found else None
 
+    async def open_incidents(
+        self, services: Collection[str], before: datetime
+    ) -> Sequence[tuple[str, str, datetime]]:
+        names = as_json([[name] for name in services])
+        found = await self._session.rows(self._sql.open_incidents, names, timestamp(before))
+        return [(name, service, datetime.fromisoformat(opened)) for name, service, opened in found]
+
     async def claim(self, action: str, incident: str, service: str) -> int:
         began = timestamp(self._now)
         found = await self._session.rows(self._sql.claim, action, incident, service, began)

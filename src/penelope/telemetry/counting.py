@@ -64,6 +64,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "HumanActionReported": (Rule("penelope_human_actions_total", {"comparison": "status"}),),
     "GatePassed": _GATE,
     "GateRefused": _GATE,
+    "GateWaited": _GATE,
     "GateAsked": _GATE,
     "HaltOpened": (Rule("penelope_halts_opened_total", {"kind": "scope", "by": "by"}),),
     "ApprovalRequested": _APPROVAL,

@@ -83,7 +83,7 @@ METRICS: tuple[Metric, ...] = (
         "penelope_gate_verdicts_total",
         "counter",
         ("rule", "ruling"),
-        "What each rule of the gate said: pass, refuse, ask.",
+        "What each rule of the gate said: pass, refuse, wait, ask.",
     ),
     Metric(
         "penelope_autonomy_changes_total",

@@ -6,6 +6,7 @@ from typing import Any
 
 from penelope.domain.log import LogRecord, LogType, of_error
 from penelope.domain.work import Entry
+from penelope.errors import PenelopeError
 from penelope.kit.canonical import Json
 from penelope.telemetry.metrics import Telemetry
 
@@ -41,7 +42,9 @@ class ErrorsToBuffer(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
-            self._hand_over(of_error(error, details={"logger": record.name, "level": record.levelname}))
+            told = getattr(error, "details", {}) if isinstance(error, PenelopeError) else {}
+            details = {**told, "logger": record.name, "level": record.levelname}
+            self._hand_over(of_error(error, details=details))
 
 
 def _of(entry: Entry) -> LogRecord:

@@ -1,10 +1,14 @@
 """Requests to the gate, for tests of its rules."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from penelope.domain.action import Action, Tier
+from penelope.domain.approval import Approval, ApprovalStatus
 from penelope.domain.autonomy import Level, Standing
+from penelope.domain.contract import Contract
 from penelope.domain.decision import Decision, Judgement, score
 from penelope.domain.evidence import Dossier
 from penelope.domain.halt import Breaker, ScopeKind, scopes_of
@@ -12,9 +16,49 @@ from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.intervention import Usage
 from penelope.domain.outcome import PlaybookRecord
 from penelope.domain.plan import Match, Plan, Playbook
-from penelope.domain.service import Service
+from penelope.domain.service import Service, Target
 from penelope.domain.signal import Severity, problem_fingerprint
 from penelope.rooms.gate.rules import Request
+
+
+def planned(*actions: Mapping[str, Any], service: str = "shop") -> Plan:
+    """A plan of these actions, each given by what differs from a restart of its target."""
+    template = Action(
+        key="",
+        name="Restart it",
+        adapter="process",
+        operation="restart",
+        target=Target(name="one", service=service, adapter="process"),
+        params={},
+        tier=Tier.LOCAL,
+        timeout_seconds=10,
+    )
+    steps = [replace(template, key=f"key-{number}", **action) for number, action in enumerate(actions)]
+    return Plan(
+        id="inc_1:plan",
+        incident="inc_1",
+        service=service,
+        playbook="fix",
+        playbook_version="1",
+        steps=tuple(steps),
+        verify=Contract(clauses=(), deadline_seconds=1),
+    )
+
+
+def approval_of(plan: Plan, now: datetime, **changes: Any) -> Approval:
+    """The word of a person who agreed to exactly this plan; `changes` replace fields."""
+    made = Approval(
+        id="approval-1",
+        incident=plan.incident,
+        plan_digest=plan.digest,
+        reasons=(),
+        status=ApprovalStatus.APPROVED,
+        requested_at=now,
+        expires_at=now + timedelta(hours=1),
+        decided_at=now,
+        decided_by="key:anna",
+    )
+    return replace(made, **changes)
 
 
 def passage(plan: Plan, now: datetime, **changes: Any) -> Request:

@@ -31,6 +31,7 @@ RESTS = {
     ("plan", Next.ESCALATE): "done",
     ("gate", Ruling.PASS): "done",
     ("gate", Ruling.REFUSE): "done",
+    ("gate", Ruling.WAIT): "done",
     ("gate", Ruling.ASK): "done",
     ("approval", ApprovalStatus.PENDING): "approve",
     ("approval", ApprovalStatus.APPROVED): "done",

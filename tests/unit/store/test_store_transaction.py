@@ -279,6 +279,21 @@ class TestIncidents:
 
         on_stores(scene)
 
+    def test_what_is_open_and_older_is_found_by_service(self, on_stores: OnStores) -> None:
+        async def scene(store: Any) -> None:
+            ended = incident("inc_2", fingerprint="b", state=IncidentState.HEALED)
+            handed = incident("inc_3", fingerprint="c", state=IncidentState.ESCALATED, opened_at=at(1))
+            lapsed = replace(handed, id="inc_4", fingerprint="d", lapsed=True)
+            later = incident("inc_5", fingerprint="e", opened_at=at(9))
+            async with store.transaction() as transaction:
+                await transaction.save(*map(saved, (incident(), ended, handed, lapsed, later)))
+            async with store.transaction() as transaction:
+                found = await transaction.open_incidents(["bakery", "shop"], at(9))
+                assert found == [("inc_1", "shop", incident().opened_at), ("inc_3", "shop", at(1))]
+                assert await transaction.open_incidents(["bakery"], at(9)) == []
+
+        on_stores(scene)
+
 
 class TestSignals:
     def test_what_was_kept_is_known(self, on_stores: OnStores) -> None:

@@ -35,6 +35,8 @@ STATUS: Mapping[type[errors.PenelopeError], int] = {
     errors.InvalidPlaybook: 422,
     errors.InvalidCatalogue: 422,
     errors.InvalidPatch: 422,
+    errors.InvalidPolicy: 422,
+    errors.PolicyFailed: 422,
     errors.UnknownService: 422,
     errors.UnknownAdapter: 422,
     errors.ActionFailed: 500,

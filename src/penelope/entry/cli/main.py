@@ -18,7 +18,9 @@ from penelope.entry.cli import (
     integrity,
     ledger,
     local,
+    policies,
     remote,
+    scanning,
     screens,
     verification,
     wisdom,
@@ -134,7 +136,13 @@ app.add_typer(_wisdom, name="wisdom")
 _playbooks = _group("Check and list playbooks.")
 _playbooks.command("lint")(local.lint_playbooks)
 _playbooks.command("list")(local.list_playbooks)
+_playbooks.command("scan")(scanning.scan)
 app.add_typer(_playbooks, name="playbooks")
+
+_policy = _group("Check and test policies.")
+_policy.command("lint")(policies.lint)
+_policy.command("test")(policies.test)
+app.add_typer(_policy, name="policy")
 
 _config = _group("Check the settings.")
 _config.command("check")(local.check_config)

@@ -83,7 +83,7 @@ def _plan(entry: Entry) -> Text:
     return text
 
 
-_RULINGS = {"pass": ("✓", "green"), "refuse": ("✗", "red"), "ask": ("?", "yellow")}
+_RULINGS = {"pass": ("✓", "green"), "refuse": ("✗", "red"), "wait": ("…", "yellow"), "ask": ("?", "yellow")}
 
 
 def _gate(entry: Entry) -> Text:
@@ -161,6 +161,7 @@ _WORDS: Mapping[str, tuple[str, str, Callable[[Entry], Text]]] = {
     "PlanMade": ("plan", "cyan", _plan),
     "GatePassed": ("gate", "cyan", _gate),
     "GateRefused": ("gate", "red", _gate),
+    "GateWaited": ("gate", "yellow", _gate),
     "GateAsked": ("gate", "yellow", _gate),
     "ObservationBegun": ("observe", "yellow", _reason("")),
     "ApprovalAwaited": ("wait", "yellow", _reason("dim")),

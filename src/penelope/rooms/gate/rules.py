@@ -19,6 +19,15 @@ from penelope.domain.service import Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """An open incident of a service that this one depends on, which began before."""
+
+    id: str
+    service: str
+    opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What asks for passage. `standing` is that of the plan's playbook on its service.
 
@@ -39,6 +48,7 @@ class Request:
     breakers: Breakers | None = None
     usage: Usage | None = None
     heals: Sequence[Heal] | None = None
+    upstream: Sequence[Upstream] = ()
 
 
 class Rule(Protocol):
@@ -49,4 +59,4 @@ class Rule(Protocol):
         """Stands in every verdict, in metrics and in the reference."""
 
     def check(self, request: Request) -> RuleVerdict:
-        """Pass, refuse or ask, with the reason."""
+        """Pass, refuse, wait or ask, with the reason."""

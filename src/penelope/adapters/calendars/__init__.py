@@ -1,0 +1,1 @@
+"""Freeze windows and quiet hours from iCalendar files and addresses."""

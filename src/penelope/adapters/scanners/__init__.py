@@ -1,0 +1,1 @@
+"""Scanners: what in texts, commands and patches is a secret, destroys, takes power, or leads outside."""

@@ -1,0 +1,88 @@
+"""The scanner rule: critical refuses whoever approved, warnings are told and may ask, a playbook is read once."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from penelope.domain.gate import Ruling
+from penelope.kit.canonical import Json
+from penelope.rooms.gate.ports import Danger, Finding
+from penelope.rooms.gate.run import gate
+from penelope.rooms.gate.scanner import ScannerRule
+from penelope.testing.gate import approval_of, passage, planned
+
+NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
+PLAN = planned({"params": {"a": 1}}, {"name": "Second"})
+
+
+def finding(danger: Danger, number: int = 0) -> Finding:
+    return Finding(rule=f"rule-{number}", danger=danger, place="here", excerpt="***")
+
+
+class Scripted:
+    def __init__(self, *found: Finding) -> None:
+        self.found = found
+        self.asked: list[Mapping[str, Json]] = []
+
+    def scan(self, values: Mapping[str, Json]) -> Sequence[Finding]:
+        self.asked.append(values)
+        return self.found if values else ()
+
+
+def rule(*dangers: Danger, ask: bool = False) -> ScannerRule:
+    scanner = Scripted(*(finding(item, number) for number, item in enumerate(dangers)))
+    return ScannerRule(scanner=scanner, ask_on_warning=ask)
+
+
+@pytest.mark.parametrize(
+    ("dangers", "ask", "ruling"),
+    [
+        ((), True, Ruling.PASS),
+        ((Danger.INFO,), True, Ruling.PASS),
+        ((Danger.INFO, Danger.WARNING), False, Ruling.PASS),
+        ((Danger.INFO, Danger.WARNING), True, Ruling.ASK),
+        ((Danger.WARNING, Danger.CRITICAL), False, Ruling.REFUSE),
+    ],
+)
+def test_the_worst_finding_counts(*, dangers: tuple[Danger, ...], ask: bool, ruling: Ruling) -> None:
+    verdict = rule(*dangers, ask=ask).check(passage(PLAN, NOW))
+    assert verdict.ruling is ruling
+    assert all(f"{item.value} rule-{number} at here" in verdict.reason for number, item in enumerate(dangers))
+
+
+def test_an_approval_answers_a_warning_but_nothing_critical() -> None:
+    request = passage(PLAN, NOW, approvals=[approval_of(PLAN, NOW)])
+    assert rule(Danger.WARNING, ask=True).check(request).ruling is Ruling.PASS
+    assert rule(Danger.CRITICAL, ask=True).check(request).ruling is Ruling.REFUSE
+
+
+def test_many_findings_are_counted_and_the_worst_told() -> None:
+    verdict = rule(*[Danger.INFO] * 7, Danger.CRITICAL).check(passage(PLAN, NOW))
+    assert verdict.reason.startswith("critical rule-7")
+    assert verdict.reason.endswith("and 3 more")
+
+
+def test_every_action_is_looked_through_and_the_playbook_once() -> None:
+    scanner = Scripted()
+    made = ScannerRule(scanner=scanner, ask_on_warning=False)
+    request = passage(PLAN, NOW)
+    made.check(request)
+    made.check(request)
+    assert list(scanner.asked[0]) == ["1. Restart it (process.restart)", "2. Second (process.restart)"]
+    assert len(scanner.asked) == 3
+
+
+def test_two_actions_of_one_name_are_both_looked_through() -> None:
+    scanner = Scripted()
+    ScannerRule(scanner=scanner, ask_on_warning=False).check(passage(planned({}, {"params": {"a": 1}}), NOW))
+    assert list(scanner.asked[0].values()) == [{}, {"a": 1}]
+
+
+def test_a_scanner_that_breaks_refuses() -> None:
+    class Broken:
+        def scan(self, values: Mapping[str, Json]) -> Sequence[Finding]:
+            raise RuntimeError(str(values))
+
+    verdict = gate(passage(PLAN, NOW), [ScannerRule(scanner=Broken(), ask_on_warning=False)])
+    assert verdict.ruling is Ruling.REFUSE
