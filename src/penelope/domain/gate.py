@@ -14,11 +14,12 @@ class Ruling(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleVerdict:
-    """What one rule said, and why."""
+    """What one rule said, and why. Not even break-glass lifts what is `final`."""
 
     rule: str
     ruling: Ruling
     reason: str
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

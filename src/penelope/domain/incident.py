@@ -50,7 +50,7 @@ class Incident:
 
     `resolved_at` is when the source said that the condition ended; Penelope's own verdict is in the outcome.
     An escalated incident goes on taking signals in until its source ends it, or it has `lapsed`.
-    `observed_since` is from when on its observation counts.
+    `observed_since` is from when on its observation counts. `glass` is the break-glass under which it is mended.
     """
 
     id: str
@@ -68,6 +68,7 @@ class Incident:
     ended_at: datetime | None = None
     lapsed: bool = False
     observed_since: datetime | None = None
+    glass: str | None = None
 
     @property
     def takes_signals(self) -> bool:

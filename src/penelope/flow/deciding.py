@@ -12,6 +12,7 @@ from penelope.flow.assessment import Assessment, Next
 from penelope.flow.casing import case_of
 from penelope.flow.ending import Ending, end
 from penelope.flow.gating import pass_gate, request_of
+from penelope.flow.lifting import glass_for
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.kit.codec import to_data
@@ -37,12 +38,13 @@ async def assess(transaction: Transaction, parts: Parts, identifier: str, dossie
     decision = decide(case, parts.decide, transaction.now())
     changes = [_of_decision(decision, incident.service, dossier)]
     request = None
-    if decision.judgement is not Judgement.OBSERVE:
+    glass = await glass_for(transaction, incident, case.plan)
+    if decision.judgement is not Judgement.OBSERVE or glass is not None:
         request = await request_of(transaction, case, decision)
     if request is None:
         result = _without_acting(decision)
     else:
-        gated, result = await pass_gate(transaction, parts, request)
+        gated, result = await pass_gate(transaction, parts, request, glass)
         changes += [records.of_plan(request.plan, result.next.value, "PlanMade", decision.rationale), *gated]
     if result.next is Next.ESCALATE:
         ending = Ending(kind=OutcomeKind.ESCALATED, reason=result.reason)

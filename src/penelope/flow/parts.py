@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from penelope.domain.action import Action
+from penelope.domain.asking import AskingPolicy
 from penelope.domain.service import Service
 from penelope.errors import UnknownAdapter, UnknownService
 from penelope.kit.clock import Clock
@@ -45,6 +46,7 @@ class Parts:
     decide: DecideLimits
     gate: Sequence[Rule]
     timing: Timing
+    asking: AskingPolicy = AskingPolicy()
 
     def service(self, name: str) -> Service:
         """Raises UnknownService."""

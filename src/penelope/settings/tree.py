@@ -14,6 +14,7 @@ from pydantic import (
 )
 from sqlalchemy.engine import make_url
 
+from penelope.settings.approval import Approval, Notify
 from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
 
 DEFAULT = "default"
@@ -245,13 +246,6 @@ class Gate(Section):
     must approve."""
 
 
-class Approval(Section):
-    """The word of a person."""
-
-    expires_seconds: Seconds = 86_400
-    """How long, in seconds, a request for approval stays open before the incident is escalated."""
-
-
 class Verify(Section):
     """How a change is held against what it promised."""
 
@@ -285,6 +279,7 @@ class Settings(Section):
     decide: Decide = Decide()
     gate: Gate = Gate()
     approval: Approval = Approval()
+    notify: Notify = Notify()
     verify: Verify = Verify()
     log: Log = Log()
 

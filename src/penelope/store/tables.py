@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -249,6 +250,30 @@ api_keys = Table(
     Column("created_at", String, nullable=False),
     Column("expires_at", String),
     Column("revoked_at", String),
+    Column("owner", String, comment="whose votes it casts"),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("about", String, nullable=False, comment="a unit of work"),
+    Column("incident", String, nullable=False),
+    Column("due_at", String, nullable=False),
+    Column("channels", Text, nullable=False, comment="JSON: those still to be tried"),
+    Column("attempts", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Index("ix_notices_due", "state", "due_at"),
+    comment="what people are to be told, and whether they were",
+)
+
+spent_tokens = Table(
+    "spent_tokens",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("expires_at", String, nullable=False, index=True),
+    comment="links and buttons that were taken, each good for one word",
 )
 
 decisions = Table(
@@ -301,5 +326,10 @@ decisions = Table(
     Index("ix_decisions_service_risk_band", "service", "risk_band", "id", "risk"),
     comment="what the history says of decisions, in the form in which it is asked for",
 )
+
+for _kind in ("approval", "break_glass"):
+    _only = text(f"kind = '{_kind}'")
+    _columns = (units_of_work.c.status, units_of_work.c.updated_at, units_of_work.c.id)
+    Index(f"ix_units_of_work_{_kind}", *_columns, sqlite_where=_only, postgresql_where=_only)
 
 Index("ix_outcomes_precedents", outcomes.c.service, outcomes.c.playbook, outcomes.c.ended_at)

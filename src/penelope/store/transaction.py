@@ -13,6 +13,7 @@ from penelope.kit.clock import timestamp
 from penelope.kit.codec import from_data, to_data
 from penelope.store.bulk import statements
 from penelope.store.draft import Draft, Write
+from penelope.store.outbox import SqlOutbox
 from penelope.store.rows import as_text
 from penelope.store.session import as_json, pseudonyms, session_on, sound_units_from, units_from
 from penelope.store.statements import asked
@@ -33,6 +34,7 @@ class SqlTransaction:
         self._actors: dict[str, str] = {}
         self._bulk = statements(connection.dialect.name)
         self._sql = asked(connection.dialect.name)
+        self._outbox = SqlOutbox(self._session, connection.dialect.name, now)
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -40,6 +42,10 @@ class SqlTransaction:
 
     def now(self) -> datetime:
         return self._now
+
+    @property
+    def outbox(self) -> SqlOutbox:
+        return self._outbox
 
     async def save(self, *changes: Change) -> None:
         """Saves many units with a handful of statements; a unit changed twice gets two entries, in order."""
