@@ -14,6 +14,7 @@ from penelope.adapters.playbooks.load import load as load_playbooks
 from penelope.adapters.routers.noop import NoopRouter
 from penelope.adapters.routers.traefik import TraefikRouter
 from penelope.bootstrap.background import background
+from penelope.bootstrap.words import asking_of
 from penelope.domain.action import Tier
 from penelope.domain.service import Service
 from penelope.flow.parts import Parts, Timing
@@ -67,6 +68,7 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
             verify_poll_seconds=settings.verify.poll_seconds,
             approval_expires_seconds=settings.approval.expires_seconds,
         ),
+        asking=asking_of(settings),
     )
 
 
@@ -80,7 +82,7 @@ def rules_of(settings: Settings) -> tuple[Rule, ...]:
             rest_seconds=limits.halt_seconds,
         ),
         Rate(actions=limits.rate_actions, window_seconds=limits.rate_window_seconds),
-        ApprovalRule(tier=Tier(limits.approval_tier)),
+        ApprovalRule(tier=Tier(limits.approval_tier), good_seconds=settings.approval.good_seconds),
     )
 
 

@@ -43,7 +43,7 @@ class Notice:
     state: NoticeState = NoticeState.WAITING
 
     @classmethod
-    def of(  # noqa: PLR0913 - what a notice is made of
+    def of(
         cls,
         kind: NoticeKind,
         about: str,

@@ -45,6 +45,15 @@ class ApprovalDesk:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    async def look(self, approval: str) -> Approval:
+        """The request as it stands."""
+
+        async def body(transaction: Transaction) -> Json:
+            return await read(transaction, approval)
+
+        found: Approval = await self._engine.transaction("look", body)
+        return found
+
     async def vote(self, approval: str, voter: Voter, word: Word, token: Token | None = None) -> Approval:
         """Says yes or no. A token is spent with it: raises InvalidLink where it was spent before."""
         if not word.approve and not word.reason.strip():

@@ -94,7 +94,7 @@ class GlassDesk:
         glass: BreakGlass = await self._engine.transaction("review", body)
         return glass
 
-    def _broken(  # noqa: PLR0913 - a record of who, what and why
+    def _broken(
         self,
         transaction: Transaction,
         incident: Incident,

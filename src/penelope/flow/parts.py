@@ -1,7 +1,7 @@
 """What the story works with, put together by bootstrap."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from penelope.domain.action import Action
@@ -46,7 +46,7 @@ class Parts:
     decide: DecideLimits
     gate: Sequence[Rule]
     timing: Timing
-    asking: AskingPolicy = AskingPolicy()
+    asking: AskingPolicy = field(default_factory=AskingPolicy)
 
     def service(self, name: str) -> Service:
         """Raises UnknownService."""

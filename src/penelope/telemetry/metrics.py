@@ -18,6 +18,7 @@ from prometheus_client import (
 from penelope.domain.incident import IncidentState
 from penelope.domain.work import Entry
 from penelope.flow.log import Lag
+from penelope.flow.ports import AskedCounts
 from penelope.ledger.buffer import Counts
 from penelope.telemetry.counting import RULES, SPANS, Rule, Span, labels_of
 from penelope.telemetry.names import LONGEST_LABEL_VALUE, METRICS, MOST_LABEL_VALUES, Metric
@@ -93,6 +94,12 @@ class Telemetry:
         for state in IncidentState:
             if not state.ended:
                 self._child("penelope_incidents_open", {"state": state}).set(counts.get(state, 0))
+
+    def asked_counted(self, counts: AskedCounts) -> None:
+        """How many words of people are waited for, as the store says at this moment."""
+        self._child("penelope_approvals_pending", {}).set(counts.pending)
+        self._child("penelope_reviews_open", {}).set(counts.reviews)
+        self._child("penelope_reviews_overdue", {}).set(counts.overdue)
 
     def log_looked_at(self, size: int, lag: Lag) -> None:
         """How the Merkle log stands."""

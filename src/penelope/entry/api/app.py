@@ -10,6 +10,8 @@ from fastapi.routing import APIRoute
 import penelope
 from penelope import bootstrap
 from penelope.entry.api import (
+    answers,
+    approvals,
     audit,
     incidents,
     integrity,
@@ -64,6 +66,8 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (signals.router, incidents.router, ledger.router, server.router, server.open_router):
         app.include_router(router)
     app.include_router(audit.router)
+    app.include_router(approvals.router)
+    app.include_router(answers.router)
     app.include_router(integrity.router)
     app.include_router(verification.router)
     app.include_router(tlog.router, dependencies=[] if settings.ledger.public else [requires(Scope.READ)])

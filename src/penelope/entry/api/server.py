@@ -86,4 +86,5 @@ async def get_metrics(application: Running) -> Response:
     Needs no key, as scrapers expect: names of services stand in it, so let only your network reach it.
     """
     application.telemetry.incidents_counted(await application.reader.counts())
+    application.telemetry.asked_counted(await application.reader.asked_counts(application.parts.clock.now()))
     return Response(application.telemetry.render(), media_type=CONTENT_TYPE_LATEST)
