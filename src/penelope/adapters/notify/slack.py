@@ -101,7 +101,11 @@ class SlackDoor:
         """Raises Unauthenticated for a signature that is missing, wrong or stale, InvalidRequest for odd content."""
         stamp = headers.get("x-slack-request-timestamp", "")
         signature = headers.get("x-slack-signature", "")
-        if not stamp.isdigit() or not self._verifier.is_valid(body, stamp, signature):
+        try:
+            good = stamp.isdigit() and self._verifier.is_valid(body, stamp, signature)
+        except UnicodeDecodeError:
+            raise InvalidRequest("this is no press of one of our buttons") from None
+        if not good:
             raise Unauthenticated(
                 "this was not signed by Slack a moment ago",
                 hint="Check notify.slack_signing_secret, and the clocks of both sides.",

@@ -104,13 +104,12 @@ def delegate(
     *,
     to: Annotated[str | None, typer.Option(help="The person who is to answer instead.")] = None,
     role: Annotated[str | None, typer.Option(help="The role of which anybody may answer instead.")] = None,
-    reason: Reason = "",
     server: Server = None,
     key: ApiKey = None,
 ) -> None:
     """Hand your seat on to a person or a role; it is spent for you with that."""
     given = {name: item for name, item in {"to": to, "role": role}.items() if item is not None}
-    _post(context, server, key, f"{_path(request)}/delegate", {**given, "reason": reason})
+    _post(context, server, key, f"{_path(request)}/delegate", given)
 
 
 def cancel(
