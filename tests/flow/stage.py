@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penelope.domain.action import Action, Effect, Snapshot, Tier
+from penelope.domain.asking import AskingPolicy
 from penelope.domain.contract import Clause, Comparator, Contract
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.plan import Match, Playbook, StepTemplate
@@ -211,6 +212,7 @@ class Script:
     adapter: FakeAction = field(default_factory=FakeAction)
     router: FakeRouter = field(default_factory=FakeRouter)
     clock: Clock = field(default_factory=SystemClock)
+    asking: AskingPolicy = field(default_factory=AskingPolicy)
 
 
 @asynccontextmanager
@@ -231,6 +233,7 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
         decide=script.decide,
         gate=script.gate,
         timing=script.timing,
+        asking=script.asking,
     )
 
     def transaction(connection: AsyncConnection) -> SqlTransaction:

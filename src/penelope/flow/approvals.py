@@ -10,7 +10,7 @@ from penelope.domain.people import Voter
 from penelope.errors import AlreadyDecided, Forbidden, InvalidLink, InvalidRequest, UnknownApproval
 from penelope.flow import records
 from penelope.flow.engine import Engine
-from penelope.flow.ports import Transaction
+from penelope.flow.ports import Reader, Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data
 from penelope.kit.ids import digest_id
@@ -44,15 +44,6 @@ class ApprovalDesk:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-
-    async def look(self, approval: str) -> Approval:
-        """The request as it stands."""
-
-        async def body(transaction: Transaction) -> Json:
-            return await read(transaction, approval)
-
-        found: Approval = await self._engine.transaction("look", body)
-        return found
 
     async def vote(self, approval: str, voter: Voter, word: Word, token: Token | None = None) -> Approval:
         """Says yes or no. A token is spent with it: raises InvalidLink where it was spent before."""
@@ -125,6 +116,15 @@ class ApprovalDesk:
         if approval.status is not ApprovalStatus.PENDING:
             await self._engine.nudge(approval.incident)
         return approval
+
+
+async def shown(reader: Reader, identifier: str) -> Approval:
+    """A request as it was committed. Raises UnknownApproval."""
+    unit = await reader.asked_unit("approval", identifier)
+    if unit is None:
+        message = f"there is no request for approval '{identifier}'"
+        raise UnknownApproval(message)
+    return from_data(Approval, unit.attributes)
 
 
 async def read(transaction: Transaction, identifier: str) -> Approval:

@@ -13,6 +13,7 @@ from penelope.domain.plan import Plan
 from penelope.domain.quorum import Standing
 from penelope.flow.ports import Transaction
 from penelope.kit.codec import from_data
+from penelope.rooms.gate.approval import NAME
 from penelope.rooms.gate.rules import Request, Rule
 from penelope.rooms.gate.run import gate
 
@@ -70,9 +71,12 @@ def _standing(request: Request, good_seconds: float) -> Approval | None:
 
 
 def _answered(verdict: RuleVerdict, approval: Approval) -> RuleVerdict:
-    """A rule that asked is content with an approval that was asked for on its behalf, too."""
+    """A rule that asked is content with an approval that was asked for on its behalf, too.
+
+    The approval rule itself has looked at it, and knows why it asks all the same.
+    """
     asked = any(reason.startswith(f"{verdict.rule}: ") for reason in approval.reasons)
-    if verdict.ruling is not Ruling.ASK or not asked:
+    if verdict.ruling is not Ruling.ASK or verdict.rule == NAME or not asked:
         return verdict
     by = " and ".join(approval.approvers)
     return replace(verdict, ruling=Ruling.PASS, reason=f"{verdict.reason}; {by} approved this plan")

@@ -103,6 +103,9 @@ class Reader(Protocol):
     ) -> Sequence[UnitOfWork]:
         """Units of the kind `approval` or `break_glass`, newest first; `before` is the id of the page's last one."""
 
+    async def asked_unit(self, kind: str, identifier: str) -> UnitOfWork | None:
+        """One of them."""
+
     async def asked_counts(self, now: datetime) -> AskedCounts:
         """How many words are waited for."""
 

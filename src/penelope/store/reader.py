@@ -61,6 +61,10 @@ class SqlReader:
     ) -> Sequence[UnitOfWork]:
         return await self._asked.page(kind, statuses=statuses, before=before, limit=limit)
 
+    async def asked_unit(self, kind: str, identifier: str) -> UnitOfWork | None:
+        found = await self._rows(select(_units).where(_units.c.id == identifier, _units.c.kind == kind))
+        return rows.unit_from(found[0]) if found else None
+
     async def asked_counts(self, now: datetime) -> AskedCounts:
         return await self._asked.counts(now)
 

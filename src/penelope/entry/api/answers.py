@@ -20,7 +20,7 @@ from penelope.errors import (
     Unavailable,
     UnknownApproval,
 )
-from penelope.flow.approvals import Word
+from penelope.flow.approvals import Word, shown
 
 router = APIRouter(prefix="/api/v1", tags=["approvals"], responses=documented(Unavailable))
 
@@ -52,7 +52,7 @@ async def show_approval_link(application: Running, token: Token) -> Response:
     """Shows what a link in a mail is about, and a button. Decides nothing: mail scanners follow links."""
     link = application.links.read(token, application.parts.clock.now())
     _known(application.people.find(link.identity), link.identity)
-    approval = await application.approvals.look(link.approval)
+    approval = await shown(application.reader, link.approval)
     verb = "Approve" if link.approve else "Reject"
     if approval.status is not ApprovalStatus.PENDING:
         return _page("This request was answered", f"It was {approval.status}.", "")

@@ -35,7 +35,7 @@ from penelope.errors import (
     UnknownIncident,
     UnknownReview,
 )
-from penelope.flow.approvals import Word
+from penelope.flow.approvals import Word, shown
 from penelope.flow.keys import Key, Scope
 from penelope.kit.codec import from_data, to_data
 
@@ -89,7 +89,7 @@ async def list_approvals(
 @router.get("/approvals/{id}", dependencies=[requires(Scope.READ)], responses=documented(UnknownApproval))
 async def get_approval(application: Running, id: Identifier) -> ApprovalDetail:  # noqa: A002 - its name in the path
     """Shows a request with evidence, plan, risks and every word so far. Needs the scope `read`."""
-    return _shown(await application.approvals.look(id))
+    return _shown(await shown(application.reader, id))
 
 
 @router.post("/approvals/{id}/approve", responses=_ANSWERED)

@@ -10,6 +10,7 @@ from penelope.domain.gate import RuleVerdict, Ruling
 from penelope.domain.quorum import Standing
 from penelope.rooms.gate.rules import Request
 
+NAME = "approval"
 GOOD_SECONDS = 3600.0
 
 
@@ -26,7 +27,7 @@ class ApprovalRule:
 
     @property
     def name(self) -> str:
-        return "approval"
+        return NAME
 
     def check(self, request: Request) -> RuleVerdict:
         tier = request.plan.tier
