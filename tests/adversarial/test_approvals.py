@@ -237,7 +237,7 @@ class TestSlack:
 
 def links(door: Doorstep, request: str, who: str = "ada@example.com", seconds: float = 60) -> tuple[str, str]:
     now = datetime.now(UTC)
-    return door.running.links.pair(request, who, now, now + timedelta(days=1), seconds)
+    return door.running.words.links.pair(request, who, now, now + timedelta(days=1), seconds)
 
 
 def follow(door: Doorstep, method: str, token: str, **form: str) -> httpx.Response:

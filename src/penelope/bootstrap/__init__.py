@@ -13,28 +13,22 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penelope.adapters.archives.folder import FolderArchive
-from penelope.adapters.notify.slack import SlackDoor
 from penelope.adapters.signers.ed25519 import verifier
 from penelope.adapters.signers.logkeys import FolderKeys
 from penelope.adapters.witnesses.http import HttpWitness
 from penelope.bootstrap.background import background
 from penelope.bootstrap.parts import parts_of
-from penelope.bootstrap.words import channels_of, courier_limits_of, glass_limits_of, people_of, slack_of
-from penelope.domain.people import People
+from penelope.bootstrap.words import Words, words_of
 from penelope.errors import BadSettings
 from penelope.flow import records
-from penelope.flow.approvals import ApprovalDesk
 from penelope.flow.archiving import ArchiveParts, Archiver
 from penelope.flow.audit import DecisionAudit
-from penelope.flow.breaking_glass import GlassDesk
 from penelope.flow.commands import Commands
-from penelope.flow.courier import Courier
 from penelope.flow.engine import Engine, EngineSettings
 from penelope.flow.export import HistoryReader, Recalled
 from penelope.flow.heartbeat import ActorStore, Heartbeat
 from penelope.flow.integrity import LedgerSweep
 from penelope.flow.keys import KeyRing
-from penelope.flow.links import Links
 from penelope.flow.log import LogStore
 from penelope.flow.parts import Parts
 from penelope.flow.ports import LedgerWriter, Observer, Reader, Verification
@@ -104,11 +98,7 @@ class Application:
     recall: Recall
     verification: Verification
     audit: DecisionAudit
-    people: People
-    approvals: ApprovalDesk
-    glass: GlassDesk
-    links: Links
-    slack: SlackDoor | None
+    words: Words
 
 
 @asynccontextmanager
@@ -177,11 +167,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             clock=clock,
         )
         await background(stack, sweep.run(settings.ledger.sweep_seconds))
-        people, links = people_of(settings), Links(pepper(settings))
-        channels = channels_of(settings, people, links, clock)
-        if channels:
-            courier = Courier(engine, SqlDue(reading), channels, clock, courier_limits_of(settings))
-            await background(stack, courier.run(settings.notify.poll_seconds))
+        words = await words_of(stack, settings, engine, parts, SqlDue(reading), pepper(settings))
         recall = await _archive(stack, settings, log, SqlArchive(writer, reading), ledger)
         yield Application(
             settings=settings,
@@ -199,11 +185,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             recall=recall,
             verification=SqlVerification(reading),
             audit=SqlAudit(reading),
-            people=people,
-            approvals=ApprovalDesk(engine),
-            glass=GlassDesk(engine, parts.asking, glass_limits_of(settings)),
-            links=links,
-            slack=slack_of(settings, clock),
+            words=words,
         )
 
 

@@ -1,21 +1,57 @@
 """Puts together how people are asked and told."""
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from penelope.adapters.notify.apprise import Answering, AppriseChannel, MailChannel
 from penelope.adapters.notify.slack import SlackChannel, SlackDoor
+from penelope.bootstrap.background import background
 from penelope.domain.approval import OnTimeout
 from penelope.domain.asking import AskingPolicy, Escalation
 from penelope.domain.people import People, person_from
 from penelope.domain.quorum import quorum_rule_from
 from penelope.errors import BadSettings
-from penelope.flow.breaking_glass import GlassLimits
-from penelope.flow.courier import Channel, CourierLimits
+from penelope.flow.approvals import ApprovalDesk
+from penelope.flow.breaking_glass import GlassDesk, GlassLimits
+from penelope.flow.courier import Channel, Courier, CourierLimits
+from penelope.flow.engine import Engine
 from penelope.flow.links import Links
+from penelope.flow.outbox import DueReader
+from penelope.flow.parts import Parts
 from penelope.kit.clock import Clock
 from penelope.settings import Settings
 
 _SLACK = "slack+"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """Where people are known, asked and heard. `slack` is None where no buttons are expected."""
+
+    people: People
+    approvals: ApprovalDesk
+    glass: GlassDesk
+    links: Links
+    slack: SlackDoor | None
+
+
+async def words_of(
+    stack: AsyncExitStack, settings: Settings, engine: Engine, parts: Parts, due: DueReader, secret: bytes
+) -> Words:
+    """The desks; notices are sent in the background until the stack is unwound. Raises BadSettings."""
+    people, links = people_of(settings), Links(secret)
+    channels = channels_of(settings, people, links, parts.clock)
+    if channels:
+        courier = Courier(engine, due, channels, parts.clock, courier_limits_of(settings))
+        await background(stack, courier.run(settings.notify.poll_seconds))
+    return Words(
+        people=people,
+        approvals=ApprovalDesk(engine),
+        glass=GlassDesk(engine, parts.asking, glass_limits_of(settings)),
+        links=links,
+        slack=slack_of(settings, parts.clock),
+    )
 
 
 def asking_of(settings: Settings) -> AskingPolicy:

@@ -50,8 +50,8 @@ Token = Annotated[str, Query(min_length=1, max_length=2048, description="The sig
 )
 async def show_approval_link(application: Running, token: Token) -> Response:
     """Shows what a link in a mail is about, and a button. Decides nothing: mail scanners follow links."""
-    link = application.links.read(token, application.parts.clock.now())
-    _known(application.people.find(link.identity), link.identity)
+    link = application.words.links.read(token, application.parts.clock.now())
+    _known(application.words.people.find(link.identity), link.identity)
     approval = await shown(application.reader, link.approval)
     verb = "Approve" if link.approve else "Reject"
     if approval.status is not ApprovalStatus.PENDING:
@@ -67,16 +67,16 @@ async def show_approval_link(application: Running, token: Token) -> Response:
 )
 async def answer_by_link(request: Request, application: Running, token: Token) -> Response:
     """Gives the answer that a link stands for, once."""
-    link = application.links.read(token, application.parts.clock.now())
-    _known(application.people.find(link.identity), link.identity)
-    voter = application.people.voter(link.identity, f"person:{link.identity}")
+    link = application.words.links.read(token, application.parts.clock.now())
+    _known(application.words.people.find(link.identity), link.identity)
+    voter = application.words.people.voter(link.identity, f"person:{link.identity}")
     try:
         fields = parse_qs((await request.body()).decode(), max_num_fields=4)
     except ValueError:
         raise InvalidRequest("the form cannot be read") from None
     reason = fields.get("reason", [""])[0][:4096]
     word = Word(approve=link.approve, reason=reason, channel="mail")
-    approval = await application.approvals.vote(link.approval, voter, word, link.token)
+    approval = await application.words.approvals.vote(link.approval, voter, word, link.token)
     return _page("Thank you", f"Your answer counts. The request is {approval.status} now.", "")
 
 
@@ -88,16 +88,16 @@ async def answer_by_link(request: Request, application: Running, token: Token) -
 )
 async def press_in_slack(request: Request, application: Running) -> dict[str, str]:
     """Takes a button that was pressed in Slack: signed by Slack within five minutes, and each press once."""
-    if application.slack is None:
+    if application.words.slack is None:
         raise Unauthenticated(
             "no buttons are expected from Slack", hint="Set notify.slack_signing_secret to the app's."
         )
-    press = application.slack.read(await request.body(), request.headers)
+    press = application.words.slack.read(await request.body(), request.headers)
     name = f"slack:{press.user}"
-    person = _known(application.people.find(name), name)
-    voter = application.people.voter(person.id, f"person:{person.id}")
+    person = _known(application.words.people.find(name), name)
+    voter = application.words.people.voter(person.id, f"person:{person.id}")
     word = Word(approve=press.approve, reason=press.reason, channel="slack")
-    approval = await application.approvals.vote(press.approval, voter, word, press.token)
+    approval = await application.words.approvals.vote(press.approval, voter, word, press.token)
     return {"status": approval.status.value}
 
 

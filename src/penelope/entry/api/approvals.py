@@ -53,7 +53,7 @@ _ANSWERED = documented(UnknownApproval, AlreadyDecided, AppendConflict, TooLarge
 
 def voter_of(application: Application, key: Key) -> Voter:
     """Who speaks with a key: whose it is, and not what it is called, says whose vote it casts."""
-    voter = application.people.voter(key.holder, f"key:{key.name}")
+    voter = application.words.people.voter(key.holder, f"key:{key.name}")
     return replace(voter, actor=f"agent:{key.name}") if voter.machine else voter
 
 
@@ -101,7 +101,7 @@ async def approve_request(
 ) -> ApprovalDetail:
     """Says yes to a plan; saying it again changes nothing. Needs the scope `approve`."""
     word = Word(approve=True, reason=body.reason, id=body.id)
-    return _shown(await application.approvals.vote(id, voter, word))
+    return _shown(await application.words.approvals.vote(id, voter, word))
 
 
 @router.post("/approvals/{id}/reject", responses=_ANSWERED)
@@ -113,7 +113,7 @@ async def reject_request(
 ) -> ApprovalDetail:
     """Says no to a plan, and why. Needs the scope `approve`."""
     word = Word(approve=False, reason=body.reason, id=body.id)
-    return _shown(await application.approvals.vote(id, voter, word))
+    return _shown(await application.words.approvals.vote(id, voter, word))
 
 
 @router.post("/approvals/{id}/comment", responses=_ANSWERED)
@@ -124,7 +124,7 @@ async def comment_request(
     id: Identifier,  # noqa: A002 - its name in the path
 ) -> ApprovalDetail:
     """Leaves a remark without voting. Needs the scope `approve`."""
-    return _shown(await application.approvals.comment(id, voter, body.text))
+    return _shown(await application.words.approvals.comment(id, voter, body.text))
 
 
 @router.post("/approvals/{id}/delegate", responses=_ANSWERED)
@@ -137,9 +137,11 @@ async def delegate_request(
     """Hands one's seat on to a person or a role; it is spent with that. Needs the scope `approve`."""
     if (body.to is None) == (body.role is None):
         raise InvalidRequest("name either a person or a role", hint="Send `to` or `role`, and not both.")
-    to = body.role if body.to is None else application.people.identity(body.to)
+    to = body.role if body.to is None else application.words.people.identity(body.to)
     return _shown(
-        await application.approvals.delegate(id, voter, to or "", body.reason, to_role=body.role is not None)
+        await application.words.approvals.delegate(
+            id, voter, to or "", body.reason, to_role=body.role is not None
+        )
     )
 
 
@@ -151,7 +153,7 @@ async def cancel_request(
     id: Identifier,  # noqa: A002 - its name in the path
 ) -> ApprovalDetail:
     """Withdraws a request; people take the incident over. Needs the scope `approve`."""
-    return _shown(await application.approvals.cancel(id, voter, body.reason))
+    return _shown(await application.words.approvals.cancel(id, voter, body.reason))
 
 
 # --- breaking the glass -----------------------------------------------------------------------------------
@@ -170,7 +172,7 @@ async def break_glass(
 
     What a person rejected is not run, and a halt of everything is not lifted.
     """
-    glass = await application.glass.break_glass(id, voter, body.reason)
+    glass = await application.words.glass.break_glass(id, voter, body.reason)
     return _glass(application, glass)
 
 
@@ -197,7 +199,7 @@ async def close_review(
     id: Identifier,  # noqa: A002 - its name in the path
 ) -> BrokenGlass:
     """Notes what a reviewer found; the second one closes the review. Needs the scope `approve`."""
-    return _glass(application, await application.glass.review(id, voter, body.note))
+    return _glass(application, await application.words.glass.review(id, voter, body.note))
 
 
 def _shown(approval: domain.Approval) -> ApprovalDetail:
