@@ -83,7 +83,16 @@ def samples(telemetry: Telemetry) -> dict[str, float]:
                 'penelope_gate_verdicts_total{rule="approval",ruling="ask"}': 1,
             },
         ),
-        ("ApprovalGiven", "approved", {}, {'penelope_approvals_total{status="approved"}': 1}),
+        (
+            "ApprovalGiven",
+            "approved",
+            {"channel": "slack"},
+            {
+                'penelope_approvals_total{status="approved"}': 1,
+                'penelope_approval_votes_total{channel="slack",status="approved"}': 1,
+            },
+        ),
+        ("ApprovalExpired", "expired", {}, {'penelope_approvals_total{status="expired"}': 1}),
         (
             "ActionUnknown",
             "",

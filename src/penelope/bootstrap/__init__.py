@@ -146,9 +146,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         gc.freeze()
         reader = SqlReader(reading)
         await background(stack, sweep_forever(engine, reader, settings.engine.reconcile_seconds))
-        actors = SqlActors(writer, reading)
-        heart = Heartbeat(actors, clock, f"worker:{settings.engine.executor_id}", engine.carried)
-        await background(stack, heart.run(settings.engine.heartbeat_seconds))
+        actors = await _beating(stack, settings, SqlActors(writer, reading), engine, clock)
         log = LogParts(
             # Its reads are short, and on SQLite threads would have to wait for the loop each time.
             store=SqlLog(writer, writer, settings.ledger.origin),
@@ -216,6 +214,15 @@ async def _engine(
     await engine.launch(story(engine, parts))
     stack.push_async_callback(engine.stop)
     return engine
+
+
+async def _beating(
+    stack: AsyncExitStack, settings: Settings, actors: SqlActors, engine: Engine, clock: Clock
+) -> SqlActors:
+    """The actors, this process among them, whose heart beats until the stack is unwound."""
+    heart = Heartbeat(actors, clock, f"worker:{settings.engine.executor_id}", engine.carried)
+    await background(stack, heart.run(settings.engine.heartbeat_seconds))
+    return actors
 
 
 async def _archive(

@@ -16,6 +16,7 @@ from penelope.errors import (
     Forbidden,
     InvalidLink,
     InvalidRequest,
+    TooLarge,
     Unauthenticated,
     Unavailable,
     UnknownApproval,
@@ -46,7 +47,7 @@ Token = Annotated[str, Query(min_length=1, max_length=2048, description="The sig
 @router.get(
     "/approval-links",
     response_class=HTMLResponse,
-    responses=documented(InvalidLink, UnknownApproval, Forbidden),
+    responses=documented(InvalidLink, InvalidRequest, UnknownApproval, Forbidden),
 )
 async def show_approval_link(application: Running, token: Token) -> Response:
     """Shows what a link in a mail is about, and a button. Decides nothing: mail scanners follow links."""
@@ -63,7 +64,7 @@ async def show_approval_link(application: Running, token: Token) -> Response:
 @router.post(
     "/approval-links",
     response_class=HTMLResponse,
-    responses=documented(InvalidLink, InvalidRequest, UnknownApproval, AlreadyDecided, Forbidden),
+    responses=documented(InvalidLink, InvalidRequest, UnknownApproval, AlreadyDecided, Forbidden, TooLarge),
 )
 async def answer_by_link(request: Request, application: Running, token: Token) -> Response:
     """Gives the answer that a link stands for, once."""
@@ -83,7 +84,7 @@ async def answer_by_link(request: Request, application: Running, token: Token) -
 @router.post(
     "/slack/actions",
     responses=documented(
-        Unauthenticated, Forbidden, InvalidRequest, InvalidLink, UnknownApproval, AlreadyDecided
+        Unauthenticated, Forbidden, InvalidRequest, InvalidLink, UnknownApproval, AlreadyDecided, TooLarge
     ),
 )
 async def press_in_slack(request: Request, application: Running) -> dict[str, str]:

@@ -160,7 +160,8 @@ async def cancel_request(
 
 
 @router.post(
-    "/incidents/{id}/break-glass", responses=documented(UnknownIncident, AlreadyDecided, AppendConflict)
+    "/incidents/{id}/break-glass",
+    responses=documented(UnknownIncident, AlreadyDecided, AppendConflict, TooLarge),
 )
 async def break_glass(
     application: Running,
