@@ -1,5 +1,6 @@
 """What the terminal shows of requests and reviews; nothing in them is obeyed by it."""
 
+from io import StringIO
 from typing import Any
 
 from rich.console import Console
@@ -31,10 +32,9 @@ REQUEST: dict[str, Any] = {
 
 
 def shown(thing: Any) -> str:
-    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115 - closed with the test
-    with console.file:
-        console.print(thing)
-        return console.export_text()
+    console = Console(width=160, record=True, file=StringIO())
+    console.print(thing)
+    return console.export_text()
 
 
 def test_a_request_shows_all_that_it_rests_on() -> None:
