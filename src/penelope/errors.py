@@ -13,6 +13,9 @@ PenelopeError
 │   ├── UnknownPlaybook       not in the library
 │   ├── UnknownIncident       no such incident
 │   ├── UnknownAdapter        an action names an adapter or operation that is not installed
+│   ├── UnknownApproval       no such request for approval
+│   ├── UnknownReview         no such review of a broken glass
+│   ├── InvalidLink           a link to answer with that was altered, used or has expired
 │   ├── AlreadyDecided        the approval was decided, expired or withdrawn before
 │   ├── UnknownDecision       no such decision
 │   ├── NotReplayable         a decision that cannot be made again from what is recorded
@@ -106,8 +109,10 @@ class PolicyFailed(InputError):
     code = "policy_failed"
     hint = "Correct the policy, and add the case to its tests: `penelope policy test FILE`."
 
-    def __init__(self, message: str, *, inputs: Mapping[str, object] | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, hint: str | None = None, inputs: Mapping[str, object] | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
         self.details = dict(inputs or {})
 
 
@@ -144,6 +149,27 @@ class UnknownAdapter(InputError):
 
     code = "unknown_adapter"
     hint = "See docs/playbooks.md for the operations that exist."
+
+
+class UnknownApproval(InputError):
+    """No request for approval has this identifier."""
+
+    code = "unknown_approval"
+    hint = "List requests with `penelope approvals list`."
+
+
+class UnknownReview(InputError):
+    """No review of a broken glass has this identifier."""
+
+    code = "unknown_review"
+    hint = "List reviews with `penelope approvals reviews`."
+
+
+class InvalidLink(InputError):
+    """A link to answer with that was altered, was used before, or has expired."""
+
+    code = "invalid_link"
+    hint = "Answer with `penelope approvals show ID` and a key of yours, or wait for the next notice."
 
 
 class AlreadyDecided(InputError):

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penelope.domain.action import Action, Effect, Snapshot, Tier
+from penelope.domain.asking import AskingPolicy
 from penelope.domain.autonomy import Level
 from penelope.domain.contract import Clause, Comparator, Contract
 from penelope.domain.halt import ScopeKind
@@ -222,6 +223,7 @@ class Script:
     router: FakeRouter = field(default_factory=FakeRouter)
     clock: Clock = field(default_factory=SystemClock)
     wisdom: Recall = field(default_factory=NoRecall)
+    asking: AskingPolicy = field(default_factory=AskingPolicy)
 
 
 @asynccontextmanager
@@ -245,6 +247,7 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
         autonomy=script.autonomy,
         wisdom=script.wisdom,
         brakes=script.brakes,
+        asking=script.asking,
     )
 
     def transaction(connection: AsyncConnection) -> SqlTransaction:

@@ -12,6 +12,7 @@ from stage import BAD, DECIDE, GOOD, TIMING, Script, Stage, begin, performing, p
 
 from penelope.domain.action import Tier
 from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.domain.circumstances import Circumstances
 from penelope.domain.incident import IncidentState
 from penelope.domain.plan import Parameter
 from penelope.domain.signal import SignalStatus
@@ -29,6 +30,9 @@ from penelope.store.transaction import SqlTransaction
 
 Databases = tuple[str, str]
 Books = dict[str, Any]
+
+BROKEN = Circumstances(missed=("availability",), risk=1.0)
+"""The world as it stands while the service is not well, at any risk."""
 
 ASKING: Books = {"playbooks": [playbook(approval=True)]}
 
@@ -263,6 +267,7 @@ def test_news_that_never_reached_a_waiting_story_is_brought_by_the_sweep(databas
     async def scene(stage: Stage) -> None:
         lost = Commands(DeadEngine(stage.database), Rules(hold_seconds=3600))
         answered = await awaiting(stage)
+        stage.metrics.script("shop", BAD)
         await lost.answer_approval(yes(answered))
         ended = await begin(stage, signal(2, service="shop", name="Other"))
         await stage.until(ended, IncidentState.AWAITING_APPROVAL)
@@ -272,6 +277,7 @@ def test_news_that_never_reached_a_waiting_story_is_brought_by_the_sweep(databas
         before = await stage.events(left)
         await sweep(stage.engine, stage.reader)
         assert (await stage.until(ended)).state is IncidentState.RESOLVED
+        await stage.heard_of(answered, "GatePassed")
         stage.metrics.script("shop", GOOD)
         assert (await stage.until(answered)).state is IncidentState.HEALED
         await sweep(stage.engine, stage.reader)
@@ -342,6 +348,7 @@ class TestRequestsFromBefore:
             made = await rehearse(stage, incident)
             assert made.plan is not None
             asked = request(incident, made.approval or "", made.plan.digest)
+            asked = replace(asked, circumstances=BROKEN)
             await save(stage, replace(asked, status=ApprovalStatus.REJECTED))
             await sweep(stage.engine, stage.reader)
             assert (await stage.until(incident)).state is IncidentState.ESCALATED
@@ -354,7 +361,8 @@ class TestRequestsFromBefore:
             incident = await received(stage)
             made = await rehearse(stage, incident)
             assert made.plan is not None
-            await save(stage, request(incident, made.approval or "", made.plan.digest))
+            asked = request(incident, made.approval or "", made.plan.digest)
+            await save(stage, replace(asked, circumstances=BROKEN))
             await sweep(stage.engine, stage.reader)
             await stage.until(incident, IncidentState.AWAITING_APPROVAL)
             assert [item.status for item in await approvals(stage, incident)] == ["pending"]

@@ -89,7 +89,16 @@ def samples(telemetry: Telemetry) -> dict[str, float]:
             {"verdicts": [{"rule": "dependency", "ruling": "wait"}]},
             {'penelope_gate_verdicts_total{rule="dependency",ruling="wait"}': 1},
         ),
-        ("ApprovalGiven", "approved", {}, {'penelope_approvals_total{status="approved"}': 1}),
+        (
+            "ApprovalGiven",
+            "approved",
+            {"channel": "slack"},
+            {
+                'penelope_approvals_total{status="approved"}': 1,
+                'penelope_approval_votes_total{channel="slack",status="approved"}': 1,
+            },
+        ),
+        ("ApprovalExpired", "expired", {}, {'penelope_approvals_total{status="expired"}': 1}),
         (
             "ActionUnknown",
             "",

@@ -20,6 +20,7 @@ from penelope.bootstrap.background import background
 from penelope.bootstrap.constitution import scale_of
 from penelope.bootstrap.parts import parts_of
 from penelope.bootstrap.wisdom import wisdom_base
+from penelope.bootstrap.words import Words, words_of
 from penelope.errors import BadSettings
 from penelope.flow import records
 from penelope.flow.archiving import ArchiveParts, Archiver
@@ -70,6 +71,7 @@ from penelope.store.group import GroupCommit
 from penelope.store.keys import SqlKeys
 from penelope.store.log import SqlLog
 from penelope.store.logs import SqlLogs
+from penelope.store.outbox import SqlDue
 from penelope.store.reader import SqlReader
 from penelope.store.standings import SqlStandings
 from penelope.store.transaction import SqlTransaction
@@ -112,6 +114,7 @@ class Application:
     compliance: ComplianceWatch
     wisdom: WisdomBase
     case_import: CaseImport
+    words: Words
 
     @property
     def replaying(self) -> Replaying:
@@ -158,35 +161,26 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         wisdom = await wisdom_base(stack, settings.wisdom, writer, reading, clock)
         parts = replace(parts, wisdom=wisdom, leaned_on=settings.wisdom.leaned_on)
         telemetry = Telemetry()
-        ledger = GroupCommit(writer, clock, telemetry)
-        stack.push_async_callback(ledger.close)
+        ledger = _ledger(stack, writer, clock, telemetry)
         buffer = await _buffer(stack, settings.buffer, SqlLogs(writer, clock), ledger, telemetry)
         engine = await _engine(stack, settings, writer, parts, Shadow(telemetry, buffer.record))
-        # What was made until now lives as long as the process: the collector need not walk it again and again.
-        gc.freeze()
         reader = SqlReader(reading)
-        await background(
-            stack, sweep_forever(engine, reader, settings.engine.reconcile_seconds, parts.brakes)
-        )
-        actors = SqlActors(writer, reading)
-        heart = Heartbeat(actors, clock, f"worker:{settings.engine.executor_id}", engine.carried)
-        await background(stack, heart.run(settings.engine.heartbeat_seconds))
+        every = settings.engine.reconcile_seconds
+        await background(stack, sweep_forever(engine, reader, every, parts.brakes))
+        actors = await _beating(stack, settings, SqlActors(writer, reading), engine, clock)
         # Its reads are short, and on SQLite threads would have to wait for the loop each time.
         own_log = SqlLog(writer, writer, settings.ledger.origin)
         log = LogParts(store=own_log, keys=log_keys, witnesses=witnesses, observer=telemetry, clock=clock)
         await background(stack, Sequencer(log).run(settings.ledger.checkpoint_seconds))
-        commands = Commands(
-            engine, Rules(hold_seconds=settings.intake.hold_seconds), parts.autonomy, wisdom.expect
-        )
+        rules = Rules(hold_seconds=settings.intake.hold_seconds)
+        commands = Commands(engine, rules, parts.autonomy, wisdom.expect)
+        verification = SqlVerification(reading)
         sweep = LedgerSweep(
-            verification=SqlVerification(reading),
-            keys=log_keys,
-            commands=commands,
-            observer=telemetry,
-            clock=clock,
+            verification=verification, keys=log_keys, commands=commands, observer=telemetry, clock=clock
         )
         await background(stack, sweep.run(settings.ledger.sweep_seconds))
         compliance = await _compliance(stack, settings.constitution, SqlTally(reading), telemetry, clock)
+        words = await words_of(stack, settings, engine, parts, SqlDue(reading), pepper(settings))
         recall = await _archive(stack, settings, log, SqlArchive(writer, reading), ledger)
         yield Application(
             settings=settings,
@@ -203,13 +197,21 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             log_keys=log_keys,
             history=Recalled(SqlHistory(reading), recall.filled),
             recall=recall,
-            verification=SqlVerification(reading),
+            verification=verification,
             audit=SqlAudit(reading),
             autonomy=AutonomyDesk(engine, SqlStandings(reading), parts),
             compliance=compliance,
             wisdom=wisdom,
             case_import=CaseImport(engine, wisdom),
+            words=words,
         )
+
+
+def _ledger(stack: AsyncExitStack, writer: AsyncEngine, clock: Clock, observer: Observer) -> GroupCommit:
+    """Saves outside of the story, until the stack is unwound."""
+    ledger = GroupCommit(writer, clock, observer)
+    stack.push_async_callback(ledger.close)
+    return ledger
 
 
 async def _stores(stack: AsyncExitStack, settings: Settings) -> tuple[AsyncEngine, AsyncEngine]:
@@ -238,6 +240,8 @@ async def _engine(
     engine = Engine(writer, workflows, transaction, observer, identity)
     await engine.launch(story(engine, parts))
     stack.push_async_callback(engine.stop)
+    # What was made until now lives as long as the process: the collector need not walk it again and again.
+    gc.freeze()
     return engine
 
 
@@ -245,6 +249,15 @@ def _switch(engine: Engine, parts: Parts) -> HaltSwitch:
     return HaltSwitch(
         engine, parts.services.keys(), lambda: {item.name for item in parts.playbooks.playbooks()}
     )
+
+
+async def _beating(
+    stack: AsyncExitStack, settings: Settings, actors: SqlActors, engine: Engine, clock: Clock
+) -> SqlActors:
+    """The actors, this process among them, whose heart beats until the stack is unwound."""
+    heart = Heartbeat(actors, clock, f"worker:{settings.engine.executor_id}", engine.carried)
+    await background(stack, heart.run(settings.engine.heartbeat_seconds))
+    return actors
 
 
 async def _archive(

@@ -21,6 +21,7 @@ from penelope.bootstrap.background import background
 from penelope.bootstrap.brakes import brake_rules, brakes_of
 from penelope.bootstrap.constitution import constitution_of
 from penelope.bootstrap.resting import calendars_of
+from penelope.bootstrap.words import asking_of
 from penelope.domain.action import Tier
 from penelope.domain.service import Service
 from penelope.flow.parts import Parts, Timing
@@ -81,6 +82,7 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
         ),
         autonomy=policy_of(settings.autonomy, services, [item.name for item in playbooks.playbooks()]),
         brakes=brakes_of(settings),
+        asking=asking_of(settings),
     )
 
 
@@ -96,7 +98,7 @@ def rules_of(settings: Settings, calendars: Calendars) -> tuple[Rule, ...]:
         ),
         Dependency(**settings.dependency.model_dump()),
         AutonomyRule(low_risk=settings.autonomy.low_risk),
-        ApprovalRule(tier=Tier(settings.gate.approval_tier)),
+        ApprovalRule(tier=Tier(settings.gate.approval_tier), good_seconds=settings.approval.good_seconds),
     )
 
 

@@ -16,12 +16,15 @@ class Ruling(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleVerdict:
-    """What one rule said, and why. `until` is from when on it may say otherwise, where it knows."""
+    """What one rule said, and why. `until` is from when on it may say otherwise, where it knows; not even break-glass
+    lifts what is `final`.
+    """
 
     rule: str
     ruling: Ruling
     reason: str
     until: datetime | None = None
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,7 @@ class Incident:
     `resolved_at` is when the source said that the condition ended; Penelope's own verdict is in the outcome.
     An escalated incident goes on taking signals in until its source ends it, or it has `lapsed`.
     `observed_since` is from when on its observation counts; `intervened_at` is when it was first acted on.
+    `glass` is the break-glass under which it is mended.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Incident:
     lapsed: bool = False
     observed_since: datetime | None = None
     intervened_at: datetime | None = None
+    glass: str | None = None
 
     @property
     def takes_signals(self) -> bool:

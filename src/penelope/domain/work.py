@@ -23,7 +23,12 @@ class ActorKind(StrEnum):
         return _KINDS.get(name.partition(":")[0], cls.ENGINE)
 
 
-_KINDS = {"key": ActorKind.PERSON, "agent": ActorKind.AGENT, "worker": ActorKind.WORKER}
+_KINDS = {
+    "key": ActorKind.PERSON,
+    "person": ActorKind.PERSON,
+    "agent": ActorKind.AGENT,
+    "worker": ActorKind.WORKER,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,7 @@ _RESTS: Mapping[str, Mapping[str, str]] = {
     "decision": {"observe": "observe"},
     "plan": dict.fromkeys(("observe", "ask", "act"), "plan"),
     "approval": {"pending": "approve"},
+    "break_glass": {"open": "approve"},
     "action": dict.fromkeys(("prepared", "started", "unknown"), "act"),
     "rollout": {"shifted": "rollout", "hold": "rollout", "promote": "rollout", "rollback": "undo"},
 }

@@ -1,8 +1,9 @@
 """Waits for a person's word on a plan, for days if need be."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import datetime
 
-from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.domain.approval import Approval, ApprovalStatus, Refusal, close
 from penelope.flow import records
 from penelope.flow.engine import Engine
 from penelope.flow.ports import Transaction
@@ -14,11 +15,15 @@ _SHORTEST_WAIT_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """Where a request for approval stands; `seconds` are left until it expires."""
+    """Where a request for approval stands; `seconds` are left until it expires.
+
+    `ended` says that the condition itself came to its end.
+    """
 
     status: ApprovalStatus
     reason: str
     seconds: float
+    ended: bool = False
 
 
 async def await_word(engine: Engine, incident: str, identifier: str) -> Word:
@@ -39,18 +44,24 @@ async def _look(transaction: Transaction, incident: str, identifier: str) -> Wor
     if unit is None:
         return Word(status=ApprovalStatus.REJECTED, reason="the request for approval is lost", seconds=0.0)
     approval = from_data(Approval, unit.attributes)
-    now = transaction.now()
-    if approval.status is ApprovalStatus.PENDING:
-        if (await records.incident_of(transaction, incident)).resolved_at is not None:
-            approval = replace(approval, status=ApprovalStatus.CANCELLED, decided_at=now)
-            await transaction.save(
-                records.of_approval(approval, "ApprovalCancelled", "the condition has ended")
-            )
-        elif now >= approval.expires_at:
-            approval = replace(approval, status=ApprovalStatus.EXPIRED, decided_at=now)
-            await transaction.save(
-                records.of_approval(approval, "ApprovalExpired", "nobody answered in time")
-            )
+    ended = (await records.incident_of(transaction, incident)).resolved_at is not None
+    closing = _closing(approval, transaction.now(), ended=ended)
+    if closing is not None:
+        approval, event, why = closing
+        await transaction.save(records.of_approval(approval, event, why))
     reason = f"the plan was {approval.status}" + (f": {approval.comment}" if approval.comment else "")
-    left = (approval.expires_at - now).total_seconds()
-    return Word(status=approval.status, reason=reason, seconds=max(_SHORTEST_WAIT_SECONDS, left))
+    left = (approval.expires_at - transaction.now()).total_seconds()
+    return Word(status=approval.status, reason=reason, seconds=max(_SHORTEST_WAIT_SECONDS, left), ended=ended)
+
+
+def _closing(approval: Approval, now: datetime, *, ended: bool) -> tuple[Approval, str, str] | None:
+    """What becomes of a request that nobody answered, once the condition has ended or its time is over."""
+    if not ended and now < approval.expires_at:
+        return None
+    status = ApprovalStatus.CANCELLED if ended else ApprovalStatus.EXPIRED
+    closed = close(approval, status, now)
+    if isinstance(closed, Refusal):
+        return None
+    if ended:
+        return closed, "ApprovalCancelled", "the condition has ended"
+    return closed, "ApprovalExpired", "nobody answered in time"

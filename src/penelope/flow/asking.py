@@ -1,45 +1,176 @@
-"""Asks a person about a plan."""
+"""Asks people about a plan."""
 
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 
-from penelope.domain.approval import Approval, ApprovalStatus
-from penelope.domain.gate import GateVerdict
+from penelope.domain.approval import (
+    Approval,
+    ApprovalStatus,
+    Ballot,
+    Brief,
+    BriefStep,
+    Refusal,
+    close,
+    vote,
+)
+from penelope.domain.asking import AskingPolicy, silence_in_words
+from penelope.domain.circumstances import Present, present
+from penelope.domain.evidence import Evidence
+from penelope.domain.gate import GateVerdict, Ruling
+from penelope.domain.notice import Notice
+from penelope.domain.people import Voter
+from penelope.domain.quorum import RULE
 from penelope.domain.work import Change
 from penelope.flow import records
 from penelope.flow.assessment import Assessment, Next
 from penelope.kit.ids import digest_id
 from penelope.rooms.gate.rules import Request
 
+_MOST_EVIDENCE = 40
 
-def ask(request: Request, verdict: GateVerdict, expires_seconds: float) -> tuple[list[Change], Assessment]:
-    """A request for this very plan, unless there is one already; those for other plans are withdrawn."""
-    made, approvals, now = request.plan, request.approvals, request.now
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """What asking comes to: what is to be saved, what is to be said, and where the story goes."""
+
+    assessment: Assessment
+    changes: tuple[Change, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+
+def ask(request: Request, verdict: GateVerdict, policy: AskingPolicy, seconds: float) -> Asking:
+    """A request for this very plan in these circumstances, unless there is one already; all others are withdrawn.
+
+    `seconds` is how long people have. Where they said no to the same before, nobody is asked again.
+    """
+    plan, now = request.plan, request.now
     reason = "; ".join(verdict.reasons)
-    asked = digest_id("approval", made.incident, made.digest)
-    before = next((item for item in approvals if item.id == asked), None)
-    if before is not None and not _is_open(before):
-        return [], Assessment(next=Next.ESCALATE, reason=f"the plan was {before.status} before", plan=made)
-    changes = [_withdrawn(item, now) for item in approvals if item.id != asked and _is_open(item)]
-    if before is None:
-        approval = Approval(
-            id=asked,
-            incident=made.incident,
-            plan_digest=made.digest,
-            reasons=verdict.reasons,
-            status=ApprovalStatus.PENDING,
-            requested_at=now,
-            expires_at=now + timedelta(seconds=expires_seconds),
+    seen = present(request.dossier, request.decision)
+    before = _same(request, seen)
+    if before is not None and before.status is not ApprovalStatus.PENDING:
+        why = f"the plan was {before.status} before"
+        return Asking(assessment=Assessment(next=Next.ESCALATE, reason=why, plan=plan))
+    withdrawn = [
+        _withdrawn(item, request, seen)
+        for item in request.approvals
+        if item is not before and item.status is ApprovalStatus.PENDING
+    ]
+    if before is not None:
+        waiting = Assessment(next=Next.ASK, reason=reason, plan=plan, approval=before.id)
+        return Asking(assessment=waiting, changes=tuple(withdrawn))
+    asked = _with_machines(_request_of(request, verdict, seen, policy, seconds), verdict, now)
+    changes = (*withdrawn, records.of_approval(asked, "ApprovalRequested", reason))
+    if asked.status is not ApprovalStatus.PENDING:
+        why = f"the plan was {asked.status} by {asked.decided_by}: {asked.comment}"
+        return Asking(assessment=Assessment(next=Next.ESCALATE, reason=why, plan=plan), changes=changes)
+    return Asking(
+        assessment=Assessment(next=Next.ASK, reason=reason, plan=plan, approval=asked.id),
+        changes=changes,
+        notices=tuple(policy.notices(asked.id, plan.incident, plan.service, now, seconds)),
+    )
+
+
+def _same(request: Request, seen: Present) -> Approval | None:
+    """The latest request for this plan whose circumstances still hold, however it ended, unless it was withdrawn or
+    its approval has grown stale.
+    """
+    gone = {ApprovalStatus.CANCELLED, ApprovalStatus.APPROVED, ApprovalStatus.OVERRIDDEN}
+    return next(
+        (
+            item
+            for item in reversed(request.approvals)
+            if item.plan_digest == request.plan.digest
+            and item.status not in gone
+            and (item.status is not ApprovalStatus.PENDING or request.now < item.expires_at)
+            and not item.circumstances.outlived(seen)
+        ),
+        None,
+    )
+
+
+def _request_of(
+    request: Request, verdict: GateVerdict, seen: Present, policy: AskingPolicy, seconds: float
+) -> Approval:
+    plan, now = request.plan, request.now
+    quorum = policy.quorum(int(plan.tier), request.decision.risk.value)
+    return Approval(
+        id=digest_id("approval", plan.incident, plan.digest, seen.circumstances.digest, now.isoformat()),
+        incident=plan.incident,
+        plan_digest=plan.digest,
+        reasons=verdict.reasons,
+        status=ApprovalStatus.PENDING,
+        requested_at=now,
+        expires_at=policy.expiry(plan.service, now, seconds),
+        circumstances=seen.circumstances,
+        quorum=quorum,
+        brief=brief_of(request, silence_in_words(policy, plan.service, seconds, quorum)),
+    )
+
+
+def _with_machines(approval: Approval, verdict: GateVerdict, now: datetime) -> Approval:
+    """The request with the words of the gate's rules that hold a seat, each with its reason."""
+    for bench in approval.quorum:
+        name = bench.role.removeprefix(RULE)
+        said = next((item for item in verdict.verdicts if item.rule == name), None)
+        if said is None or not bench.role.startswith(RULE):
+            continue
+        voter = Voter(
+            identity=bench.role, actor=records.PENELOPE, roles=frozenset({bench.role}), machine=True
         )
-        changes.append(records.of_approval(approval, "ApprovalRequested", reason))
-    return changes, Assessment(next=Next.ASK, reason=reason, plan=made, approval=asked)
+        ballot = Ballot(
+            id=digest_id(approval.id, bench.role),
+            approve=said.ruling is Ruling.PASS,
+            reason=f"{said.rule}: {said.reason}",
+            channel="gate",
+        )
+        voted = vote(approval, voter, ballot, now)
+        approval = approval if isinstance(voted, Refusal) else voted
+    return approval
 
 
-def _is_open(approval: Approval) -> bool:
-    return approval.status is ApprovalStatus.PENDING
+def brief_of(request: Request, silence: str) -> Brief:
+    """What people are shown: enough to judge by without another screen."""
+    plan, decision = request.plan, request.decision
+    twin = request.dossier.value("twin.result")
+    return Brief(
+        service=plan.service,
+        playbook=plan.playbook,
+        rationale=decision.rationale,
+        tier=int(plan.tier),
+        risk=decision.risk.value,
+        confidence=decision.confidence.value,
+        steps=tuple(
+            BriefStep(
+                name=action.name,
+                adapter=action.adapter,
+                operation=action.operation,
+                target=action.target.name,
+                tier=int(action.tier),
+                diff=str(action.params.get("diff", "")),
+            )
+            for action in plan.actions
+        ),
+        risks=decision.risk.contributions,
+        evidence=tuple(map(_in_words, request.dossier.evidence[:_MOST_EVIDENCE])),
+        silence=silence,
+        twin=None if twin is None else str(twin),
+    )
 
 
-def _withdrawn(approval: Approval, now: datetime) -> Change:
-    """A request for a plan that fresh evidence has changed: nobody shall agree to it any more."""
-    cancelled = replace(approval, status=ApprovalStatus.CANCELLED, decided_at=now)
-    return records.of_approval(cancelled, "ApprovalCancelled", "fresh evidence led to another plan")
+def _in_words(item: Evidence) -> str:
+    if not item.known:
+        return f"{item.concept}: unknown ({item.note or item.source})"
+    if isinstance(item.value, dict) and "met" in item.value:
+        met = "met" if item.value["met"] else "NOT met"
+        return f"{item.concept}: {met}, {item.value.get('actual')} of at most {item.value.get('objective')}"
+    return f"{item.concept}: {item.value} ({item.source})"
+
+
+def _withdrawn(approval: Approval, request: Request, seen: Present) -> Change:
+    """A request that fresh evidence has outlived: nobody shall agree to it any more."""
+    why = "fresh evidence led to another plan"
+    if approval.plan_digest == request.plan.digest:
+        why = approval.circumstances.outlived(seen) or "nobody answered in time"
+    closed = close(approval, ApprovalStatus.CANCELLED, request.now, reason=why)
+    cancelled = approval if isinstance(closed, Refusal) else closed
+    return records.of_approval(cancelled, "ApprovalCancelled", why)

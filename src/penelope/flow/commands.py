@@ -5,18 +5,19 @@ from dataclasses import dataclass, replace
 
 import stamina
 
-from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.domain.approval import Approval, ApprovalStatus, Ballot
 from penelope.domain.incident import Incident
+from penelope.domain.people import Voter, identity_of
 from penelope.domain.signal import Signal
 from penelope.domain.work import Change
 from penelope.errors import AlreadyDecided, AppendConflict
 from penelope.flow import records
-from penelope.flow.autonomy import refused
+from penelope.flow.approvals import cast, read
 from penelope.flow.engine import Engine
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data
-from penelope.kit.ids import new_id
+from penelope.kit.ids import digest_id, new_id
 from penelope.rooms.intake.run import Correlation, Known, Rules, Transition, correlate
 from penelope.rooms.learn.autonomy import Policy
 
@@ -33,12 +34,13 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A person's word on the plan that an incident waits with."""
+    """A person's word on the plan that an incident waits with; who speaks is `voter`, or else `actor` alone."""
 
     incident: str
     actor: str
     approve: bool
     comment: str = ""
+    voter: Voter | None = None
 
 
 class Commands:
@@ -102,36 +104,21 @@ class Commands:
         return correlate(signals, known, self._rules, now=transaction.now(), new_id=lambda: new_id("inc"))
 
     async def answer_approval(self, answer: Answer) -> Approval:
-        """Approves or rejects. Raises UnknownIncident, or AlreadyDecided where nothing waits for an answer."""
+        """Approves or rejects. Raises UnknownIncident, Forbidden, or AlreadyDecided where nothing waits for it."""
+        voter = answer.voter or Voter(identity=identity_of(answer.actor), actor=answer.actor)
 
         async def body(transaction: Transaction) -> Json:
             await records.incident_of(transaction, answer.incident)
-            approval = _open_approval(
-                [
-                    from_data(Approval, unit.attributes)
-                    for unit in await transaction.units(answer.incident, "approval")
-                ],
-                answer.incident,
-            )
+            units = await transaction.units(answer.incident, "approval")
+            found = _open_approval([from_data(Approval, unit.attributes) for unit in units], answer.incident)
             # The row is locked now: two answers at once are one after the other.
-            unit = await transaction.unit(approval.id)
-            approval = _still_open(
-                approval if unit is None else from_data(Approval, unit.attributes), transaction
+            approval = await read(transaction, found.id)
+            ballot = Ballot(
+                id=digest_id(approval.id, voter.identity, "yes" if answer.approve else "no"),
+                approve=answer.approve,
+                reason=answer.comment,
             )
-            decided = replace(
-                approval,
-                status=ApprovalStatus.APPROVED if answer.approve else ApprovalStatus.REJECTED,
-                decided_at=transaction.now(),
-                decided_by=answer.actor,
-                comment=answer.comment,
-            )
-            event = "ApprovalGiven" if answer.approve else "ApprovalRefused"
-            reason = answer.comment or f"{answer.actor} {decided.status} the plan"
-            changes = [records.of_approval(decided, event, reason, actor=answer.actor)]
-            if not answer.approve:
-                changes += await refused(transaction, self._autonomy, decided)
-            await transaction.save(*changes)
-            return decided
+            return await cast(transaction, approval, voter, ballot, self._autonomy)
 
         approval: Approval = await self._engine.transaction("answer", body)
         await self._engine.nudge(answer.incident)
@@ -148,16 +135,6 @@ def _open_approval(approvals: Sequence[Approval], incident: str) -> Approval:
     last = approvals[-1]
     message = f"the plan of incident {incident} was {last.status} by {last.decided_by or 'nobody'}"
     raise AlreadyDecided(message)
-
-
-def _still_open(approval: Approval, transaction: Transaction) -> Approval:
-    if approval.status is not ApprovalStatus.PENDING:
-        message = f"the plan was {approval.status} by {approval.decided_by or 'nobody'}"
-        raise AlreadyDecided(message)
-    if transaction.now() >= approval.expires_at:
-        message = f"the request expired at {approval.expires_at:%Y-%m-%d %H:%M:%S} UTC"
-        raise AlreadyDecided(message)
-    return approval
 
 
 def _of_transition(transition: Transition) -> Change:

@@ -14,6 +14,7 @@ from penelope.flow.casing import case_of, similar_to
 from penelope.flow.ending import Ending, end
 from penelope.flow.gating import pass_gate, request_of
 from penelope.flow.halting import note_relapse
+from penelope.flow.lifting import glass_for
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.flow.recording import of_decision
@@ -44,12 +45,13 @@ async def assess(
     decision = decide(case, parts.decide, transaction.now())
     changes = [of_decision(decision, case, parts.decide)]
     request = None
-    if decision.judgement is not Judgement.OBSERVE:
+    glass = await glass_for(transaction, incident, case.plan)
+    if decision.judgement is not Judgement.OBSERVE or glass is not None:
         request = await request_of(transaction, parts, case, decision)
     if request is None:
         result = _without_acting(decision)
     else:
-        gated, result = await pass_gate(transaction, parts, request)
+        gated, result = await pass_gate(transaction, parts, request, glass)
         changes += [records.of_plan(request.plan, result.next.value, "PlanMade", decision.rationale), *gated]
     if result.next is Next.ESCALATE:
         ending = Ending(kind=OutcomeKind.ESCALATED, reason=result.reason)

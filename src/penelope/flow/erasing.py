@@ -11,6 +11,7 @@ import orjson
 from penelope.domain.work import Change, UnitOfWork
 from penelope.errors import InvalidRequest
 from penelope.flow.archiving import ArchiveParts, Archiver, File, verify_file
+from penelope.flow.spoken import identities_of, without_words, words_of
 from penelope.kit.canonical import Json, canonical
 from penelope.kit.ids import new_id
 from penelope.ledger.erasures import Archived, Erased, runs
@@ -53,11 +54,14 @@ class PersonStore(Protocol):
 
 @dataclass(slots=True)
 class Traces:
-    """By what a person can be recognised: the pseudonym, the name, and the comments on approvals, by incident."""
+    """By what a person can be recognised: the pseudonym, the name, identities, and what was said about approvals, by
+    incident.
+    """
 
     actor: str
     pseudonym: str
     comments: dict[str, set[str]] = field(default_factory=dict)
+    identities: set[str] = field(default_factory=set)
 
     def name_in(self, text: str) -> bool:
         """Whether the name stands in a text, and not as a part of another name."""
@@ -68,16 +72,14 @@ class Traces:
         comments = self.comments.get(incident, set())
         if actor_id == self.pseudonym:
             return True
-        if not comments and _quoted(self.actor) not in text:
+        if not comments and not any(_quoted(name) in text for name in {self.actor, *self.identities}):
             return False
         told = orjson.loads(text)
         return bool(self._scrubbed(told, comments) != told)
 
     def scrubbed(self, unit: UnitOfWork) -> Mapping[str, Json]:
         """The unit's attributes without the name and without what the person commented."""
-        attributes = dict(unit.attributes)
-        if unit.kind == "approval" and attributes.get("decided_by") == self.actor and attributes["comment"]:
-            attributes["comment"] = ERASED
+        attributes = without_words(self.actor, unit, ERASED)
         found: Mapping[str, Json] = self._scrubbed(attributes, self.comments.get(unit.incident, set()))
         return found
 
@@ -86,7 +88,9 @@ class Traces:
             for each in comments:
                 if value.endswith(f": {each}"):
                     value = value.removesuffix(each) + ERASED
-            return _word(self.actor).sub(ERASED, value)
+            for name in (self.actor, *sorted(self.identities, key=len, reverse=True)):
+                value = _word(name).sub(ERASED, value)
+            return value
         if isinstance(value, dict):
             return {key: self._scrubbed(item, comments) for key, item in value.items()}
         if isinstance(value, list):
@@ -137,7 +141,7 @@ class Eraser:
 
     async def _traces(self, actor: str, reason: str) -> Traces:
         pseudonym = await self._persons.pseudonym(actor)
-        if pseudonym is None or not actor.startswith("key:"):
+        if pseudonym is None or not actor.startswith(("key:", "person:")):
             raise InvalidRequest(
                 f"'{actor}' is no person who has acted here, or was erased before",
                 hint="Give the name that the timeline shows, such as key:ada.",
@@ -153,9 +157,9 @@ class Eraser:
             )
         async for units in self._persons.units(actor, pseudonym):
             for unit in units:
-                comment = unit.attributes.get("comment")
-                if unit.kind == "approval" and unit.attributes.get("decided_by") == actor and comment:
-                    traces.comments.setdefault(unit.incident, set()).add(comment)
+                traces.identities |= identities_of(actor, unit)
+                if said := words_of(actor, unit):
+                    traces.comments.setdefault(unit.incident, set()).update(said)
         return traces
 
     async def _erase_payloads(self, traces: Traces, reason: str) -> int:

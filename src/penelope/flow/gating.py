@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from penelope.domain.approval import Approval
+from penelope.domain.break_glass import BreakGlass
 from penelope.domain.decision import Decision
 from penelope.domain.gate import GateVerdict, Ruling
 from penelope.domain.outcome import PlaybookRecord
@@ -12,12 +13,13 @@ from penelope.flow import halting, records
 from penelope.flow.asking import ask
 from penelope.flow.assessment import Assessment, Next
 from penelope.flow.autonomy import standing_of
+from penelope.flow.lifting import judged
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
+from penelope.flow.upstream import broken_upstream
 from penelope.kit.codec import from_data, to_data
 from penelope.rooms.decide.case import Case
 from penelope.rooms.gate.rules import Request
-from penelope.rooms.gate.run import gate
 
 
 async def request_of(
@@ -40,15 +42,16 @@ async def request_of(
         approvals=approvals,
         now=transaction.now(),
         standing=await standing_of(transaction, parts.autonomy, case.plan.playbook, case.plan.service),
+        upstream=await broken_upstream(transaction, parts.services, case.incident),
         **await halting.seen_by_gate(transaction, parts.brakes, case.incident, case.plan),
     )
 
 
 async def pass_gate(
-    transaction: Transaction, parts: Parts, request: Request
+    transaction: Transaction, parts: Parts, request: Request, glass: BreakGlass | None = None
 ) -> tuple[list[Change], Assessment]:
-    """What is to be recorded of the gate, and where the story goes from there."""
-    verdict = gate(request, parts.gate)
+    """What is to be recorded of the gate, and where the story goes from there; `glass` was broken for this plan."""
+    verdict = judged(request, parts.gate, glass, parts.asking.good_seconds)
     changes = [_of_verdict(request.plan, verdict, request.now)]
     reason = "; ".join(verdict.reasons)
     match verdict.ruling:
@@ -62,8 +65,10 @@ async def pass_gate(
         case Ruling.WAIT:
             return changes, _wait(verdict, request, parts.decide.recheck_seconds)
         case Ruling.ASK:
-            asked, result = ask(request, verdict, parts.timing.approval_expires_seconds)
-            return [*changes, *asked], result
+            asking = ask(request, verdict, parts.asking, parts.timing.approval_expires_seconds)
+            if asking.notices:
+                await transaction.outbox.add(asking.notices)
+            return [*changes, *asking.changes], asking.assessment
 
 
 def _wait(verdict: GateVerdict, request: Request, shortest_seconds: float) -> Assessment:

@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from penelope.domain.people import identity_of
 from penelope.errors import Unauthenticated
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -22,17 +23,21 @@ _FORM = re.compile(rf"pnl_([0-9A-Za-z]{{{_ID_LENGTH}}})_([0-9A-Za-z]{{{_SECRET_L
 
 
 class Scope(StrEnum):
-    """What a key may do: look, send signals, answer approvals, or administer. `admin` holds all others."""
+    """What a key may do: look, send signals, answer approvals, break the glass, or administer. `admin` holds all others."""
 
     READ = "read"
     WRITE = "write"
     APPROVE = "approve"
+    BREAK_GLASS = "break_glass"
     ADMIN = "admin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """A key as it is kept. `digest` is HMAC-SHA256 of the whole key under the pepper, in hexadecimal."""
+    """A key as it is kept. `digest` is HMAC-SHA256 of the whole key under the pepper, in hexadecimal.
+
+    `owner` is the identity of the person or agent who uses it: two keys of one owner have one vote.
+    """
 
     id: str
     name: str
@@ -41,6 +46,12 @@ class Key:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    owner: str | None = None
+
+    @property
+    def holder(self) -> str:
+        """The name of whoever speaks with it: its owner or, where none was named, its own name."""
+        return self.owner or self.name
 
     def allows(self, scope: Scope) -> bool:
         return scope in self.scopes or Scope.ADMIN in self.scopes
@@ -61,11 +72,12 @@ class KeyStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What a new key is to be: a name for people, its scopes, and when it expires (never, if None)."""
+    """What a new key is to be: a name for people, its scopes, when it expires (never, if None), and whose it is."""
 
     name: str
     scopes: frozenset[Scope]
     expires_at: datetime | None = None
+    owner: str | None = None
 
 
 class KeyRing:
@@ -87,6 +99,7 @@ class KeyRing:
             digest=self._digest(text),
             created_at=now,
             expires_at=order.expires_at,
+            owner=None if order.owner is None else identity_of(order.owner),
         )
         await self._store.add(key)
         return key, text

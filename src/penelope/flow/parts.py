@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from penelope.domain.action import Action
+from penelope.domain.asking import AskingPolicy
 from penelope.domain.service import Service
 from penelope.errors import UnknownAdapter, UnknownService
 from penelope.flow.halting import DEFAULTS, Brakes
@@ -47,6 +48,7 @@ class Parts:
     decide: DecideLimits
     gate: Sequence[Rule]
     timing: Timing
+    asking: AskingPolicy = field(default_factory=AskingPolicy)
     autonomy: Policy = field(default_factory=Policy)
     brakes: Brakes = DEFAULTS
     wisdom: Recall = field(default_factory=NoRecall)

@@ -12,6 +12,7 @@ from penelope.domain.outcome import Outcome, PlaybookRecord
 from penelope.domain.precedent import PastCase, PastDurations, Stratum, Tallies
 from penelope.domain.signal import Signal
 from penelope.domain.work import Change, Entry, UnitOfWork
+from penelope.flow.outbox import Outbox
 from penelope.ledger.chain import Flaw
 from penelope.ledger.notes import Checkpoint
 from penelope.ledger.ports import Verifier
@@ -32,6 +33,10 @@ class Transaction(Protocol):
 
     def now(self) -> datetime:
         """The moment that this transaction's entries bear."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """What is to be said to people, in the same transaction."""
 
     async def save(self, *changes: Change) -> None:
         """Changes units of work and appends one entry each. Raises AppendConflict for a version passed by."""
@@ -121,6 +126,15 @@ class Transaction(Protocol):
         """How often an action was claimed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedCounts:
+    """Requests that nobody has answered, reviews that are open, and those of them that are overdue."""
+
+    pending: int
+    reviews: int
+    overdue: int
+
+
 class Reader(Protocol):
     """Reads for screens and reports, from what was committed."""
 
@@ -134,6 +148,17 @@ class Reader(Protocol):
 
     async def units(self, incident: str) -> Sequence[UnitOfWork]:
         """Every unit of work of an incident, in order of creation."""
+
+    async def asked(
+        self, kind: str, *, statuses: Collection[str], before: str | None, limit: int
+    ) -> Sequence[UnitOfWork]:
+        """Units of the kind `approval` or `break_glass`, newest first; `before` is the id of the page's last one."""
+
+    async def asked_unit(self, kind: str, identifier: str) -> UnitOfWork | None:
+        """One of them."""
+
+    async def asked_counts(self, now: datetime) -> AskedCounts:
+        """How many words are waited for."""
 
     async def entries(self, *, incident: str | None, after: int, limit: int) -> Sequence[Entry]:
         """Entries in log order, beyond the one with the number `after`."""

@@ -68,7 +68,19 @@ def of_approval(approval: Approval, event: str, reason: str, *, actor: str = PEN
         event=event,
         actor=actor,
         reason=reason,
+        details=_of_word(approval),
     )
+
+
+def _of_word(approval: Approval) -> dict[str, Json]:
+    """What is counted: how long it was waited for an end, and how the last word came."""
+    details: dict[str, Json] = {}
+    if approval.decided_at is not None:
+        waited = approval.decided_at - approval.requested_at
+        details["waited_seconds"] = round(waited.total_seconds(), 3)
+    if approval.votes:
+        details["channel"] = approval.votes[-1].channel
+    return details
 
 
 def of_action(

@@ -103,9 +103,9 @@ class Remediation:
         """None once the plan is approved: it is then assessed again, on fresh evidence."""
         word = await await_word(self._engine, self._incident, answer.approval or "")
         match word.status:
-            case ApprovalStatus.APPROVED:
+            case ApprovalStatus.APPROVED | ApprovalStatus.OVERRIDDEN:
                 return None
-            case ApprovalStatus.CANCELLED:
+            case ApprovalStatus.CANCELLED if word.ended:
                 reason = "its source saw it end while approval was awaited"
                 return Ending(kind=OutcomeKind.RESOLVED, reason=reason)
             case _:

@@ -14,6 +14,7 @@ from pydantic import (
 )
 from sqlalchemy.engine import make_url
 
+from penelope.settings.approval import Approval, Notify
 from penelope.settings.autonomy import Autonomy
 from penelope.settings.brakes import Brakes
 from penelope.settings.constitution import Constitution
@@ -255,13 +256,6 @@ class Gate(Section):
     must approve."""
 
 
-class Approval(Section):
-    """The word of a person."""
-
-    expires_seconds: Seconds = 86_400
-    """How long, in seconds, a request for approval stays open before the incident is escalated."""
-
-
 class Verify(Section):
     """How a change is held against what it promised."""
 
@@ -303,6 +297,7 @@ class Settings(Section):
     approval: Approval = Approval()
     autonomy: Autonomy = Autonomy()
     constitution: Constitution = Constitution()
+    notify: Notify = Notify()
     verify: Verify = Verify()
     wisdom: Wisdom = Wisdom()
     log: Log = Log()

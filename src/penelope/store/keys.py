@@ -25,6 +25,7 @@ class SqlKeys:
             "name": key.name,
             "scopes": " ".join(sorted(key.scopes)),
             "digest": key.digest,
+            "owner": key.owner,
             "created_at": timestamp(key.created_at),
             "expires_at": None if key.expires_at is None else timestamp(key.expires_at),
         }
@@ -55,6 +56,7 @@ def _key(row: Mapping[Any, Any]) -> Key:
         name=row["name"],
         scopes=frozenset(Scope(text) for text in row["scopes"].split()),
         digest=row["digest"],
+        owner=row["owner"],
         created_at=datetime.fromisoformat(row["created_at"]),
         expires_at=_moment(row["expires_at"]),
         revoked_at=_moment(row["revoked_at"]),

@@ -1,6 +1,7 @@
 """Reads for screens and reports, from what was committed."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -10,8 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from penelope.domain.approval import ApprovalStatus
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.work import Entry, UnitOfWork
+from penelope.flow.ports import AskedCounts
 from penelope.kit.codec import from_data
 from penelope.store import rows, tables
+from penelope.store.asked import AskedReader
 
 _units, _entries, _incidents = tables.units_of_work, tables.units_of_work_history, tables.incidents
 _payloads = tables.history_payloads
@@ -29,6 +32,7 @@ class SqlReader:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._asked = AskedReader(engine)
 
     async def incidents(
         self, *, states: Collection[str], before: str | None, limit: int
@@ -52,6 +56,18 @@ class SqlReader:
         query = select(_units).join(born, born.c.unit == _units.c.id).order_by(born.c.born)
         return [rows.unit_from(row) for row in await self._rows(query)]
 
+    async def asked(
+        self, kind: str, *, statuses: Collection[str], before: str | None, limit: int
+    ) -> Sequence[UnitOfWork]:
+        return await self._asked.page(kind, statuses=statuses, before=before, limit=limit)
+
+    async def asked_unit(self, kind: str, identifier: str) -> UnitOfWork | None:
+        found = await self._rows(select(_units).where(_units.c.id == identifier, _units.c.kind == kind))
+        return rows.unit_from(found[0]) if found else None
+
+    async def asked_counts(self, now: datetime) -> AskedCounts:
+        return await self._asked.counts(now)
+
     async def entries(self, *, incident: str | None, after: int, limit: int) -> Sequence[Entry]:
         query = HISTORY.where(_entries.c.seq > after).order_by(_entries.c.seq).limit(limit)
         if incident is not None:
@@ -60,12 +76,14 @@ class SqlReader:
 
     async def answered(self) -> Sequence[str]:
         waiting = IncidentState.AWAITING_APPROVAL.value
-        answers = [ApprovalStatus.APPROVED.value, ApprovalStatus.REJECTED.value]
-        query = (
-            select(_incidents.c.id)
-            .join(_units, _units.c.incident == _incidents.c.id)
-            .where(_incidents.c.state == waiting, _units.c.kind == "approval", _units.c.status.in_(answers))
-            .distinct()
+        requests = (
+            select(_units.c.status)
+            .where(_units.c.incident == _incidents.c.id, _units.c.kind == "approval")
+            .correlate(_incidents)
+        )
+        pending = requests.where(_units.c.status == ApprovalStatus.PENDING.value)
+        query = select(_incidents.c.id).where(
+            _incidents.c.state == waiting, requests.exists(), ~pending.exists()
         )
         return [row["id"] for row in await self._rows(query)]
 

@@ -10,7 +10,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
@@ -18,17 +17,10 @@ from sqlalchemy import (
     text,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+from penelope.store.past_tables import case_vectors, past_cases, tallies
+from penelope.store.schema import SEQUENCE, metadata
 
-_SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
-"""What SQLite numbers by itself."""
+__all__ = ["case_vectors", "metadata", "past_cases", "tallies"]
 
 instance_contexts = Table(
     "instance_contexts",
@@ -89,7 +81,7 @@ Index(
 units_of_work_history = Table(
     "units_of_work_history",
     metadata,
-    Column("seq", _SEQUENCE, Identity(always=True), primary_key=True),
+    Column("seq", SEQUENCE, Identity(always=True), primary_key=True),
     Column("tx", BigInteger, nullable=False, server_default="0", comment="PostgreSQL's transaction, else 0"),
     Column("unit", String, nullable=False),
     Column("version", Integer, nullable=False),
@@ -129,7 +121,7 @@ history_payloads = Table(
 interaction_logs = Table(
     "interaction_logs",
     metadata,
-    Column("seq", _SEQUENCE, Identity(always=True), primary_key=True),
+    Column("seq", SEQUENCE, Identity(always=True), primary_key=True),
     Column("recorded_at", String, nullable=False),
     Column("log_type", String, nullable=False),
     Column("instance", String, nullable=False, comment="an incident, or empty"),
@@ -162,7 +154,7 @@ log_state = Table(
 log_leaves = Table(
     "log_leaves",
     metadata,
-    Column("index", _SEQUENCE, primary_key=True, autoincrement=False),
+    Column("index", SEQUENCE, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, nullable=False, unique=True, comment="the line of history"),
     comment="append-only",
 )
@@ -263,57 +255,6 @@ outcomes = Table(
     comment="how the plans that acted ended",
 )
 
-past_cases = Table(
-    "past_cases",
-    metadata,
-    Column("incident", String, primary_key=True),
-    Column("service", String, nullable=False),
-    Column("fingerprint", String, nullable=False),
-    Column("name", String, nullable=False),
-    Column("severity", String, nullable=False),
-    Column("labels", Text, nullable=False, comment="JSON"),
-    Column("summary", Text, nullable=False),
-    Column("playbook", String, comment="what acted"),
-    Column("kind", String, nullable=False),
-    Column("verified", Boolean),
-    Column("alone_seconds", Double, nullable=False),
-    Column("healed_itself", Boolean, nullable=False, comment="else alone_seconds is censored"),
-    Column("stratum", String, nullable=False),
-    Column("confidence", Double, comment="what was predicted when it was acted on"),
-    Column("imported", Boolean, nullable=False),
-    Column("opened_at", String, nullable=False),
-    Column("ended_at", String, nullable=False),
-    Index("ix_past_cases_problem", "service", "fingerprint", "ended_at"),
-    Index("ix_past_cases_name", "name", "ended_at"),
-    Index("ix_past_cases_ended_at", "ended_at"),
-    comment="incidents that have ended, as decisions look back on them",
-)
-
-tallies = Table(
-    "tallies",
-    metadata,
-    Column("stratum", String, primary_key=True),
-    Column("playbook", String, primary_key=True, comment="empty for all of them together"),
-    Column("service", String, primary_key=True, comment="empty for all of them together"),
-    Column("traits", String, primary_key=True, comment="what services share; empty for all together"),
-    Column("imported", Boolean, primary_key=True),
-    Column("successes", Integer, nullable=False),
-    Column("failures", Integer, nullable=False),
-    comment="how the uses of playbooks ended, counted when they do",
-    sqlite_with_rowid=False,
-)
-
-case_vectors = Table(
-    "case_vectors",
-    metadata,
-    Column("incident", String, primary_key=True, comment="a past case"),
-    Column("model", String, nullable=False, comment="what made the vector; empty where nothing could"),
-    Column("vector", LargeBinary, comment="32-bit floats, little-endian"),
-    Column("indexed_at", String, nullable=False),
-    Index("ix_case_vectors_indexed_at", "indexed_at", "incident"),
-    comment="the meaning of past cases; can be made anew from them",
-)
-
 api_keys = Table(
     "api_keys",
     metadata,
@@ -324,6 +265,30 @@ api_keys = Table(
     Column("created_at", String, nullable=False),
     Column("expires_at", String),
     Column("revoked_at", String),
+    Column("owner", String, comment="whose votes it casts"),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("about", String, nullable=False, comment="a unit of work"),
+    Column("incident", String, nullable=False),
+    Column("due_at", String, nullable=False),
+    Column("channels", Text, nullable=False, comment="JSON: those still to be tried"),
+    Column("attempts", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Index("ix_notices_due", "state", "due_at"),
+    comment="what people are to be told, and whether they were",
+)
+
+spent_tokens = Table(
+    "spent_tokens",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("expires_at", String, nullable=False, index=True),
+    comment="links and buttons that were taken, each good for one word",
 )
 
 decisions = Table(
@@ -331,7 +296,7 @@ decisions = Table(
     metadata,
     Column(
         "id",
-        _SEQUENCE,
+        SEQUENCE,
         primary_key=True,
         autoincrement=False,
         comment="microseconds since 1970 times 1,024, plus what tells decisions of one moment apart",
@@ -384,5 +349,10 @@ decisions = Table(
     Index("ix_decisions_service_risk_band", "service", "risk_band", "id", "risk"),
     comment="what the history says of decisions, in the form in which it is asked for",
 )
+
+for _kind in ("approval", "break_glass"):
+    _only = text(f"kind = '{_kind}'")
+    _columns = (units_of_work.c.status, units_of_work.c.updated_at, units_of_work.c.id)
+    Index(f"ix_units_of_work_{_kind}", *_columns, sqlite_where=_only, postgresql_where=_only)
 
 Index("ix_outcomes_precedents", outcomes.c.service, outcomes.c.playbook, outcomes.c.ended_at)

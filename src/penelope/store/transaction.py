@@ -20,6 +20,7 @@ from penelope.store.braking import braking
 from penelope.store.bulk import statements
 from penelope.store.cases import cases_from, of_cases
 from penelope.store.draft import Draft, Write
+from penelope.store.outbox import SqlOutbox
 from penelope.store.past import durations_of, past_row, tallies_of, tally_rows
 from penelope.store.rows import as_text
 from penelope.store.session import as_json, pseudonyms, session_on, sound_units_from, units_from
@@ -43,6 +44,7 @@ class SqlTransaction:
         self._sql = asked(connection.dialect.name)
         self._dialect = connection.dialect.name
         self._braking = braking(connection.dialect.name)
+        self._outbox = SqlOutbox(self._session, connection.dialect.name, now)
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -50,6 +52,10 @@ class SqlTransaction:
 
     def now(self) -> datetime:
         return self._now
+
+    @property
+    def outbox(self) -> SqlOutbox:
+        return self._outbox
 
     async def save(self, *changes: Change) -> None:
         """Saves many units with a handful of statements; a unit changed twice gets two entries, in order."""

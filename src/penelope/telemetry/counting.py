@@ -49,7 +49,17 @@ _AUTONOMY = (
         "penelope_autonomy_changes_total", {"playbook": "playbook", "service": "service", "level": "status"}
     ),
 )
-_APPROVAL = (Rule("penelope_approvals_total", {"status": "status"}),)
+_REQUESTED = Rule("penelope_approvals_total", {"status": "status"})
+_APPROVAL = (
+    _REQUESTED,
+    Rule("penelope_approval_wait_seconds", {"status": "status"}, seconds="waited_seconds"),
+)
+_VOTED = Rule("penelope_approval_votes_total", {"channel": "channel", "status": "status"})
+
+
+def _notice(result: str) -> tuple[Rule]:
+    return (Rule("penelope_notices_total", {"channel": "channel", "result": f"={result}"}),)
+
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "IncidentOpened": (Rule("penelope_incidents_opened_total", {"service": "service"}),),
@@ -67,11 +77,17 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "GateWaited": _GATE,
     "GateAsked": _GATE,
     "HaltOpened": (Rule("penelope_halts_opened_total", {"kind": "scope", "by": "by"}),),
-    "ApprovalRequested": _APPROVAL,
-    "ApprovalGiven": _APPROVAL,
-    "ApprovalRefused": _APPROVAL,
+    "ApprovalRequested": (_REQUESTED,),
+    "ApprovalVoted": (_VOTED,),
+    "ApprovalGiven": (*_APPROVAL, _VOTED),
+    "ApprovalRefused": (*_APPROVAL, _VOTED),
     "ApprovalExpired": _APPROVAL,
     "ApprovalCancelled": _APPROVAL,
+    "ApprovalOverridden": _APPROVAL,
+    "NoticeSent": _notice("sent"),
+    "NoticeFailed": _notice("failed"),
+    "NoticeLost": _notice("lost"),
+    "GlassBroken": (Rule("penelope_glass_broken_total", {"service": "service"}),),
     "ActionDone": _action("done"),
     "ActionFailed": _action("failed"),
     "ActionUnknown": _action("unknown"),

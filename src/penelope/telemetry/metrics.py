@@ -20,6 +20,7 @@ from prometheus_client import (
 from penelope.domain.incident import IncidentState
 from penelope.domain.work import Entry
 from penelope.flow.log import Lag
+from penelope.flow.ports import AskedCounts
 from penelope.ledger.buffer import Counts
 from penelope.rooms.learn.compliance import Compliance
 from penelope.telemetry.counting import RULES, SPANS, Rule, Span, labels_of
@@ -108,6 +109,12 @@ class Telemetry:
         """How the breakers stand at this moment, by the labels of their scopes."""
         for scope, state in states.items():
             self._child("penelope_halt_state", {"scope": scope}).set(_HALT_STATES[state])
+
+    def asked_counted(self, counts: AskedCounts) -> None:
+        """How many words of people are waited for, as the store says at this moment."""
+        self._child("penelope_approvals_pending", {}).set(counts.pending)
+        self._child("penelope_reviews_open", {}).set(counts.reviews)
+        self._child("penelope_reviews_overdue", {}).set(counts.overdue)
 
     def log_looked_at(self, size: int, lag: Lag) -> None:
         """How the Merkle log stands."""

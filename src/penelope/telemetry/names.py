@@ -42,6 +42,24 @@ FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 BATCHES = (1, 10, 50, 100, 250, 500, 1000, 2500, 10000)
 SLOW = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
+DAYS = (60, 300, 900, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800)
+
+APPROVALS = (
+    Metric("penelope_approvals_pending", "gauge", (), "Requests for approval that wait for an answer."),
+    Metric(
+        "penelope_approval_wait_seconds",
+        "histogram",
+        ("status",),
+        "Time from a request for approval to its end.",
+        DAYS,
+    ),
+    Metric("penelope_approval_votes_total", "counter", ("channel", "status"), "Votes, by how they came."),
+    Metric("penelope_notices_total", "counter", ("channel", "result"), "Notices: sent, failed, lost."),
+    Metric("penelope_glass_broken_total", "counter", ("service",), "Plans run over refusals by a person."),
+    Metric("penelope_reviews_open", "gauge", (), "Broken glasses that two people have not reviewed yet."),
+    Metric("penelope_reviews_overdue", "gauge", (), "Open reviews whose time is over."),
+)
+
 METRICS: tuple[Metric, ...] = (
     Metric("penelope_signals_total", "counter", ("source", "outcome"), "Signals accepted: new or duplicate."),
     Metric(
@@ -112,6 +130,7 @@ METRICS: tuple[Metric, ...] = (
         ("status",),
         "Requests for approval: pending when made, then how they ended.",
     ),
+    *APPROVALS,
     Metric(
         "penelope_actions_total",
         "counter",

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from penelope.domain.action import Action, Tier
-from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.domain.approval import Approval, ApprovalStatus, Ballot, vote
 from penelope.domain.autonomy import Level, Standing
 from penelope.domain.contract import Contract
 from penelope.domain.decision import Decision, Judgement, score
@@ -15,6 +15,7 @@ from penelope.domain.halt import Breaker, ScopeKind, scopes_of
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.intervention import Usage
 from penelope.domain.outcome import PlaybookRecord
+from penelope.domain.people import Voter
 from penelope.domain.plan import Match, Plan, Playbook
 from penelope.domain.service import Service, Target
 from penelope.domain.signal import Severity, problem_fingerprint
@@ -46,19 +47,19 @@ def planned(*actions: Mapping[str, Any], service: str = "shop") -> Plan:
 
 
 def approval_of(plan: Plan, now: datetime, **changes: Any) -> Approval:
-    """The word of a person who agreed to exactly this plan; `changes` replace fields."""
-    made = Approval(
+    """A request for exactly this plan to which a person has said yes; `changes` replace fields."""
+    asked = Approval(
         id="approval-1",
         incident=plan.incident,
         plan_digest=plan.digest,
         reasons=(),
-        status=ApprovalStatus.APPROVED,
+        status=ApprovalStatus.PENDING,
         requested_at=now,
         expires_at=now + timedelta(hours=1),
-        decided_at=now,
-        decided_by="key:anna",
     )
-    return replace(made, **changes)
+    given = vote(asked, Voter(identity="anna", actor="key:anna"), Ballot(id="vote-1", approve=True), now)
+    assert isinstance(given, Approval)  # noqa: S101 - nothing closes a request that was made just now
+    return replace(given, **changes)
 
 
 def passage(plan: Plan, now: datetime, **changes: Any) -> Request:
@@ -100,6 +101,7 @@ def passage(plan: Plan, now: datetime, **changes: Any) -> Request:
         },
         usage=Usage(actions=dict.fromkeys(ScopeKind, 0), running=dict.fromkeys(ScopeKind, 0)),
         heals=(),
+        upstream=(),
     )
     return replace(made, **changes)
 

@@ -3,6 +3,7 @@
 import pytest
 
 from penelope.domain.approval import ApprovalStatus
+from penelope.domain.break_glass import ReviewStatus
 from penelope.domain.decision import Judgement
 from penelope.domain.gate import Ruling
 from penelope.domain.incident import IncidentState
@@ -38,6 +39,9 @@ RESTS = {
     ("approval", ApprovalStatus.REJECTED): "done",
     ("approval", ApprovalStatus.EXPIRED): "done",
     ("approval", ApprovalStatus.CANCELLED): "done",
+    ("approval", ApprovalStatus.OVERRIDDEN): "done",
+    ("break_glass", ReviewStatus.OPEN): "approve",
+    ("break_glass", ReviewStatus.CLOSED): "done",
     ("action", "prepared"): "act",
     ("action", "started"): "act",
     ("action", "unknown"): "act",
@@ -74,6 +78,7 @@ def test_every_unit_rests_somewhere(kind: str, status: str) -> None:
         ("decision", Judgement),
         ("gate", Ruling),
         ("approval", ApprovalStatus),
+        ("break_glass", ReviewStatus),
         ("rollout", Step),
         ("outcome", OutcomeKind),
     ],

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from penelope.domain.action import Action, Tier
-from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.domain.approval import Approval, ApprovalStatus, Vote
 from penelope.domain.contract import Contract
 from penelope.domain.decision import Decision, Judgement, score
 from penelope.domain.gate import RuleVerdict, Ruling
@@ -102,7 +102,9 @@ def approval(of: Plan, status: ApprovalStatus = ApprovalStatus.APPROVED) -> Appr
         status=status,
         requested_at=NOW,
         expires_at=NOW,
+        decided_at=NOW,
         decided_by="ada",
+        votes=(Vote(id="v", voter="ada", actor="ada", approve=True, seat="approver", at=NOW),),
     )
 
 

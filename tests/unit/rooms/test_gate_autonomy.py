@@ -62,12 +62,6 @@ def test_each_level_goes_so_far(level: Level, risk: float, ruling: Ruling, reaso
     assert reason in verdict.reason
 
 
-def test_an_approval_of_this_very_plan_answers_it() -> None:
-    assert RULE.check(request(Level.SUGGEST, digest=PLAN.digest)).reason == "ada approved this plan"
-    assert RULE.check(request(Level.SUGGEST, digest="another plan")).ruling is Ruling.ASK
-    assert RULE.check(request(Level.SUPERVISED, risk=1.0, digest=PLAN.digest)).ruling is Ruling.PASS
-
-
 def test_what_is_in_shadow_does_not_act_even_if_it_was_approved() -> None:
     assert RULE.check(request(Level.SHADOW, digest=PLAN.digest)).ruling is Ruling.REFUSE
 

@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from penelope.domain.approval import ApprovalStatus
 from penelope.domain.gate import Ruling
 from penelope.domain.log import LogRecord
 from penelope.rooms.gate.facts import VARIABLES, Facts, document, facts, redacted
 from penelope.rooms.gate.policy import PolicyRule
 from penelope.rooms.gate.ports import Objection
 from penelope.telemetry.shadow import ErrorsToBuffer
-from penelope.testing.gate import approval_of, passage, planned
+from penelope.testing.gate import passage, planned
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 PLAN = planned({"params": {"password": "hunter2"}})
@@ -46,17 +45,6 @@ def test_the_strictest_objection_counts(found: tuple[Objection, ...], ruling: Ru
     verdict = rule(*found).check(passage(PLAN, NOW))
     assert verdict.ruling is ruling
     assert ("stern: no" in verdict.reason) == (DENY in found)
-
-
-def test_who_agreed_to_this_plan_is_not_asked_again() -> None:
-    good = approval_of(PLAN, NOW)
-    assert rule(ASK).check(passage(PLAN, NOW, approvals=[good])).ruling is Ruling.PASS
-    assert rule(ASK, DENY).check(passage(PLAN, NOW, approvals=[good])).ruling is Ruling.REFUSE
-    for other in (
-        approval_of(planned({}, {}), NOW),
-        approval_of(PLAN, NOW, status=ApprovalStatus.REJECTED),
-    ):
-        assert rule(ASK).check(passage(PLAN, NOW, approvals=[other])).ruling is Ruling.ASK
 
 
 def test_what_could_not_be_judged_goes_to_the_shadow_log_without_its_texts() -> None:

@@ -10,7 +10,7 @@ from penelope.kit.canonical import Json
 from penelope.rooms.gate.ports import Danger, Finding
 from penelope.rooms.gate.run import gate
 from penelope.rooms.gate.scanner import ScannerRule
-from penelope.testing.gate import approval_of, passage, planned
+from penelope.testing.gate import passage, planned
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 PLAN = planned({"params": {"a": 1}}, {"name": "Second"})
@@ -49,12 +49,6 @@ def test_the_worst_finding_counts(*, dangers: tuple[Danger, ...], ask: bool, rul
     verdict = rule(*dangers, ask=ask).check(passage(PLAN, NOW))
     assert verdict.ruling is ruling
     assert all(f"{item.value} rule-{number} at here" in verdict.reason for number, item in enumerate(dangers))
-
-
-def test_an_approval_answers_a_warning_but_nothing_critical() -> None:
-    request = passage(PLAN, NOW, approvals=[approval_of(PLAN, NOW)])
-    assert rule(Danger.WARNING, ask=True).check(request).ruling is Ruling.PASS
-    assert rule(Danger.CRITICAL, ask=True).check(request).ruling is Ruling.REFUSE
 
 
 def test_many_findings_are_counted_and_the_worst_told() -> None:

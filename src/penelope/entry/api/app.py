@@ -10,6 +10,8 @@ from fastapi.routing import APIRoute
 import penelope
 from penelope import bootstrap
 from penelope.entry.api import (
+    answers,
+    approvals,
     audit,
     autonomy,
     constitution,
@@ -73,6 +75,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(autonomy.router)
     app.include_router(constitution.router)
     app.include_router(halts.router)
+    app.include_router(approvals.router)
+    app.include_router(answers.router)
     app.include_router(integrity.router)
     app.include_router(verification.router)
     app.include_router(wisdom.router)

@@ -10,6 +10,7 @@ from penelope.adapters.sources.body import fit, parse
 from penelope.bootstrap import Application
 from penelope.domain import incident as domain
 from penelope.entry.api.access import Running, requires
+from penelope.entry.api.approvals import voter_of
 from penelope.entry.api.models import Approval, Entry, Incident, IncidentDetail, IncidentPage, Timeline, Unit
 from penelope.entry.api.problems import documented
 from penelope.errors import (
@@ -131,7 +132,7 @@ async def approve_incident(
     id: Identifier,  # noqa: A002 - its name in the path
 ) -> Approval:
     """Agrees to the plan that the incident waits with. Needs the scope `approve`."""
-    return await _answer(request, application, Answer(incident=id, actor=f"key:{key.name}", approve=True))
+    return await _answer(request, application, _said(application, key, id, approve=True))
 
 
 @router.post("/{id}/reject", responses=_ANSWER_PROBLEMS, openapi_extra=_ANSWER_BODY)
@@ -142,7 +143,12 @@ async def reject_incident(
     id: Identifier,  # noqa: A002 - its name in the path
 ) -> Approval:
     """Refuses the plan that the incident waits with, which is then escalated. Needs the scope `approve`."""
-    return await _answer(request, application, Answer(incident=id, actor=f"key:{key.name}", approve=False))
+    return await _answer(request, application, _said(application, key, id, approve=False))
+
+
+def _said(application: Application, key: Key, incident: str, *, approve: bool) -> Answer:
+    voter = voter_of(application, key)
+    return Answer(incident=incident, actor=voter.actor, approve=approve, voter=voter)
 
 
 async def _answer(request: Request, application: Application, answer: Answer) -> Approval:

@@ -87,9 +87,10 @@ async def get_metrics(application: Running) -> Response:
 
     Needs no key, as scrapers expect: names of services stand in it, so let only your network reach it.
     """
-    telemetry = application.telemetry
-    telemetry.incidents_counted(await application.reader.counts())
-    telemetry.halts_seen(states_of(await application.reader.halts(), application.parts.clock.now()))
+    telemetry, reader, now = application.telemetry, application.reader, application.parts.clock.now()
+    telemetry.incidents_counted(await reader.counts())
+    telemetry.halts_seen(states_of(await reader.halts(), now))
+    telemetry.asked_counted(await reader.asked_counts(now))
     fit = await measured(application)
     telemetry.calibration_measured(fit.count, fit.brier, fit.expected_error)
     return Response(telemetry.render(), media_type=CONTENT_TYPE_LATEST)

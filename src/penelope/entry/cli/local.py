@@ -17,6 +17,7 @@ from penelope.errors import BadSettings, InvalidRequest
 from penelope.flow.keys import Key, KeyRing, Order, Scope
 
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+_OWNER = re.compile(r"(agent:)?[A-Za-z0-9._@+-]{1,128}")
 _BAD_SETTINGS = 2
 
 
@@ -101,8 +102,20 @@ def create_key(
     expires_days: Annotated[
         int | None, typer.Option(min=1, max=3650, help="How many days it is good for; by default for ever.")
     ] = None,
+    owner: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose votes it casts: a person, best by e-mail address, or agent:NAME. Two keys of one owner "
+            "have one vote. By default the key's name."
+        ),
+    ] = None,
 ) -> None:
     """Make an API key and print it; it cannot be shown again."""
+    if owner is not None and not _OWNER.fullmatch(owner):
+        raise InvalidRequest(
+            "an owner has 1 to 128 letters, digits, dots, hyphens, underscores, + or @, maybe behind agent:",
+            hint="Use the person's e-mail address.",
+        )
     if not _NAME.fullmatch(name):
         raise InvalidRequest(
             "the name of a key has 1 to 64 letters, digits, dots, hyphens, underscores or @",
@@ -110,7 +123,7 @@ def create_key(
         )
     now = datetime.now(UTC)
     expires_at = None if expires_days is None else now + timedelta(days=expires_days)
-    order = Order(name=name, scopes=frozenset(scope), expires_at=expires_at)
+    order = Order(name=name, scopes=frozenset(scope), expires_at=expires_at, owner=owner)
     key, text = _with_keys(context, lambda keys: keys.create(order, now))
     # The key alone goes to standard output, so that a script can take it from there.
     typer.echo(text)

@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 import penelope
 from penelope.entry.cli import (
+    approvals,
     archive,
     audit,
     autonomy,
@@ -110,6 +111,19 @@ _ledger_key.command("rotate")(ledger.rotate)
 _ledger_key.command("retire")(ledger.retire)
 _ledger.add_typer(_ledger_key, name="key")
 app.add_typer(_ledger, name="ledger")
+
+_approvals = _group("See what waits for the word of people, answer, and review broken glasses.")
+_approvals.command("list")(approvals.list_approvals)
+_approvals.command("show")(approvals.show)
+_approvals.command("approve")(approvals.approve)
+_approvals.command("reject")(approvals.reject)
+_approvals.command("comment")(approvals.comment)
+_approvals.command("delegate")(approvals.delegate)
+_approvals.command("cancel")(approvals.cancel)
+_approvals.command("break")(approvals.break_glass)
+_approvals.command("reviews")(approvals.reviews)
+_approvals.command("review")(approvals.review)
+app.add_typer(_approvals, name="approvals")
 
 _audit = _group("Ask what was decided, how it went, and what it rested on.")
 _audit.command("list")(audit.list_decisions)

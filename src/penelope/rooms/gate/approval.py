@@ -1,38 +1,61 @@
 """Asks for a person's word where one is needed."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from penelope.domain.action import Tier
-from penelope.domain.approval import ApprovalStatus
+from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.domain.circumstances import present
 from penelope.domain.gate import RuleVerdict, Ruling
+from penelope.domain.quorum import Standing
 from penelope.rooms.gate.rules import Request
+
+NAME = "approval"
+GOOD_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRule:
     """Asks when the decision wants it, or the plan's tier is at least `tier`.
 
-    An approval is good for the very plan that it was given for: it is found by the plan's digest.
+    An approval is good for the very plan that it was given for (found by its digest), in the circumstances that it
+    was given in, with the votes that its quorum asked for, and for `good_seconds` from when it was given.
     """
 
     tier: Tier
+    good_seconds: float = GOOD_SECONDS
 
     @property
     def name(self) -> str:
-        return "approval"
+        return NAME
 
     def check(self, request: Request) -> RuleVerdict:
         tier = request.plan.tier
         if not (request.decision.needs_approval or tier >= self.tier):
             return RuleVerdict(rule=self.name, ruling=Ruling.PASS, reason=f"tier {tier} needs no approval")
-        digest = request.plan.digest
-        for approval in request.approvals:
-            if approval.plan_digest == digest and approval.status is ApprovalStatus.APPROVED:
-                reason = f"{approval.decided_by} approved this plan"
-                return RuleVerdict(rule=self.name, ruling=Ruling.PASS, reason=reason)
-        why = (
-            request.decision.rationale
-            if request.decision.needs_approval
-            else f"tier {tier} needs an approval"
-        )
-        return RuleVerdict(rule=self.name, ruling=Ruling.ASK, reason=why)
+        given = [
+            item
+            for item in request.approvals
+            if item.plan_digest == request.plan.digest and item.status is ApprovalStatus.APPROVED
+        ]
+        if not given:
+            return RuleVerdict(rule=self.name, ruling=Ruling.ASK, reason=self._why(request))
+        doubt = self.doubt(given[-1], request)
+        if doubt:
+            reason = f"{self._why(request)}; the approval from before is no longer good: {doubt}"
+            return RuleVerdict(rule=self.name, ruling=Ruling.ASK, reason=reason)
+        reason = f"{' and '.join(given[-1].approvers)} approved this plan"
+        return RuleVerdict(rule=self.name, ruling=Ruling.PASS, reason=reason)
+
+    def doubt(self, approval: Approval, request: Request) -> str:
+        """Why an approval of this very plan does not let it pass now; empty where it does."""
+        if approval.standing is not Standing.CARRIED or approval.decided_at is None:
+            return "its votes do not carry it"
+        if request.now >= approval.decided_at + timedelta(seconds=self.good_seconds):
+            return f"it was given more than {self.good_seconds:g} s ago"
+        return approval.circumstances.outlived(present(request.dossier, request.decision))
+
+    def _why(self, request: Request) -> str:
+        if request.decision.needs_approval:
+            return request.decision.rationale
+        return f"tier {request.plan.tier} needs an approval"

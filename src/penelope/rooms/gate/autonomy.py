@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from penelope.domain.approval import ApprovalStatus
 from penelope.domain.autonomy import Level
 from penelope.domain.gate import RuleVerdict, Ruling
 from penelope.rooms.gate.rules import Request
@@ -36,16 +35,11 @@ class AutonomyRule:
                     Ruling.PASS, f"supervised, and risk {risk:.2f} ≤ {self.low_risk:.2f} is low"
                 )
             case Level.SUPERVISED:
-                return self._ask(request, f"supervised, and risk {risk:.2f} is above {self.low_risk:.2f}")
+                return self._says(Ruling.ASK, f"supervised, and risk {risk:.2f} is above {self.low_risk:.2f}")
             case _:
-                return self._ask(request, f"{plan.playbook} has not earned to act on {plan.service} unasked")
-
-    def _ask(self, request: Request, why: str) -> RuleVerdict:
-        digest = request.plan.digest
-        for approval in request.approvals:
-            if approval.plan_digest == digest and approval.status is ApprovalStatus.APPROVED:
-                return self._says(Ruling.PASS, f"{approval.decided_by} approved this plan")
-        return self._says(Ruling.ASK, why)
+                return self._says(
+                    Ruling.ASK, f"{plan.playbook} has not earned to act on {plan.service} unasked"
+                )
 
     def _says(self, ruling: Ruling, reason: str) -> RuleVerdict:
         return RuleVerdict(rule=self.name, ruling=ruling, reason=reason)

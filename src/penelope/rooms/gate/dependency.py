@@ -19,6 +19,9 @@ class Dependency:
         return "dependency"
 
     def check(self, request: Request) -> RuleVerdict:
+        if request.upstream is None:
+            reason = "nobody has looked at what it depends on"
+            return RuleVerdict(rule=self.name, ruling=Ruling.REFUSE, reason=reason)
         if not request.upstream:
             reason = "nothing that it depends on has an older incident"
             return RuleVerdict(rule=self.name, ruling=Ruling.PASS, reason=reason)

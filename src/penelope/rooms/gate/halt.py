@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from penelope.domain.gate import RuleVerdict, Ruling
-from penelope.domain.halt import Scope, scopes_of
+from penelope.domain.halt import Scope, ScopeKind, scopes_of
 from penelope.domain.plan import Plan
 from penelope.rooms.gate.rules import Request
 
@@ -14,7 +14,7 @@ class Halt:
     """Asks the breakers of the plan's service, its playbook, its cause and the fleet.
 
     It refuses where it cannot tell which breakers those are, or how one of them stands: a guard that passes what it
-    cannot see guards nothing.
+    cannot see guards nothing. Break-glass lifts neither the fleet's halt nor a breaker that cannot be read.
     """
 
     @property
@@ -35,15 +35,15 @@ class Halt:
         for scope in scopes:
             breaker = None if request.breakers is None else request.breakers.get(scope)
             if breaker is None:
-                return self._refusal(f"the breaker of {scope.label} cannot be read")
+                return self._refusal(f"the breaker of {scope.label} cannot be read", final=True)
             if objection := breaker.objection(request.incident.id, request.now):
-                return self._refusal(objection)
+                return self._refusal(objection, final=scope.kind is ScopeKind.FLEET)
             failures = max(failures, len(breaker.failures))
         reason = f"no breaker is open; at most {failures} recent failures count"
         return RuleVerdict(rule=self.name, ruling=Ruling.PASS, reason=reason)
 
-    def _refusal(self, reason: str) -> RuleVerdict:
-        return RuleVerdict(rule=self.name, ruling=Ruling.REFUSE, reason=reason)
+    def _refusal(self, reason: str, *, final: bool = False) -> RuleVerdict:
+        return RuleVerdict(rule=self.name, ruling=Ruling.REFUSE, reason=reason, final=final)
 
 
 def _gap(plan: Plan) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from penelope.domain.gate import RuleVerdict, Ruling
 from penelope.errors import PolicyFailed
-from penelope.rooms.gate.agreement import agreed
 from penelope.rooms.gate.facts import Facts, facts, redacted
 from penelope.rooms.gate.ports import Objection, Policies
 from penelope.rooms.gate.rules import Request
@@ -36,9 +35,6 @@ class PolicyRule:
             return self._verdict(Ruling.REFUSE, [item for item in found if item.ruling is Ruling.REFUSE])
         if not found:
             reason = f"nothing in {len(self.policies)} policies speaks against it"
-            return RuleVerdict(rule=self.name, ruling=Ruling.PASS, reason=reason)
-        if (approval := agreed(request)) is not None:
-            reason = f"{approval.decided_by} approved this plan"
             return RuleVerdict(rule=self.name, ruling=Ruling.PASS, reason=reason)
         return self._verdict(Ruling.ASK, found)
 

@@ -32,7 +32,8 @@ class Request:
     """What asks for passage. `standing` is that of the plan's playbook on its service.
 
     `breakers`, `usage` and `heals` tell what the brakes stand at (domain/halt, domain/intervention), as far back as
-    every rule looks. All these are None where nobody has looked.
+    every rule looks; `upstream` what broke before among the services that this one depends on. All these are None
+    where nobody has looked.
     """
 
     incident: Incident
@@ -48,7 +49,7 @@ class Request:
     breakers: Breakers | None = None
     usage: Usage | None = None
     heals: Sequence[Heal] | None = None
-    upstream: Sequence[Upstream] = ()
+    upstream: Sequence[Upstream] | None = None
 
 
 class Rule(Protocol):

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from penelope.domain.gate import RuleVerdict, Ruling
 from penelope.domain.plan import Plan, Playbook
 from penelope.kit.canonical import Json
-from penelope.rooms.gate.agreement import agreed
 from penelope.rooms.gate.ports import Danger, Finding, Scanner
 from penelope.rooms.gate.rules import Request
 
@@ -34,13 +33,12 @@ class ScannerRule:
             return RuleVerdict(rule=self.name, ruling=Ruling.PASS, reason="nothing was found")
         told = "; ".join(map(str, found[:_MOST_TOLD]))
         reason = told if len(found) <= _MOST_TOLD else f"{told}; and {len(found) - _MOST_TOLD} more"
-        return RuleVerdict(rule=self.name, ruling=self._ruling(found[0].danger, request), reason=reason)
+        return RuleVerdict(rule=self.name, ruling=self._ruling(found[0].danger), reason=reason)
 
-    def _ruling(self, worst: Danger, request: Request) -> Ruling:
+    def _ruling(self, worst: Danger) -> Ruling:
         if worst is Danger.CRITICAL:
             return Ruling.REFUSE
-        asks = worst is Danger.WARNING and self.ask_on_warning and agreed(request) is None
-        return Ruling.ASK if asks else Ruling.PASS
+        return Ruling.ASK if worst is Danger.WARNING and self.ask_on_warning else Ruling.PASS
 
     def _of_playbook(self, playbook: Playbook) -> Sequence[Finding]:
         known = self._seen.get(id(playbook))

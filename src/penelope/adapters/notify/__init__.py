@@ -1,0 +1,1 @@
+"""Channels on which people are told and asked."""

@@ -1,0 +1,110 @@
+"""Notices through Apprise, which knows some hundred services; and mail, to each person with links of their own."""
+
+import asyncio
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from penelope.domain.people import People, Person
+from penelope.errors import BadSettings, Unavailable
+from penelope.flow.courier import Message
+from penelope.flow.links import Links
+from penelope.kit.clock import Clock
+
+
+@functools.cache
+def _library() -> Any:
+    # Loads all of its services, which takes a while that nobody without channels should wait.
+    import apprise  # noqa: PLC0415 - see above
+
+    return apprise
+
+
+def _opened(name: str, url: str, **options: str) -> Any:
+    """An Apprise object for one URL. Raises BadSettings; the URL is not repeated, for it holds secrets."""
+    made = _library().Apprise()
+    if not made.add(url if not options else f"{url}{'&' if '?' in url else '?'}{urlencode(options)}"):
+        raise BadSettings(
+            f"notify.channels: Apprise cannot use the URL of {name!r}",
+            hint="See https://github.com/caronc/apprise/wiki for the form of each service's URL.",
+        )
+    return made
+
+
+async def _sent(made: Any, name: str, title: str, text: str) -> None:
+    # Its own asynchronous way keeps a pool of threads for ever; one call in a thread of ours does the same.
+    if not await asyncio.to_thread(made.notify, body=text, title=title, body_format="text"):
+        raise Unavailable(f"{name} did not take the message")
+
+
+class AppriseChannel:
+    """Any service that Apprise knows; fulfils `Channel`. Raises BadSettings for a URL that it does not."""
+
+    def __init__(self, name: str, url: str) -> None:
+        self._name = name
+        self._made = _opened(name, url)
+
+    async def send(self, message: Message) -> None:
+        await _sent(self._made, self._name, message.title, message.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """What links in mails are made of: `address` is where people reach the server, empty for no links."""
+
+    links: Links
+    people: People
+    clock: Clock
+    address: str
+    link_seconds: float
+
+
+class MailChannel:
+    """Mail to everybody who may answer, each with links of their own; fulfils `Channel`.
+
+    What asks for no answer goes to everybody who is known. One letter that is not taken fails the try: it is then
+    sent to all again, with fresh links.
+    """
+
+    def __init__(self, name: str, url: str, answering: Answering) -> None:
+        self._name = name
+        self._url = url
+        self._answering = answering
+        _opened(name, url, to="nobody@example.com")  # raises now what would be found too late
+
+    async def send(self, message: Message) -> None:
+        readers = list(self._readers(message))
+        if not readers:
+            raise Unavailable(f"{self._name}: nobody in approval.people has an e-mail address and a seat")
+        for person in readers:
+            letter = _opened(self._name, self._url, to=person.mail or "")
+            await _sent(letter, self._name, message.title, f"{message.text}{self._ways(message, person)}")
+
+    def _readers(self, message: Message) -> Iterable[Person]:
+        approval = message.approval
+        known = [person for person in self._answering.people.persons if person.mail]
+        if approval is None:
+            return known
+        roles = {bench.role for bench in approval.quorum if not bench.machine}
+        handed = {item.to for item in approval.delegations if not item.to_role}
+        return [
+            person
+            for person in known
+            if person.id != approval.requested_by
+            and ("approver" in roles or roles & person.roles or person.id in handed)
+        ]
+
+    def _ways(self, message: Message, person: Person) -> str:
+        """The links; each leads to a page that asks once more, for mail scanners follow links."""
+        approval, of = message.approval, self._answering
+        if approval is None or not of.address:
+            return ""
+        now = of.clock.now()
+        yes, no = of.links.pair(approval.id, person.id, now, approval.expires_at, of.link_seconds)
+        base = f"{of.address.rstrip('/')}/api/v1/approval-links?"
+        return (
+            f"\n\nApprove: {base}{urlencode({'token': yes})}\nReject:  {base}{urlencode({'token': no})}\n"
+            "These links are yours alone, and good for one answer."
+        )

@@ -1,0 +1,111 @@
+"""Who a person is, however the name was spelled and by whatever channel the person spoke."""
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+APPROVER = "approver"
+"""The role of everybody who may answer requests."""
+
+AGENT = "agent:"
+"""What the identity of an AI agent begins with."""
+
+
+def identity_of(text: str) -> str:
+    """One spelling for all spellings of a name: Unicode NFKC, without case, invisible characters and white space,
+    and an e-mail address without what its local part has behind a plus (RFC 5233 calls that the detail).
+    """
+    visible = "".join(
+        character
+        for character in unicodedata.normalize("NFKC", text)
+        if unicodedata.category(character) not in {"Cf", "Cc"} and not character.isspace()
+    )
+    folded = unicodedata.normalize("NFKC", visible.casefold())
+    local, at, domain = folded.rpartition("@")
+    return f"{local.partition('+')[0]}@{domain.rstrip('.')}" if at else folded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody who is known: `id` is an identity, `aliases` are identities too (`slack:u0ada` for a Slack user)."""
+
+    id: str
+    roles: frozenset[str] = frozenset()
+    aliases: frozenset[str] = frozenset()
+    mail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voter:
+    """Who speaks. Votes count by `identity`; `actor` is the name that history shows."""
+
+    identity: str
+    actor: str
+    roles: frozenset[str] = frozenset({APPROVER})
+    machine: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """The persons that the settings name. Somebody else is who their key says, with the role `approver` only."""
+
+    persons: tuple[Person, ...] = ()
+    _by_alias: Mapping[str, Person] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where one name stands for two persons."""
+        index: dict[str, Person] = {}
+        for person in self.persons:
+            for alias in {person.id, *person.aliases}:
+                if index.setdefault(alias, person) is not person:
+                    raise ValueError(f"{alias} is named for two people: {index[alias].id} and {person.id}")
+        object.__setattr__(self, "_by_alias", index)
+
+    def find(self, name: str) -> Person | None:
+        """The person whom a name, an e-mail address or a `slack:` id stands for."""
+        return self._by_alias.get(identity_of(name))
+
+    def identity(self, name: str) -> str:
+        """The identity behind a name."""
+        person = self.find(name)
+        return identity_of(name) if person is None else person.id
+
+    def voter(self, name: str, actor: str) -> Voter:
+        """Who speaks under a name. An agent holds the one seat that bears its name, and never a person's."""
+        identity = self.identity(name)
+        if identity.startswith(AGENT):
+            return Voter(identity=identity, actor=actor, roles=frozenset({identity}), machine=True)
+        person = self.find(name)
+        roles = frozenset() if person is None else person.roles
+        return Voter(identity=identity, actor=actor, roles=roles | {APPROVER})
+
+    def holders(self, role: str) -> Iterable[Person]:
+        """Everybody with a role; all are approvers."""
+        return (person for person in self.persons if role == APPROVER or role in person.roles)
+
+
+def person_from(text: str) -> Person:
+    """A person from a line such as ``ada@example.com aka=ada,a.lovelace roles=dba slack=U0ADA``.
+
+    An identity that is an e-mail address is where mail goes, unless ``mail=`` names another. Raises ValueError.
+    """
+    name, *words = text.split()
+    known: dict[str, list[str]] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not value or key not in {"aka", "roles", "slack", "mail"}:
+            raise ValueError(f"{word!r} should be aka=, roles=, slack= or mail= with a value")
+        known[key] = value.split(",")
+    mail = known.get("mail", [name if "@" in name else ""])[0]
+    return Person(
+        id=identity_of(name),
+        roles=frozenset(known.get("roles", ())),
+        aliases=frozenset(
+            [
+                *map(identity_of, known.get("aka", ())),
+                *(identity_of(f"slack:{user}") for user in known.get("slack", ())),
+                *([identity_of(mail)] if mail else ()),
+            ]
+        ),
+        mail=mail or None,
+    )

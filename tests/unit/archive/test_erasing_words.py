@@ -1,0 +1,74 @@
+"""What a person said about requests and reviews is erased with the person."""
+
+from datetime import datetime, timedelta
+
+from vault import Play, Vault
+
+from penelope.domain.approval import Approval, ApprovalStatus, Ballot, comment, vote
+from penelope.domain.break_glass import BreakGlass, Review
+from penelope.domain.people import Voter
+from penelope.domain.quorum import Bench
+from penelope.flow import records
+from penelope.flow.breaking_glass import of_glass
+
+ADA = Voter(identity="ada@example.com", actor="key:ada")
+EVE = Voter(identity="eve@example.com", actor="key:eve")
+
+
+def request(now: datetime) -> Approval:
+    made: object = Approval(
+        id="request",
+        incident="inc-0",
+        plan_digest="0" * 64,
+        reasons=("it is risky",),
+        status=ApprovalStatus.PENDING,
+        requested_at=now,
+        expires_at=now + timedelta(days=1),
+        quorum=(Bench(needed=3, seats=3),),
+    )
+    assert isinstance(made, Approval)
+    for voter, reason in ((ADA, "my sister says so"), (EVE, "the graphs look right")):
+        made = vote(made, voter, Ballot(id=voter.identity, approve=True, reason=reason), now)
+        assert isinstance(made, Approval)
+    made = comment(made, ADA, "call me on 555", now)
+    assert isinstance(made, Approval)
+    return made
+
+
+def glass(now: datetime) -> BreakGlass:
+    return BreakGlass(
+        id="glass",
+        incident="inc-0",
+        service="shop",
+        playbook="fix",
+        content="0" * 64,
+        by=EVE.identity,
+        actor=EVE.actor,
+        reason="all is down",
+        lifted=(),
+        at=now,
+        good_until=now,
+        review_due_at=now,
+        reviews=(Review(reviewer=ADA.identity, actor=ADA.actor, note="as I told my sister", at=now),),
+    )
+
+
+def test_votes_remarks_and_reviews_go_with_the_person(on_empty: Play) -> None:
+    async def scene(vault: Vault) -> None:
+        now = vault.clock.now()
+        await vault.ledger.save(
+            records.of_approval(request(now), "ApprovalVoted", "my sister says so", actor=ADA.actor),
+            of_glass(glass(now), "GlassReviewed", "as I told my sister", ADA.actor),
+        )
+        await vault.log_all()
+        await vault.eraser.erase(ADA.actor, "request 4712")
+        async with vault.reading.connect() as connection:
+            rows = await connection.exec_driver_sql("SELECT attributes FROM units_of_work")
+            text = " ".join(row[0] for row in rows)
+            rows = await connection.exec_driver_sql("SELECT body FROM history_payloads")
+            text += " ".join(row[0] for row in rows)
+        for word in ("ada@example.com", "key:ada", "sister", "555"):
+            assert word not in text
+        assert "the graphs look right" in text
+
+    on_empty(scene)
