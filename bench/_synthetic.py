@@ -59,6 +59,11 @@ _ARCHETYPES: Sequence[tuple[float, Sequence[float]]] = (
 """How common a kind of problem is, and the shares of the truths behind its alert, in their order."""
 
 
+_BURST_SHARE, _BURST, _BURST_PAUSE = 0.003, 20, timedelta(seconds=40)
+"""How often a problem that no playbook mends comes back at once, how many times, and how soon: what makes automation
+run away."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One alert of one service."""
@@ -119,16 +124,22 @@ class World:
         self.problems = tuple(self._problems())
 
     def episodes(self, count: int, every: timedelta = timedelta(minutes=20)) -> Iterator[Episode]:
-        """Incidents, one after the other; some problems come far more often than others."""
+        """Incidents, one after the other; some problems come far more often than others, and some come back in bursts."""
         weights = [problem.weight for problem in self.problems]
-        now = EPOCH
+        now, left, problem = EPOCH, 0, self.problems[0]
         for number in range(count):
+            if left:
+                left -= 1
+                now += _BURST_PAUSE
+                yield self._episode(number, problem, now, Truth.NOT_RECOVERABLE)
+                continue
             now += every * self._chance.expovariate(1.0)
             (problem,) = self._chance.choices(self.problems, weights)
-            yield self._episode(number, problem, now)
+            left = _BURST if self._chance.random() < _BURST_SHARE else 0
+            (truth,) = self._chance.choices(list(Truth), problem.shares)
+            yield self._episode(number, problem, now, truth)
 
-    def _episode(self, number: int, problem: Problem, now: datetime) -> Episode:
-        (truth,) = self._chance.choices(list(Truth), problem.shares)
+    def _episode(self, number: int, problem: Problem, now: datetime, truth: Truth) -> Episode:
         nature = NATURES[truth]
         shown = self._chance.random()
         met = None

@@ -278,6 +278,17 @@ class TestJudgement:
         assert late.recheck_seconds is None
         assert late.rationale == "confidence 0.70 is below 0.99 after 60 s: a person must say"
 
+    def test_where_all_objectives_are_met_there_is_time_to_ask(self) -> None:
+        met = Dossier(service="shop", gathered_at=NOW, evidence=(objective(met=True),))
+        proven = Tally(successes=1000, failures=0)
+        tallies = Tallies(everything=proven, playbook=proven, alike=proven, service=proven)
+        assert judged(case(tallies=tallies)).judgement is Judgement.INTERVENE
+        early = judged(case(dossier=met, tallies=tallies))
+        assert early.judgement is Judgement.OBSERVE
+        assert early.rationale.startswith("the service meets all its objectives; confidence")
+        late = judged(case(dossier=met, tallies=tallies), after=60)
+        assert (late.judgement, late.needs_approval) == (Judgement.ESCALATE, True)
+
     def test_an_observation_counts_from_when_it_began(self) -> None:
         made = case()
         waited = replace(made.incident, observed_since=made.incident.opened_at + timedelta(seconds=30))

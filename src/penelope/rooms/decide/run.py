@@ -129,6 +129,9 @@ def _ruling(weighed: _Weighed) -> _Ruling:
     sure = f"confidence {trust:.2f}"
     if trust < limits.confidence_floor:
         return _look_or_ask(weighed, f"{sure} is below {limits.confidence_floor:.2f}")
+    if weighed.stratum is Stratum.CONTRADICTED:
+        # However often it went well: nobody suffers by the service's own measure, so there is time to ask.
+        return _look_or_ask(weighed, f"the service meets all its objectives; {sure}")
     if plan.approval:
         return _ask(f"playbook {plan.playbook} is for a person to approve; {sure}")
     if dangers > limits.risk_limit:
