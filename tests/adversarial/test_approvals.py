@@ -44,6 +44,12 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doorstep]:
         tmp_path_factory.mktemp("words"),
         approval={"quorum": ["tier 1: 2 approver"], "people": PEOPLE},
         notify={"slack_signing_secret": SECRET},
+        # Many incidents of one service: nothing but the words of people shall stop them here.
+        gate={"halt_failures": 1000, "rate_actions": 1000},
+        decide={"confidence_floor": 0.1, "recheck_seconds": 0.1},
+        brakes=dict.fromkeys(
+            ("playbook_failures", "cause_failures", "fleet_failures", "playbook_actions"), 1000
+        ),
     )
     with Doorstep(wanted) as door:
         yield door

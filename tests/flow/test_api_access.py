@@ -1,5 +1,6 @@
 """Who may do what over HTTP."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -41,6 +42,20 @@ ROUTES = [
     ("GET", "/api/v1/audit/decisions/statistics", Scope.READ),
     ("GET", "/api/v1/audit/decisions/inc_none/precedents", Scope.READ),
     ("GET", "/api/v1/audit/decisions/export", Scope.READ),
+    ("GET", "/api/v1/decisions/inc_none/explanation", Scope.READ),
+    ("POST", "/api/v1/decisions/inc_none/replay", Scope.READ),
+    ("GET", "/api/v1/calibration", Scope.READ),
+    ("GET", "/api/v1/autonomy", Scope.READ),
+    ("POST", "/api/v1/autonomy", Scope.APPROVE),
+    ("POST", "/api/v1/incidents/inc_none/report", Scope.APPROVE),
+    ("GET", "/api/v1/constitution", Scope.READ),
+    ("GET", "/api/v1/halts", Scope.READ),
+    ("POST", "/api/v1/halts/inc_none/open", Scope.APPROVE),
+    ("POST", "/api/v1/halts/inc_none/close", Scope.APPROVE),
+    ("POST", "/api/v1/halts/inc_none/reset", Scope.APPROVE),
+    ("GET", "/api/v1/wisdom", Scope.READ),
+    ("GET", "/api/v1/wisdom/inc_none", Scope.READ),
+    ("POST", "/api/v1/wisdom/import", Scope.WRITE),
     ("GET", "/api/v1/status", Scope.READ),
     ("GET", "/api/v1/playbooks", Scope.READ),
 ]
@@ -62,7 +77,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doorstep]:
 def test_every_operation_is_in_the_matrix_or_open(door: Doorstep) -> None:
     paths = door.app.openapi()["paths"]
     served = {(method.upper(), path) for path, methods in paths.items() for method in methods}
-    named = {(method, path.replace("{incident}", "{id}")) for method, path in served}
+    named = {(method, re.sub(r"\{\w+\}", "{id}", path)) for method, path in served}
     assert named == OPEN | PROVEN | {(method, path.replace("inc_none", "{id}")) for method, path, _ in ROUTES}
 
 

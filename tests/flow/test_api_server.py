@@ -253,13 +253,17 @@ def test_an_altered_ledger_does_not_verify(door: Doorstep, folder: Path) -> None
 # --- the document -----------------------------------------------------------------------------------------
 
 
+PROVEN_OTHERWISE = {"/api/v1/approval-links", "/api/v1/slack/actions"}
+"""By a signature of their own instead of an API key."""
+
+
 def test_the_document_describes_problems_and_not_what_fastapi_would_say(door: Doorstep) -> None:
     document = door.get("/openapi.json")
     assert "ValidationError" not in document["components"]["schemas"]
     assert document["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            if path.startswith("/api/"):
+            if path.startswith("/api/") and path not in PROVEN_OTHERWISE:
                 assert operation["security"] == [{"ApiKey": []}], (method, path)
                 assert {"401", "403", "503"} <= operation["responses"].keys()
                 assert "scope `" in operation["description"]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from stage import GOOD, Script, Stage, begin, performing, play, playbook, signal
+from stage import BAD, GOOD, Script, Stage, begin, performing, play, playbook, signal
 
 from penelope.adapters.vector.memory import MemoryIndex
 from penelope.domain.incident import IncidentState
@@ -92,6 +92,7 @@ def test_the_next_incident_of_a_healed_problem_lists_it_as_a_precedent_that_agre
     async def scene(stage: Stage) -> None:
         first = await heal(stage, 1)
         assert await leaned_on(stage, first) == []
+        stage.metrics.script("shop", BAD)
         second = await begin(stage, signal(2, labels={"alertname": "Broken", "instance": "b"}))
         await stage.until(second)
         (precedent,) = await leaned_on(stage, second)
@@ -234,6 +235,7 @@ def test_another_playbook_says_nothing_about_this_one(databases: Databases) -> N
     async def scene(stage: Stage) -> None:
         await heal(stage, 1)
         stage.parts.playbooks._playbooks = (playbook(name="other", match=Match(names=("Broken",))),)  # type: ignore[attr-defined]  # of a library for tests
+        stage.metrics.script("shop", BAD)
         second = await begin(stage, signal(2))
         await stage.until(second)
         (precedent,) = await leaned_on(stage, second)

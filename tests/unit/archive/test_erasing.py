@@ -141,7 +141,8 @@ def test_names_in_other_tables_give_way(on_empty: Play) -> None:
 
 
 DECISION = (
-    "INSERT INTO decisions VALUES (1, 'u', 1, 'inc-0', 's', 'act', 0, 0, 0, NULL, 'penelope', 'r', 'r', 0, '[]', "
+    "INSERT INTO decisions (id, unit, version, incident, service, judgement, risk, risk_band, confidence, playbook, "
+    "actor, rationale, words, precedents, precedent_list, decided_at, overridden_by, overridden_at) VALUES (1, 'u', 1, 'inc-0', 's', 'act', 0, 0, 0, NULL, 'penelope', 'r', 'r', 0, '[]', "
     "'2026', 'key:ada', '2026')"
 )
 

@@ -367,10 +367,18 @@ class TestLessons:
                     await transaction.add_outcome(outcome)
                     # The same incident twice counts once, whatever is said of it.
                     await transaction.add_outcome(replace(outcome, verified=not verified))
+                    await transaction.claim(f"action of {name}", name, service)
             async with store.transaction() as transaction:
                 assert await transaction.record("fix", "shop") == PlaybookRecord(
-                    playbook="fix", service="shop", successes=2, failures=1
+                    playbook="fix",
+                    service="shop",
+                    successes=2,
+                    failures=1,
+                    changed_at=at(5),
+                    healed_at=at(5),
                 )
+                other = await transaction.record("other", "bakery")
+                assert (other.failures, other.changed_at, other.healed_at) == (0, at(4), None)
                 empty = await transaction.record("none", "nowhere")
                 assert empty == PlaybookRecord(playbook="none", service="nowhere")
 
