@@ -22,6 +22,7 @@ from penelope.bootstrap.parts import rules_of
 from penelope.domain.gate import GateVerdict, Ruling
 from penelope.domain.outcome import PlaybookRecord
 from penelope.errors import BadSettings, InvalidPolicy
+from penelope.flow.lifting import judged
 from penelope.rooms.gate.dependency import Dependency
 from penelope.rooms.gate.policy import PolicyRule
 from penelope.rooms.gate.ports import Danger
@@ -131,10 +132,14 @@ def test_whatever_the_parameters_are_every_rule_answers(value: Any) -> None:
 
 
 def test_nobody_can_approve_what_is_refused() -> None:
-    approved = replace(CASE, approvals=[approval_of(PLAN, NOW)])
-    assert verdict(policy("plan.tier == 1"), approved).ruling is Ruling.REFUSE
-    assert verdict(policy("incident.labels.team == 'x'", Ruling.ASK), approved).ruling is Ruling.REFUSE
-    assert verdict(policy("plan.tier == 1", Ruling.ASK), approved).ruling is Ruling.PASS
+    approved = replace(CASE, approvals=[approval_of(PLAN, NOW, reasons=("policy: may I?",))])
+
+    def with_that_word(rule: Rule) -> Ruling:
+        return judged(approved, [rule], None, 60.0).ruling
+
+    assert with_that_word(policy("plan.tier == 1")) is Ruling.REFUSE
+    assert with_that_word(policy("incident.labels.team == 'x'", Ruling.ASK)) is Ruling.REFUSE
+    assert with_that_word(policy("plan.tier == 1", Ruling.ASK)) is Ruling.PASS
 
 
 # --- expressions ------------------------------------------------------------------------------------------
