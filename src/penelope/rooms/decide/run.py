@@ -127,11 +127,8 @@ def _ruling(weighed: _Weighed) -> _Ruling:
         return _without_plan(facts, may_wait=weighed.may_wait)
     trust, dangers = weighed.confidence.value, weighed.risk.value
     sure = f"confidence {trust:.2f}"
-    if trust < limits.confidence_floor:
-        return _look_or_ask(weighed, f"{sure} is below {limits.confidence_floor:.2f}")
-    if weighed.stratum is Stratum.CONTRADICTED:
-        # However often it went well: nobody suffers by the service's own measure, so there is time to ask.
-        return _look_or_ask(weighed, f"the service meets all its objectives; {sure}")
+    if doubt := _doubt(weighed, sure):
+        return _look_or_ask(weighed, doubt)
     if plan.approval:
         return _ask(f"playbook {plan.playbook} is for a person to approve; {sure}")
     if dangers > limits.risk_limit:
@@ -144,6 +141,17 @@ def _ruling(weighed: _Weighed) -> _Ruling:
         f"{sure} ≥ {limits.confidence_floor:.2f}"
     )
     return _Ruling(judgement=Judgement.INTERVENE, why=why)
+
+
+def _doubt(weighed: _Weighed, sure: str) -> str:
+    """Why to look again before anything is done; empty where there is no doubt."""
+    floor = weighed.limits.confidence_floor
+    if weighed.confidence.value < floor:
+        return f"{sure} is below {floor:.2f}"
+    if weighed.stratum is Stratum.CONTRADICTED:
+        # However often it went well: nobody suffers by the service's own measure, so there is time to ask.
+        return f"the service meets all its objectives; {sure}"
+    return ""
 
 
 def _look_or_ask(weighed: _Weighed, why: str) -> _Ruling:
