@@ -1,38 +1,16 @@
 """Texts that want more than to be read, as past incidents and as questions."""
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from doorstep import Doorstep, settings
+from test_api_wisdom import found, line, send
 
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doorstep]:
     with Doorstep(settings(tmp_path_factory.mktemp("wisdom"))) as stood:
         yield stood
-
-
-def line(**changes: Any) -> bytes:
-    made = {
-        "service": "shop",
-        "name": "Odd",
-        "opened_at": "2026-01-02T03:04:05Z",
-        "duration": "5m",
-        "outcome": "resolved",
-        **changes,
-    }
-    return json.dumps({name: value for name, value in made.items() if value is not None}).encode()
-
-
-def send(door: Doorstep, *lines: bytes, query: str = "") -> Any:
-    return door.ask("POST", f"/api/v1/wisdom/import{query}", content=b"\n".join(lines))
-
-
-def found(door: Doorstep, question: str, **query: Any) -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = door.get("/api/v1/wisdom", params={"q": question, **query})["found"]
-    return listed
 
 
 HOSTILE = {
