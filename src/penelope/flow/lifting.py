@@ -2,18 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 from penelope.domain.approval import Approval, ApprovalStatus
 from penelope.domain.break_glass import BreakGlass
-from penelope.domain.circumstances import present
 from penelope.domain.gate import GateVerdict, RuleVerdict, Ruling
 from penelope.domain.incident import Incident
 from penelope.domain.plan import Plan
-from penelope.domain.quorum import Standing
 from penelope.flow.ports import Transaction
 from penelope.kit.codec import from_data
-from penelope.rooms.gate.approval import NAME
+from penelope.rooms.gate.approval import NAME, doubt_of
 from penelope.rooms.gate.rules import Request, Rule
 from penelope.rooms.gate.run import gate
 
@@ -54,17 +51,13 @@ def _lifted(verdict: RuleVerdict, glass: BreakGlass) -> RuleVerdict:
 
 def _standing(request: Request, good_seconds: float) -> Approval | None:
     """The approval of this very plan that is good now."""
-    seen = present(request.dossier, request.decision)
     return next(
         (
             item
             for item in reversed(request.approvals)
             if item.plan_digest == request.plan.digest
             and item.status is ApprovalStatus.APPROVED
-            and item.standing is Standing.CARRIED
-            and item.decided_at is not None
-            and request.now < item.decided_at + timedelta(seconds=good_seconds)
-            and not item.circumstances.outlived(seen)
+            and not doubt_of(item, request, good_seconds)
         ),
         None,
     )

@@ -40,22 +40,23 @@ class ApprovalRule:
         ]
         if not given:
             return RuleVerdict(rule=self.name, ruling=Ruling.ASK, reason=self._why(request))
-        doubt = self.doubt(given[-1], request)
+        doubt = doubt_of(given[-1], request, self.good_seconds)
         if doubt:
             reason = f"{self._why(request)}; the approval from before is no longer good: {doubt}"
             return RuleVerdict(rule=self.name, ruling=Ruling.ASK, reason=reason)
         reason = f"{' and '.join(given[-1].approvers)} approved this plan"
         return RuleVerdict(rule=self.name, ruling=Ruling.PASS, reason=reason)
 
-    def doubt(self, approval: Approval, request: Request) -> str:
-        """Why an approval of this very plan does not let it pass now; empty where it does."""
-        if approval.standing is not Standing.CARRIED or approval.decided_at is None:
-            return "its votes do not carry it"
-        if request.now >= approval.decided_at + timedelta(seconds=self.good_seconds):
-            return f"it was given more than {self.good_seconds:g} s ago"
-        return approval.circumstances.outlived(present(request.dossier, request.decision))
-
     def _why(self, request: Request) -> str:
         if request.decision.needs_approval:
             return request.decision.rationale
         return f"tier {request.plan.tier} needs an approval"
+
+
+def doubt_of(approval: Approval, request: Request, good_seconds: float) -> str:
+    """Why an approval of this very plan does not let it pass now; empty where it does."""
+    if approval.standing is not Standing.CARRIED or approval.decided_at is None:
+        return "its votes do not carry it"
+    if request.now >= approval.decided_at + timedelta(seconds=good_seconds):
+        return f"it was given more than {good_seconds:g} s ago"
+    return approval.circumstances.outlived(present(request.dossier, request.decision))

@@ -3,12 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from math import sqrt
 
 from penelope.domain.autonomy import Level, Standing
-
-_Z = 1.959963984540054
-"""The normal quantile of a two-sided 95 % interval."""
+from penelope.domain.interval import wilson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +41,13 @@ class Policy:
 def interval(good: int, bad: int) -> tuple[float, float]:
     """The 95 % score interval of a share, 0…1; without any observation all is possible.
 
-    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927), 209-212; for
-    why it and not the textbook's normal interval, see Brown, Cai, DasGupta, "Interval estimation for a binomial
+    Why Wilson's and not the textbook's normal interval: Brown, Cai, DasGupta, "Interval estimation for a binomial
     proportion", Statistical Science 16 (2001), 101-133.
     """
     count = good + bad
     if not count:
         return 0.0, 1.0
-    share, spread = good / count, _Z * _Z / count
-    middle = share + spread / 2
-    half = _Z * sqrt(share * (1 - share) / count + spread / (4 * count))
-    low, high = (middle - half) / (1 + spread), (middle + half) / (1 + spread)
+    low, high = wilson(good / count, count)
     # At the edges rounding would leave a trace on the wrong side.
     return max(0.0, low) if good else 0.0, min(1.0, high) if bad else 1.0
 
