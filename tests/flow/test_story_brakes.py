@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ from penelope.domain.service import Service, Target
 from penelope.errors import UnknownPlaybook, UnknownService
 from penelope.flow.halting import Brakes, breakers
 from penelope.flow.switching import HaltSwitch, Order
+from penelope.kit.clock import SystemClock
 from penelope.rooms.gate.loop import Loop
 
 Databases = tuple[str, str]
@@ -47,6 +49,15 @@ ANYTHING = playbook(match=Match(), verify=healthy(0.1))
 def brakes(failures: int = 3, cooldown_seconds: float = 3600, **changes: Any) -> Brakes:
     limits = Limits(failures=failures, window_seconds=900, cooldown_seconds=cooldown_seconds)
     return Brakes(limits=dict.fromkeys(ScopeKind, limits), **changes)
+
+
+class Hurried(SystemClock):
+    """The system's clock, put forward as a test likes."""
+
+    ahead = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
 
 
 def switch_of(stage: Stage) -> HaltSwitch:
@@ -138,11 +149,12 @@ def test_a_fix_that_does_not_last_is_a_failure(databases: Databases) -> None:
 def test_what_comes_back_late_is_no_relapse(databases: Databases) -> None:
     async def scene(stage: Stage) -> None:
         await healed(stage, 1)
-        await asyncio.sleep(0.1)
+        clock.ahead += timedelta(minutes=31)
         await healed(stage, 2)
         assert (await breaker(stage, SHOP)).failures == ()
 
-    play(databases, scene, brakes=brakes(1, relapse_seconds=0.05))
+    clock = Hurried()
+    play(databases, scene, brakes=brakes(1, relapse_seconds=1800), clock=clock)
 
 
 def test_halts_outlive_the_process(databases: Databases) -> None:
@@ -163,7 +175,7 @@ def test_halts_outlive_the_process(databases: Databases) -> None:
 def test_after_the_cool_down_a_trial_that_succeeds_closes_the_breaker(databases: Databases) -> None:
     async def scene(stage: Stage) -> None:
         await failed(stage, 1, name="Broken1")
-        await asyncio.sleep(0.3)
+        clock.ahead += timedelta(hours=1)
         assert (await breaker(stage, SHOP)).state(stage.parts.clock.now()) is State.HALF_OPEN
         incident = await healed(stage, 2, name="Broken2")
         assert (await breaker(stage, SHOP)).state(stage.parts.clock.now()) is State.CLOSED
@@ -171,13 +183,14 @@ def test_after_the_cool_down_a_trial_that_succeeds_closes_the_breaker(databases:
         assert events.count("TrialBegun") == events.count("HaltClosed") == 3  # the cause is another one
         assert "InterventionBegun" in await stage.events(incident)
 
-    play(databases, scene, playbooks=[ANYTHING], brakes=brakes(1, 0.3))
+    clock = Hurried()
+    play(databases, scene, playbooks=[ANYTHING], brakes=brakes(1), clock=clock)
 
 
 def test_a_trial_that_fails_opens_the_breaker_again(databases: Databases) -> None:
     async def scene(stage: Stage) -> None:
         await failed(stage, 1, name="Broken1")
-        await asyncio.sleep(1.0)
+        clock.ahead += timedelta(hours=1)
         trial = await failed(stage, 2, name="Broken2")
         assert "InterventionBegun" in await stage.events(trial)
         stands = await breaker(stage, SHOP)
@@ -187,7 +200,8 @@ def test_a_trial_that_fails_opens_the_breaker_again(databases: Databases) -> Non
         third = await failed(stage, 3, name="Broken3")
         assert "InterventionBegun" not in await stage.events(third)
 
-    play(databases, scene, playbooks=[ANYTHING], brakes=brakes(1, 1.0))
+    clock = Hurried()
+    play(databases, scene, playbooks=[ANYTHING], brakes=brakes(1), clock=clock)
 
 
 # --- the switch -------------------------------------------------------------------------------------------
