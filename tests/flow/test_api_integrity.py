@@ -106,14 +106,16 @@ def forge(folder: Path, incident: str) -> None:
 
 
 def test_an_altered_anchor_is_a_flaw(tmp_path: Path) -> None:
+    anchor = tmp_path / "ledger-keys" / "anchor"
     with Doorstep(settings(tmp_path)) as door:
         unit = door.open()
         door.wait_for(unit, "escalated")
-        anchor = tmp_path / "ledger-keys" / "anchor"
         door.until(anchor.exists, bool)
-        origin, _, rest = anchor.read_text().split("\n", 2)
-        anchor.write_text(f"{origin}\n1\n{rest}")
-        tamper(tmp_path, unit, "Even")
+    # Altered while nothing runs: a round of the sequencer that had read the anchor before would put it right again.
+    origin, size, rest = anchor.read_text().split("\n", 2)
+    anchor.write_text(f"{origin}\n{int(size) + 1}\n{rest}")
+    tamper(tmp_path, unit, "Even")
+    with Doorstep(settings(tmp_path)) as door:
         found = sweep(door)
         assert {flaw["unit"] for flaw in found["flaws"]} == {"log", unit}
         assert "the checkpoint beside its keys cannot be used" in found["flaws"][0]["problem"]
