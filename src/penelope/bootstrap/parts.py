@@ -1,12 +1,8 @@
 """Puts together what the story works with."""
 
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-from penelope.adapters.actions.git_patch import GitPatchAdapter
-from penelope.adapters.actions.http import HttpAdapter
-from penelope.adapters.actions.process import ProcessAdapter
-from penelope.adapters.actions.traffic import TrafficAdapter
+from penelope.adapters.actions.installed import Surroundings, installed, operations
 from penelope.adapters.catalogue.load import load_services
 from penelope.adapters.changes.by_adapter import Changes
 from penelope.adapters.metrics.scrape import ScrapedMetrics
@@ -23,10 +19,8 @@ from penelope.bootstrap.constitution import constitution_of
 from penelope.bootstrap.resting import calendars_of
 from penelope.bootstrap.words import asking_of
 from penelope.domain.action import Tier
-from penelope.domain.service import Service
 from penelope.flow.parts import Parts, Timing
 from penelope.kit.clock import Clock
-from penelope.rooms.act.ports import ActionAdapter
 from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.decide.survival import Waiting
 from penelope.rooms.gate.approval import ApprovalRule
@@ -40,17 +34,11 @@ from penelope.rooms.gate.scanner import ScannerRule
 from penelope.rooms.rollout.ports import Router
 from penelope.settings import Settings
 
-OPERATIONS: Mapping[str, frozenset[str]] = {
-    adapter.name: adapter.operations
-    for adapter in (ProcessAdapter, HttpAdapter, GitPatchAdapter, TrafficAdapter)
-}
-"""What the installed action adapters can do; playbooks are checked against it."""
-
 
 async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Parts:
     """Raises BadSettings, InvalidCatalogue or InvalidPlaybook before anything is started."""
     services = load_services(settings.catalogue.path)
-    playbooks = load_playbooks(settings.playbooks.paths, settings.playbooks.shipped, OPERATIONS)
+    playbooks = load_playbooks(settings.playbooks.paths, settings.playbooks.shipped, operations())
     metrics = ScrapedMetrics(
         services,
         interval_seconds=settings.metrics.interval_seconds,
@@ -61,12 +49,13 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
     stack.push_async_callback(metrics.close)
     await background(stack, metrics.run())
     routers: dict[str, Router] = {"traefik": TraefikRouter(), "noop": NoopRouter()}
+    surroundings = Surroundings(services=services, routers=routers)
     return Parts(
         services=services,
         playbooks=playbooks,
         metrics=metrics,
         changes=Changes(),
-        adapters=_adapters(routers, services),
+        adapters={name: kind.made(surroundings) for name, kind in installed().items()},
         routers=routers,
         clock=clock,
         decide=DecideLimits(
@@ -100,13 +89,3 @@ def rules_of(settings: Settings, calendars: Calendars) -> tuple[Rule, ...]:
         AutonomyRule(low_risk=settings.autonomy.low_risk),
         ApprovalRule(tier=Tier(settings.gate.approval_tier), good_seconds=settings.approval.good_seconds),
     )
-
-
-def _adapters(routers: Mapping[str, Router], services: Mapping[str, Service]) -> dict[str, ActionAdapter]:
-    adapters: tuple[ActionAdapter, ...] = (
-        ProcessAdapter(),
-        HttpAdapter(),
-        GitPatchAdapter(),
-        TrafficAdapter(routers, services),
-    )
-    return {adapter.name: adapter for adapter in adapters}

@@ -19,6 +19,18 @@ class Tier(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """Something that an adapter can do. `params` is the JSON Schema of its parameters, `permissions` what its
+    credentials must be allowed, in the words of the target; no step of it may claim a tier below `tier`.
+    """
+
+    summary: str
+    params: Mapping[str, Json]
+    permissions: tuple[str, ...] = ()
+    tier: Tier = Tier.LOCAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
     """One change of one target. `key` is the idempotency key: unique to incident, plan and step, and stable
     over restarts, so that a repeat can be recognised at the target.
@@ -49,6 +61,14 @@ class Progress(StrEnum):
     PARTIAL = "partial"
     APPLIED = "applied"
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What an action would change: in a sentence, and as lines of what goes (-) and what comes (+)."""
+
+    summary: str
+    diff: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from enum import Enum, auto
 
-from penelope.domain.action import Action, Effect, Progress, Snapshot
+from penelope.domain.action import Action, Effect, Operation, Preview, Progress, Snapshot
 from penelope.errors import ActionFailed, CompensationFailed, Unavailable, UnknownAdapter
 from penelope.kit.canonical import Json
 
@@ -29,7 +29,7 @@ class FakeAction:
 
     def __init__(self, name: str = "fake", operations: Collection[str] = ("set",)) -> None:
         self.name = name
-        self.operations = frozenset(operations)
+        self.operations = {each: Operation(summary="Set values", params={}) for each in operations}
         self.mood = Mood.WELL
         self.can_tell = True
         self.world: dict[str, dict[str, Json]] = {}
@@ -44,6 +44,11 @@ class FakeAction:
     async def snapshot(self, action: Action) -> Snapshot:
         self._reach()
         return Snapshot(state={"before": self.world.get(action.target.name)})
+
+    async def dry_run(self, action: Action, snapshot: Snapshot) -> Preview:  # noqa: ARG002 - any world will do
+        self._reach()
+        lines = "".join(f"+{name}: {value}\n" for name, value in sorted(action.params.items()))
+        return Preview(summary=f"{action.target.name} would be set", diff=lines)
 
     async def probe(self, action: Action, snapshot: Snapshot) -> Progress:  # noqa: ARG002 - the key tells
         self._reach()

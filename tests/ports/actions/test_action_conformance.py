@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from penelope.adapters.actions.git_patch import GitPatchAdapter
@@ -17,6 +18,7 @@ from penelope.adapters.routers.traefik import TraefikRouter
 from penelope.domain.action import Action, Progress, Snapshot, Tier
 from penelope.domain.service import RouterReference, Service, Target
 from penelope.errors import ActionFailed, DependencyError, OutcomeUnknown, UnknownAdapter
+from penelope.kit.codec import to_data
 from penelope.rooms.act.ports import ActionAdapter
 from penelope.rooms.act.run import perform, undo
 from penelope.testing.actions import FakeAction, Mood
@@ -242,6 +244,26 @@ def test_nothing_is_applied_before_and_probing_changes_nothing(bench: Bench) -> 
     assert [bench.probe(snapshot), bench.probe(snapshot)] == [Progress.NOT_APPLIED] * 2
     assert bench.look() == before
     assert bench.effects() == 0
+
+
+def test_a_dry_run_says_what_would_change_and_changes_nothing(bench: Bench) -> None:
+    before = bench.look()
+    snapshot = bench.snapshot()
+    preview = asyncio.run(bench.adapter.dry_run(bench.action, snapshot))
+    assert preview.summary
+    assert "s3cret" not in preview.summary + preview.diff
+    assert bench.look() == before
+    assert bench.effects() == 0
+    assert bench.probe(snapshot) is Progress.NOT_APPLIED
+
+
+def test_its_operations_are_declared(bench: Bench) -> None:
+    declared = bench.adapter.operations[bench.action.operation]
+    assert declared.summary
+    if bench.adapter.name != "fake":
+        assert declared.permissions
+        assert declared.tier <= bench.action.tier
+        jsonschema.validate(to_data(bench.action.params), declared.params)
 
 
 def test_an_execution_is_recognised(bench: Bench) -> None:

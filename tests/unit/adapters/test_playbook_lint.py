@@ -1,13 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
+from penelope.adapters.actions.installed import operations
 from penelope.adapters.playbooks.lint import lint
+from penelope.domain.action import Tier
 
-ADAPTERS = {
-    "process": {"restart", "switch_release"},
-    "http": {"call"},
-    "git_patch": {"apply", "revert"},
-    "traffic": {"set_weights"},
-}
+ADAPTERS = operations()
 
 GOOD = """\
 apiVersion: penelope.dev/v1
@@ -132,7 +131,15 @@ def test_weights_may_come_from_a_parameter(problems):
 
 
 def test_actions_are_checked_against_the_adapters_that_are_there(problems):
-    assert problems(adapters={"process": {"switch_release"}}) == ["20:27: there is no adapter 'traffic'"]
+    assert problems(adapters={"process": ADAPTERS["process"]}) == ["20:27: there is no adapter 'traffic'"]
+
+
+def test_a_step_claims_no_tier_below_its_operation_s(problems):
+    revert = ("process.switch_release", "git_patch.revert")
+    assert problems(*revert) == []
+    claimed = {"git_patch": {"revert": replace(ADAPTERS["git_patch"]["revert"], tier=Tier.IRREVERSIBLE)}}
+    found = problems(*revert, adapters={**ADAPTERS, **claimed})
+    assert found == ["15:11: git_patch.revert is of tier 4 or above"]
 
 
 def test_a_file_that_is_no_mapping_is_one_mistake(tmp_path):

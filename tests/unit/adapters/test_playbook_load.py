@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from penelope.adapters.actions.installed import operations
 from penelope.adapters.playbooks.lint import lint
 from penelope.adapters.playbooks.load import load, shipped_folder
 from penelope.domain.action import Tier
@@ -10,12 +11,7 @@ from penelope.domain.plan import Match, Parameter, StepTemplate
 from penelope.domain.rollout import RolloutLimits, RolloutSpec
 from penelope.errors import InvalidPlaybook
 
-ADAPTERS = {
-    "process": {"restart", "switch_release"},
-    "http": {"call"},
-    "git_patch": {"apply", "revert"},
-    "traffic": {"set_weights"},
-}
+ADAPTERS = operations()
 SHIPPED = ("migrate-database", "restart-instance", "revert-bad-config", "rollback-release")
 
 SMALL = """\

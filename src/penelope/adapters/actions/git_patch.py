@@ -6,13 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Self
 
 import msgspec
 
 from penelope.adapters.actions import patch_policy
 from penelope.adapters.actions.git import Repository, scratch_index
-from penelope.adapters.actions.options import read_options, read_params, require_operation
-from penelope.domain.action import Action, Effect, Progress, Snapshot
+from penelope.adapters.actions.installed import Surroundings
+from penelope.adapters.actions.options import operation, read_options, read_params, require_operation
+from penelope.domain.action import Action, Effect, Preview, Progress, Snapshot, Tier
 from penelope.domain.service import Target
 from penelope.errors import (
     ActionFailed,
@@ -96,7 +99,20 @@ class GitPatchAdapter:
     """
 
     name = "git_patch"
-    operations = frozenset({"apply", "revert"})
+    operations = MappingProxyType(
+        {
+            "apply": operation(
+                "Commit a diff", ApplyParams, "write: the repository and its files", tier=Tier.SNAPSHOT
+            ),
+            "revert": operation(
+                "Take a commit back", RevertParams, "write: the repository and its files", tier=Tier.SNAPSHOT
+            ),
+        }
+    )
+
+    @classmethod
+    def made(cls, _: Surroundings) -> Self:
+        return cls()
 
     def validate(self, operation: str, params: Mapping[str, Json]) -> None:
         require_operation(self.name, self.operations, operation)
@@ -112,6 +128,20 @@ class GitPatchAdapter:
 
     async def snapshot(self, action: Action) -> Snapshot:
         return Snapshot(state={"head": await _head(_repository(action.target))})
+
+    async def dry_run(self, action: Action, snapshot: Snapshot) -> Preview:  # noqa: ARG002 - HEAD may have moved
+        self.validate(action.operation, action.params)
+        repository = _repository(action.target)
+        await _require_branch(repository, action.target)
+        head, patch = await _head(repository), await _wanted(repository, action)
+        tree = await _built(repository, head, patch)  # loose objects only, which git clears away by itself
+        changed = await _changed(repository, head, tree, patch.paths)
+        await _require_untouched(repository, head, changed)
+        diff = await repository.run("diff", "--no-ext-diff", "--no-textconv", "--no-renames", head, tree)
+        return Preview(
+            summary=f"{len(changed.paths)} files would be changed by a commit on {head[:12]}",
+            diff=diff.decode(errors="replace"),
+        )
 
     async def probe(self, action: Action, snapshot: Snapshot) -> Progress:
         repository = _repository(action.target)

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Self
 from urllib.parse import quote, unquote
 
 import msgspec
 
-from penelope.adapters.actions.options import read_options, read_params, require_operation
+from penelope.adapters.actions.installed import Surroundings
+from penelope.adapters.actions.options import operation, read_options, read_params, require_operation
 from penelope.adapters.outbound import Answer, Call, ask
-from penelope.domain.action import Action, Effect, Progress, Snapshot
+from penelope.domain.action import Action, Effect, Preview, Progress, Snapshot
 from penelope.errors import (
     ActionFailed,
     CompensationFailed,
@@ -51,7 +54,17 @@ class HttpAdapter:
     """Operation `call`. The target recognises a repeat by the header ``Idempotency-Key``."""
 
     name = "http"
-    operations = frozenset({"call"})
+    operations = MappingProxyType(
+        {
+            "call": operation(
+                "Call an HTTP endpoint once", CallParams, "the method on the path, below base_url"
+            )
+        }
+    )
+
+    @classmethod
+    def made(cls, _: Surroundings) -> Self:
+        return cls()
 
     def validate(self, operation: str, params: Mapping[str, Json]) -> None:
         require_operation(self.name, self.operations, operation)
@@ -71,6 +84,11 @@ class HttpAdapter:
         """Empty: the target itself remembers calls by their key."""
         read_options(HttpOptions, action.target)
         return Snapshot()
+
+    async def dry_run(self, action: Action, snapshot: Snapshot) -> Preview:  # noqa: ARG002 - nothing is known of it
+        params = self._params(action)
+        body = "" if params.json is None else f"+{json.dumps(params.json)}\n"
+        return Preview(summary=f"{params.method} {params.path} would be sent", diff=body)
 
     async def probe(self, action: Action, snapshot: Snapshot) -> Progress:  # noqa: ARG002 - the key tells
         params = self._params(action)

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import msgspec
 
+from penelope.domain.action import Operation, Tier
 from penelope.domain.service import Target
 from penelope.errors import InvalidCatalogue, InvalidPlaybook, UnknownAdapter
 from penelope.kit.canonical import Json
@@ -29,6 +30,24 @@ def read_params(kind: type[Parameters], params: Mapping[str, Json]) -> Parameter
         return msgspec.convert(to_data(params), kind)
     except msgspec.ValidationError as error:
         raise InvalidPlaybook(f"the step's parameters do not fit: {error}") from None
+
+
+def operation(
+    summary: str,
+    params: type[msgspec.Struct],
+    *permissions: str,
+    tier: Tier = Tier.LOCAL,
+) -> Operation:
+    """What an adapter declares of an operation whose parameters have the shape of a struct."""
+    (schema,), parts = msgspec.json.schema_components([params])
+    shape = {**parts[params.__name__]} if "$ref" in schema else schema
+    rest = {name: part for name, part in parts.items() if name != params.__name__}
+    return Operation(
+        summary=summary,
+        params={**shape, **({"$defs": rest} if rest else {})},
+        permissions=permissions,
+        tier=tier,
+    )
 
 
 def require_operation(adapter: str, operations: Collection[str], operation: str) -> None:

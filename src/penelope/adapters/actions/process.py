@@ -4,19 +4,23 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Self
 
 import msgspec
 
-from penelope.adapters.actions.options import read_options, read_params, require_operation
+from penelope.adapters.actions.installed import Surroundings
+from penelope.adapters.actions.options import operation, read_options, read_params, require_operation
 from penelope.adapters.actions.releases import Releases, check_release_name
 from penelope.adapters.actions.supervisor import Look, Supervisor
-from penelope.domain.action import Action, Effect, Progress, Snapshot
+from penelope.domain.action import Action, Effect, Preview, Progress, Snapshot
 from penelope.domain.service import Target
 from penelope.errors import ActionFailed, CompensationFailed, InputError, InvalidCatalogue, OutcomeUnknown
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data, to_data
 
 _TRIES = 3
+_PERMISSIONS = ("supervisor: getProcessInfo, startProcess, stopProcess",)
 
 
 class ProcessOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,7 +74,18 @@ class ProcessAdapter:
     """
 
     name = "process"
-    operations = frozenset({"restart", "switch_release"})
+    operations = MappingProxyType(
+        {
+            "restart": operation("Restart a program", RestartParams, *_PERMISSIONS),
+            "switch_release": operation(
+                "Run a program from another release", SwitchParams, *_PERMISSIONS, "write: release_link"
+            ),
+        }
+    )
+
+    @classmethod
+    def made(cls, _: Surroundings) -> Self:
+        return cls()
 
     def validate(self, operation: str, params: Mapping[str, Json]) -> None:
         require_operation(self.name, self.operations, operation)
@@ -83,6 +98,16 @@ class ProcessAdapter:
         look = await _supervisor(action).look()
         before = _Before(state=look.state, pid=look.pid, start=look.start, release=await _present(action))
         return Snapshot(state=to_data(before))
+
+    async def dry_run(self, action: Action, snapshot: Snapshot) -> Preview:
+        before, release = from_data(_Before, snapshot.state), _wanted(action)
+        what = f"{action.target.name} ({before.state.lower()}) would be restarted"
+        if release is None:
+            return Preview(summary=what)
+        _required_releases(action).require(release)
+        return Preview(
+            summary=f"{what} on {release}", diff=f"-release: {before.release}\n+release: {release}\n"
+        )
 
     async def probe(self, action: Action, snapshot: Snapshot) -> Progress:
         before = from_data(_Before, snapshot.state)

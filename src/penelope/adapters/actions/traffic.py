@@ -1,12 +1,15 @@
 """Splits a service's traffic over its arms."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Self
 
 import msgspec
 
-from penelope.adapters.actions.options import read_params, require_operation
+from penelope.adapters.actions.installed import Surroundings
+from penelope.adapters.actions.options import operation, read_params, require_operation
 from penelope.adapters.routers.arms import require_fitting, router_of
-from penelope.domain.action import Action, Effect, Progress, Snapshot
+from penelope.domain.action import Action, Effect, Preview, Progress, Snapshot
 from penelope.domain.service import Service
 from penelope.errors import (
     CompensationFailed,
@@ -29,11 +32,21 @@ class TrafficAdapter:
     """Operation `set_weights`, through the router that the catalogue names for the target's service."""
 
     name = "traffic"
-    operations = frozenset({"set_weights"})
+    operations = MappingProxyType(
+        {
+            "set_weights": operation(
+                "Split the traffic over the service's arms", WeightParams, "router: read and set weights"
+            )
+        }
+    )
 
     def __init__(self, routers: Mapping[str, Router], services: Mapping[str, Service]) -> None:
         self._routers = routers
         self._services = services
+
+    @classmethod
+    def made(cls, surroundings: Surroundings) -> Self:
+        return cls(surroundings.routers, surroundings.services)
 
     def validate(self, operation: str, params: Mapping[str, Json]) -> None:
         require_operation(self.name, self.operations, operation)
@@ -43,6 +56,16 @@ class TrafficAdapter:
 
     async def snapshot(self, action: Action) -> Snapshot:
         return Snapshot(state={"weights": await self._in_force(action)})
+
+    async def dry_run(self, action: Action, snapshot: Snapshot) -> Preview:
+        service, _ = self._route(action)
+        before, after = snapshot.state["weights"], self._wanted(action, service)
+        lines = (
+            f"-{arm}: {before.get(arm, 0)} %\n+{arm}: {weight} %\n"
+            for arm, weight in sorted(after.items())
+            if before.get(arm) != weight
+        )
+        return Preview(summary=f"traffic of {service.name}: {_shares(after)}", diff="".join(lines))
 
     async def probe(self, action: Action, snapshot: Snapshot) -> Progress:  # noqa: ARG002 - the target tells
         service, _ = self._route(action)
@@ -89,5 +112,10 @@ class TrafficAdapter:
 
 async def _put(router: Router, service: Service, weights: Mapping[str, int]) -> Effect:
     await router.set_weights(service, weights)
-    shares = ", ".join(f"{arm} {weight} %" for arm, weight in sorted(weights.items()))
-    return Effect(summary=f"traffic of {service.name}: {shares}", details={"weights": dict(weights)})
+    return Effect(
+        summary=f"traffic of {service.name}: {_shares(weights)}", details={"weights": dict(weights)}
+    )
+
+
+def _shares(weights: Mapping[str, int]) -> str:
+    return ", ".join(f"{arm} {weight} %" for arm, weight in sorted(weights.items()))

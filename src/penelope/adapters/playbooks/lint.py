@@ -1,16 +1,17 @@
 """Finds every mistake of a playbook file: of its form, and of what only its parts together show."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain, pairwise
 from pathlib import Path
 
 from penelope.adapters.playbooks.model import ParameterRule, PlaybookFile, RolloutRule, StepRule
 from penelope.adapters.yaml_model import suggestion, validate
 from penelope.adapters.yaml_source import Document, Problem, Where, read
+from penelope.domain.action import Operation
 from penelope.kit.canonical import Json
 from penelope.rooms.plan.binding import malformed, names
 
-Adapters = Mapping[str, Collection[str]]
+Adapters = Mapping[str, Mapping[str, Operation]]
 """The operations of each installed adapter."""
 
 Finding = tuple[Where, str]
@@ -46,7 +47,7 @@ def _findings(document: Document, playbook: PlaybookFile, adapters: Adapters | N
         for index, step in enumerate(getattr(playbook, section)):
             where = (section, index)
             if adapters is not None:
-                yield from _action((*where, "action"), step.action, adapters)
+                yield from _action(where, step, adapters)
             if step.action == "traffic.set_weights":
                 yield from _weights((*where, "params"), step)
     if playbook.rollout:
@@ -117,14 +118,18 @@ def _within(value: Json, where: Where) -> Iterator[tuple[Where, str]]:
             yield from _within(item, (*where, index))
 
 
-def _action(where: Where, action: str, adapters: Adapters) -> Iterator[Finding]:
-    adapter, _, operation = action.partition(".")
+def _action(step_at: Where, step: StepRule, adapters: Adapters) -> Iterator[Finding]:
+    where = (*step_at, "action")
+    adapter, _, operation = step.action.partition(".")
     if adapter not in adapters:
         yield where, f"there is no adapter '{adapter}'{suggestion(adapter, adapters)}"
     elif operation not in adapters[adapter]:
         known = adapters[adapter]
         hint = suggestion(operation, known) or f"; it has {', '.join(sorted(known))}"
         yield where, f"the adapter '{adapter}' has no operation '{operation}'{hint}"
+    elif step.tier < adapters[adapter][operation].tier:
+        least = int(adapters[adapter][operation].tier)
+        yield (*step_at, "tier"), f"{step.action} is of tier {least} or above"
 
 
 def _weights(where: Where, step: StepRule) -> Iterator[Finding]:

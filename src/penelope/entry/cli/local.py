@@ -61,15 +61,15 @@ def lint_playbooks(
     ] = None,
 ) -> None:
     """Print every mistake of playbooks as file:line:column. Exits with 1 if there is any."""
+    from penelope.adapters.actions.installed import operations  # noqa: PLC0415 - so that `--help` is there at once
     from penelope.adapters.playbooks.lint import lint  # noqa: PLC0415 - so that `--help` is there at once
     from penelope.adapters.playbooks.load import files_in, shipped_folder  # noqa: PLC0415 - so that `--help` is there at once
-    from penelope.bootstrap.parts import OPERATIONS  # noqa: PLC0415 - so that `--help` is there at once
 
     if not paths:
         settings = settings_of(context).playbooks
         paths = [*settings.paths, *([shipped_folder()] if settings.shipped else [])]
     files = files_in(paths)
-    problems = [problem for file in files for problem in lint(file, OPERATIONS)]
+    problems = [problem for file in files for problem in lint(file, operations())]
     for problem in problems:
         typer.echo(visible(problem))
     if problems:
@@ -79,13 +79,13 @@ def lint_playbooks(
 
 def list_playbooks(context: typer.Context) -> None:
     """List the playbooks that the settings put in force, in order of preference."""
+    from penelope.adapters.actions.installed import operations  # noqa: PLC0415 - so that `--help` is there at once
     from penelope.adapters.playbooks.load import load  # noqa: PLC0415 - so that `--help` is there at once
-    from penelope.bootstrap.parts import OPERATIONS  # noqa: PLC0415 - so that `--help` is there at once
 
     settings = settings_of(context).playbooks
     rows = [
         (item.name, Text(visible(item.version)), str(int(item.tier)), Text(visible(item.title)))
-        for item in load(settings.paths, settings.shipped, OPERATIONS).playbooks()
+        for item in load(settings.paths, settings.shipped, operations()).playbooks()
     ]
     screens.show(screens.table("name", "version", "tier", "what it does", rows=rows, keep=("name",)))
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from penelope.domain.action import Action, Effect, Progress, Snapshot
+from penelope.domain.action import Action, Effect, Operation, Preview, Progress, Snapshot
 from penelope.kit.canonical import Json
 
 
@@ -14,6 +14,7 @@ class ActionAdapter(Protocol):
     """
 
     name: str
+    operations: Mapping[str, Operation]
 
     def validate(self, operation: str, params: Mapping[str, Json]) -> None:
         """Refuses, before anything runs, an operation that does not exist or parameters that cannot work.
@@ -23,6 +24,11 @@ class ActionAdapter(Protocol):
 
     async def snapshot(self, action: Action) -> Snapshot:
         """What `compensate` needs to restore the target and `probe` needs to recognise the effect."""
+
+    async def dry_run(self, action: Action, snapshot: Snapshot) -> Preview:
+        """What `execute` would change now. Changes nothing, and shows no secret. Raises ActionFailed where it could
+        certainly not be done.
+        """
 
     async def probe(self, action: Action, snapshot: Snapshot) -> Progress:
         """Whether this action (by its key, or by comparing with the snapshot) took effect. Changes nothing."""
