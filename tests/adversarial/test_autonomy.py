@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from doorstep import Doorstep, settings
+from sqlalchemy.ext.asyncio import AsyncEngine
 from stage import BAD, GOOD, POLICY, Stage, begin, play, playbook, signal
 
 from penelope.bootstrap.autonomy import policy_of
+from penelope.domain.action import Action, Effect, Snapshot
 from penelope.domain.autonomy import Comparison, Level, Standing
 from penelope.domain.incident import IncidentState
 from penelope.errors import AlreadyDecided, BadSettings, ChainBroken
@@ -24,6 +26,7 @@ from penelope.rooms.learn.autonomy import Policy, beginning, failed, interval, s
 from penelope.settings import load
 from penelope.settings.autonomy import Autonomy
 from penelope.store.standings import SqlStandings
+from penelope.testing.actions import FakeAction
 
 Databases = tuple[str, str]
 
@@ -173,19 +176,33 @@ def test_a_standing_that_somebody_wrote_or_deleted_in_the_database_is_not_believ
     play(databases, scene, playbooks=[ANY])
 
 
-def test_a_forged_standing_does_not_keep_an_incident_from_people(databases: Databases) -> None:
-    """It is forged while a plan acts: the end of the incident is recorded all the same."""
+class Forging(FakeAction):
+    """Tampers with the database while it acts."""
+
+    database: AsyncEngine
+    tampering: str
+
+    async def execute(self, action: Action, snapshot: Snapshot) -> Effect:
+        async with self.database.begin() as connection:
+            await connection.exec_driver_sql(self.tampering)
+        return await super().execute(action, snapshot)
+
+
+@pytest.mark.parametrize(
+    "tampering", [DELETED, "UPDATE units_of_work SET attributes = '{}' WHERE kind = 'decision'"]
+)
+def test_nothing_forged_keeps_an_incident_from_people(databases: Databases, tampering: str) -> None:
+    """What its playbook has earned, or was decided, is forged while a plan acts: the incident ends all the same."""
+    adapter = Forging()
 
     async def scene(stage: Stage) -> None:
-        stage.metrics.script("shop", BAD)
+        adapter.database, adapter.tampering = stage.database, tampering
         await desk(stage).place("fix", "shop", Level.AUTONOMOUS, Word("key:ada", "known"))
         incident = await incident_of(stage, 1)
-        await stage.until(incident, IncidentState.VERIFYING)
-        async with stage.database.begin() as connection:
-            await connection.exec_driver_sql(DELETED)
         assert (await stage.until(incident)).state is IncidentState.ESCALATED
+        assert "OutcomeRecorded" in await stage.events(incident)
 
-    play(databases, scene, playbooks=[ANY])
+    play(databases, scene, playbooks=[ANY], adapter=adapter)
 
 
 def test_a_machine_raises_nobody(tmp_path: Path) -> None:
