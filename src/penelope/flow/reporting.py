@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from penelope.domain.autonomy import Comparison
-from penelope.domain.decision import Decision, Judgement
+from penelope.domain.decision import Judgement
 from penelope.domain.incident import Incident
 from penelope.domain.outcome import Outcome, OutcomeKind
 from penelope.domain.work import Change, UnitOfWork
@@ -40,6 +40,14 @@ class Reported:
     playbook: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decided:
+    """What is looked up of a decision."""
+
+    judgement: Judgement
+    playbook: str | None = None
+
+
 async def report(
     transaction: Transaction, policy: Policy, playbooks: Collection[str], told: Report
 ) -> Reported:
@@ -71,7 +79,7 @@ async def report(
 def _held_against(
     incident: Incident, told: Report, decided: UnitOfWork | None, ended: UnitOfWork | None
 ) -> Reported:
-    decision = None if decided is None else from_data(Decision, _without_evidence(decided))
+    decision = None if decided is None else from_data(_Decided, decided.attributes)
     outcome = None if ended is None else from_data(Outcome, ended.attributes)
     playbook, comparison = None if decision is None else decision.playbook, Comparison.NOTED
     same = told.did == playbook and told.did not in {OTHER, NOTHING}
@@ -95,11 +103,6 @@ def _held_against(
         comparison=comparison,
         playbook=playbook,
     )
-
-
-def _without_evidence(decided: UnitOfWork) -> dict[str, object]:
-    """A decision's unit keeps the evidence beside it, which is long and not asked for here."""
-    return {name: value for name, value in decided.attributes.items() if name != "evidence"}
 
 
 async def _learnt(transaction: Transaction, policy: Policy, reported: Reported, told: Report) -> list[Change]:
