@@ -8,21 +8,25 @@ from typing import Any
 
 import pytest
 from doorstep import Doorstep, settings
+from sqlalchemy.ext.asyncio import AsyncEngine
 from stage import BAD, GOOD, POLICY, Stage, begin, play, playbook, signal
 
 from penelope.bootstrap.autonomy import policy_of
-from penelope.domain.autonomy import Level, Standing
+from penelope.domain.action import Action, Effect, Snapshot
+from penelope.domain.autonomy import Comparison, Level, Standing
 from penelope.domain.incident import IncidentState
-from penelope.errors import AlreadyDecided, BadSettings
+from penelope.errors import AlreadyDecided, BadSettings, ChainBroken
 from penelope.flow.autonomy import Word, override, standing_of, unit_name
 from penelope.flow.autonomy_desk import AutonomyDesk
 from penelope.flow.commands import Answer
+from penelope.flow.keys import Scope
 from penelope.flow.ports import Transaction
-from penelope.flow.reporting import Comparison, Report
+from penelope.flow.reporting import Report
 from penelope.rooms.learn.autonomy import Policy, beginning, failed, interval, succeeded
 from penelope.settings import load
 from penelope.settings.autonomy import Autonomy
 from penelope.store.standings import SqlStandings
+from penelope.testing.actions import FakeAction
 
 Databases = tuple[str, str]
 
@@ -139,24 +143,80 @@ def test_a_playbook_called_other_earns_nothing_by_that(databases: Databases) -> 
     play(databases, scene, playbooks=[book], autonomy=replace(POLICY, start=Level.SHADOW))
 
 
-def test_counts_that_somebody_wrote_into_the_database_are_not_believed(databases: Databases) -> None:
+FORGED = (
+    "UPDATE units_of_work SET status = 'autonomous', "
+    'attributes = replace(attributes, \'"level":"suggest"\', \'"level":"autonomous"\') '
+    "WHERE kind = 'autonomy'"
+)
+DELETED = "DELETE FROM units_of_work WHERE kind = 'autonomy'"
+
+
+@pytest.mark.parametrize("tampering", [FORGED, DELETED])
+def test_a_standing_that_somebody_wrote_or_deleted_in_the_database_is_not_believed(
+    databases: Databases, tampering: str
+) -> None:
+    """Without its row it would begin anew, and here that is at the top. A person's no still counts."""
+
     async def scene(stage: Stage) -> None:
-        incident = await incident_of(stage, 1)
-        await stage.until(incident)
-        await desk(stage).report(Report(incident=incident, actor="key:ada", did="fix"))
+        await desk(stage).place("fix", "shop", Level.SUGGEST, Word("key:ada", "not yet"))
+        waiting = await incident_of(stage, 1)
+        await stage.until(waiting, IncidentState.AWAITING_APPROVAL)
         async with stage.database.begin() as connection:
-            await connection.exec_driver_sql(
-                "UPDATE units_of_work SET status = 'autonomous', "
-                'attributes = replace(attributes, \'"level":"shadow"\', \'"level":"autonomous"\') '
-                "WHERE kind = 'autonomy'"
-            )
+            await connection.exec_driver_sql(tampering)
+        await stage.commands.answer_approval(Answer(incident=waiting, actor="key:bob", approve=False))
+        assert (await stage.until(waiting)).state is IncidentState.ESCALATED
         again = await incident_of(stage, 2)
-        ended = await stage.until(again)
-        assert ended.state is IncidentState.ESCALATED
+        assert (await stage.until(again)).state is IncidentState.ESCALATED
+        assert "GateRefused" in await stage.events(again)
         assert stage.adapter.effects == {}
+        with pytest.raises(ChainBroken):
+            await desk(stage).place("fix", "shop", Level.AUTONOMOUS, Word("key:ada", "now"))
         assert await stage.flaws() != []
 
-    play(databases, scene, playbooks=[ANY], autonomy=replace(POLICY, start=Level.SHADOW))
+    play(databases, scene, playbooks=[ANY])
+
+
+class Forging(FakeAction):
+    """Tampers with the database while it acts."""
+
+    database: AsyncEngine
+    tampering: str
+
+    async def execute(self, action: Action, snapshot: Snapshot) -> Effect:
+        async with self.database.begin() as connection:
+            await connection.exec_driver_sql(self.tampering)
+        return await super().execute(action, snapshot)
+
+
+@pytest.mark.parametrize(
+    "tampering", [DELETED, "UPDATE units_of_work SET attributes = '{}' WHERE kind = 'decision'"]
+)
+def test_nothing_forged_keeps_an_incident_from_people(databases: Databases, tampering: str) -> None:
+    """What its playbook has earned, or was decided, is forged while a plan acts: the incident ends all the same."""
+    adapter = Forging()
+
+    async def scene(stage: Stage) -> None:
+        adapter.database, adapter.tampering = stage.database, tampering
+        await desk(stage).place("fix", "shop", Level.AUTONOMOUS, Word("key:ada", "known"))
+        incident = await incident_of(stage, 1)
+        assert (await stage.until(incident)).state is IncidentState.ESCALATED
+        assert "OutcomeRecorded" in await stage.events(incident)
+
+    play(databases, scene, playbooks=[ANY], adapter=adapter)
+
+
+def test_a_machine_raises_nobody(tmp_path: Path) -> None:
+    """An agent that holds a seat may vote; it gives no playbook, and so itself, leave to act unasked."""
+    wanted = {"playbook": "free-the-lock", "service": "shop", "level": "autonomous", "reason": "trust me"}
+    with Doorstep(settings(tmp_path)) as door:
+        _, key = door.new_key(name="helper", scopes=frozenset({Scope.APPROVE}), owner="agent:helper")
+        incident = door.open(id="stuck", type="Stuck", data={"labels": {"stuck": "yes"}})
+        report = f"/api/v1/incidents/{incident}/report"
+        for path, body in (("/api/v1/autonomy", wanted), (report, {"did": "free-the-lock"})):
+            door.problem(
+                403, "forbidden", lambda path=path, body=body: door.ask("POST", path, json=body, key=key)
+            )
+        assert door.get("/api/v1/autonomy")["standings"] == []
 
 
 def test_nobody_can_send_counts_along(tmp_path: Path) -> None:
@@ -201,7 +261,7 @@ def test_what_one_pair_earned_is_not_anothers(databases: Databases) -> None:
     async def scene(stage: Stage) -> None:
         async def body(transaction: Transaction) -> None:
             word = Word("key:ada", "no")
-            await transaction.save(await override(transaction, POLICY, ("a:b", "c"), word))
+            await transaction.save(*await override(transaction, POLICY, ("a:b", "c"), word))
 
         await stage.engine.transaction("override", body)
 
@@ -235,6 +295,8 @@ def test_a_cap_under_a_name_that_nothing_has_stops_the_start(name: str) -> None:
         "autonomy.autonomous_bound=1",
         "autonomy.autonomous_bound=0.5",
         "autonomy.fall_levels=0",
+        "autonomy.floor=autonomous",
+        "autonomy.floor=supervised",
         "constitution.sophia_weight=21",
         "constitution.sophia_weight=-20",
         "constitution.escalate_least=0.9",
@@ -257,7 +319,7 @@ def test_workers_that_race_lose_no_failure(databases: Databases) -> None:
         async def one(name: str, number: int) -> None:
             async def body(transaction: Transaction) -> None:
                 word = Word("key:ada", f"no {number}")
-                await transaction.save(await override(transaction, POLICY, (name, "shop"), word))
+                await transaction.save(*await override(transaction, POLICY, (name, "shop"), word))
 
             await stage.engine.transaction("override", body)
 

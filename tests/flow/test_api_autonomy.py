@@ -88,10 +88,17 @@ def test_a_person_places_a_playbook_within_its_cap(door: Doorstep) -> None:
         0,
         "a person placed it here",
     )
-    labels = {"playbook": "free-the-lock", "service": "shop", "level": "suggest"}
+    labels = {"playbook": "free-the-lock", "level": "suggest"}
     assert door.metric("penelope_autonomy_changes_total", **labels) == 1
     assert place(level="supervised").json()["capped"] is True
-    assert door.get(AUTONOMY, params={"service": "bank"})["standings"] == []
+    door.problem(400, "invalid_request", lambda: place(reason=" "))
+    for name in ("service", "playbook", "after"):
+        door.problem(
+            400, "invalid_request", lambda name=name: door.ask("GET", AUTONOMY, params={name: "a\x00"})
+        )
+    for other in ("bank", "SHOP", "sho_", "%", 'shop"'):
+        assert door.get(AUTONOMY, params={"service": other})["standings"] == []
+    assert len(door.get(AUTONOMY, params={"service": "shop"})["standings"]) == 1
     assert len(door.get(AUTONOMY, params={"playbook": "free-the-lock"})["standings"]) == 1
     page = door.get(AUTONOMY, params={"limit": 1})
     assert door.get(AUTONOMY, params={"after": page["next"]})["standings"] == []
@@ -106,7 +113,7 @@ def test_the_constitution_is_scored(door: Doorstep, shadowed: str) -> None:
     assert [day["day"] for day in found["trend"]] == [f"{datetime.now(UTC):%Y-%m-%d}"]
     assert set(found["trend"][0]["shares"]) == {item["article"] for item in found["articles"]}
     nothing = door.get(CONSTITUTION, params={"service": "bank"})
-    assert (nothing["score"], nothing["decisions"], nothing["trend"]) == (None, 0, [])
+    assert [nothing[name] for name in ("score", "decisions", "articles", "trend")] == [None, 0, [], []]
     door.problem(400, "invalid_request", lambda: door.ask("GET", CONSTITUTION, params={"days": 0}))
     assert door.metric("penelope_articles_total", article="Sophia", kept="true") >= 1
 

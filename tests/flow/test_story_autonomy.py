@@ -5,16 +5,41 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from stage import BAD, GOOD, POLICY, TIMING, Script, Stage, begin, performing, play, playbook, signal, step
+from stage import (
+    APPROVAL,
+    BAD,
+    GOOD,
+    HALT,
+    POLICY,
+    RATE,
+    TIMING,
+    Script,
+    Stage,
+    begin,
+    performing,
+    play,
+    playbook,
+    signal,
+    step,
+)
 
-from penelope.domain.autonomy import Level, Standing
+from penelope.domain.action import Action, Effect, Snapshot
+from penelope.domain.asking import AskingPolicy
+from penelope.domain.autonomy import Comparison, Level, Standing
 from penelope.domain.incident import IncidentState
+from penelope.domain.people import Voter
+from penelope.domain.quorum import quorum_rule_from
+from penelope.domain.signal import SignalStatus
 from penelope.errors import AlreadyDecided, InvalidRequest, UnknownIncident, UnknownPlaybook, UnknownService
+from penelope.flow.approvals import ApprovalDesk
+from penelope.flow.approvals import Word as Ballot
 from penelope.flow.autonomy import Word, unit_name
 from penelope.flow.autonomy_desk import AutonomyDesk
 from penelope.flow.commands import Answer
-from penelope.flow.reporting import Comparison, Report
+from penelope.flow.reporting import Report
+from penelope.rooms.gate.autonomy import AutonomyRule
 from penelope.store.standings import SqlStandings
+from penelope.testing.actions import FakeAction
 
 Databases = tuple[str, str]
 
@@ -151,6 +176,7 @@ def test_verified_successes_raise_it_until_it_acts_by_itself(databases: Database
         assert (await standing(stage)).level is Level.AUTONOMOUS
         events = [event for event, _ in await history(stage)]
         assert events == [*["AutonomyCounted"] * 5, "AutonomyRaised", "AutonomySet", "AutonomyCounted"]
+        assert ("AutonomySet", "it is well known") in await history(stage)
         assert await stage.flaws() == []
 
     play(databases, scene, playbooks=[ANY], **at(Level.SUGGEST))
@@ -170,6 +196,83 @@ def test_a_contract_that_is_not_kept_lowers_it_at_once(databases: Databases) -> 
         assert (await standing(stage)).level is Level.SUPERVISED
 
     play(databases, scene, playbooks=[playbook(steps=(step("first"),))])
+
+
+STRICT = (HALT, RATE, AutonomyRule(low_risk=0.0), APPROVAL)
+"""Whatever is not autonomous asks."""
+
+
+def test_what_comes_back_lowers_what_healed_it_at_once_and_once(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        first = await heal(stage, 1)
+        assert (await standing(stage)).level is Level.AUTONOMOUS
+        stage.metrics.script("shop", BAD)
+        for number in (2, 3):
+            back = signal(number, name="Broken-1")
+            again = await begin(stage, back)
+            # It has fallen before the gate looks.
+            await stage.until(again, IncidentState.AWAITING_APPROVAL)
+            gone = replace(back, id=f"over-{number}", status=SignalStatus.RESOLVED)
+            await stage.commands.receive_signals([gone])
+            await stage.until(again, IncidentState.RESOLVED)
+        assert (await desk(stage).report(did(first, "other"))).comparison is Comparison.NOTED
+        found = await standing(stage)
+        assert (found.level, found.successes, found.failures) == (Level.SUPERVISED, 0, 1)
+        assert found.reason == f"what it healed in incident {first} came back"
+        assert [event for event, _ in await history(stage)] == ["AutonomyCounted", "AutonomyLowered"]
+        assert (await stage.events(first)).count("OutcomeRelapsed") == 1
+        assert await stage.flaws() == []
+
+    play(databases, scene, playbooks=[ANY], gate=STRICT)
+
+
+def test_what_a_person_overrode_does_not_fall_again_when_it_comes_back(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        first = await heal(stage, 1)
+        assert (await desk(stage).report(did(first, "other"))).comparison is Comparison.OVERRIDDEN
+        stage.metrics.script("shop", BAD)
+        await stage.until(await begin(stage, signal(2, name="Broken-1")), IncidentState.AWAITING_APPROVAL)
+        assert (await standing(stage)).level is Level.SUPERVISED
+        assert "OutcomeRelapsed" in await stage.events(first)
+
+    play(databases, scene, playbooks=[ANY], gate=STRICT)
+
+
+class Bursting(FakeAction):
+    """Breaks as no adapter may."""
+
+    async def execute(self, action: Action, snapshot: Snapshot) -> Effect:  # noqa: ARG002 - whatever it is given
+        raise RuntimeError("a flaw of the adapter")
+
+
+def test_a_story_that_breaks_off_while_it_acts_lowers_its_playbook(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        incident = await begin(stage)
+        assert (await stage.until(incident)).state is IncidentState.ESCALATED
+        found = await standing(stage)
+        assert (found.level, found.failures) == (Level.SUPERVISED, 1)
+        assert "a flaw of the adapter" in found.reason
+        assert await stage.flaws() == []
+
+    play(databases, scene, adapter=Bursting())
+
+
+def test_a_machine_that_refuses_a_plan_overrides_nobody(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        incident = await begin(stage)
+        await stage.until(incident, IncidentState.AWAITING_APPROVAL)
+        (unit,) = [item for item in await stage.reader.units(incident) if item.kind == "approval"]
+        agent = Voter(
+            identity="agent:second", actor="agent:second", roles=frozenset({"agent:second"}), machine=True
+        )
+        words = ApprovalDesk(stage.engine, stage.parts.autonomy)
+        no = Ballot(approve=False, reason="I see harm")
+        assert (await words.vote(unit.id, agent, no)).status == "rejected"
+        assert (await stage.until(incident)).state is IncidentState.ESCALATED
+        assert await desk(stage).standings(limit=10) == {}
+
+    quorum = quorum_rule_from("tier 1: 1 approver + 1 agent:second")
+    play(databases, scene, asking=AskingPolicy(quorums=(quorum,)), **at(Level.SUGGEST, floor=Level.SHADOW))
 
 
 def test_a_person_who_refuses_its_plan_lowers_it(databases: Databases) -> None:

@@ -103,6 +103,10 @@ class Autonomy(RuleBasedStateMachine):
             assert self.last.level in {before.level, before.level.up()}
             if before.level is Level.SHADOW:
                 assert self.last.level is Level.SHADOW
+            if self.last.level is not before.level:
+                low, _ = interval(self.last.successes, self.last.failures)
+                assert low >= self.policy.needed[self.last.level]
+                assert self.last.level <= self.last.cap
 
     @rule()
     def failure(self) -> None:

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from math import isnan
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import structlog
 from penelope.domain.work import Entry
 from penelope.flow.log import Lag
 from penelope.ledger.buffer import Counts
+from penelope.rooms.learn.compliance import Scale, Tally, comply
 from penelope.telemetry import LOG_FIELDS, METRICS, MOST_LABEL_VALUES, Telemetry, configure_logging
 from penelope.telemetry.counting import RULES, SPANS
 from penelope.telemetry.names import LONGEST_LABEL_VALUE, REQUEST_ID
@@ -246,6 +248,40 @@ def test_label_values_from_outside_are_bounded_in_number_and_length() -> None:
     assert list(samples(other)) == [
         f'penelope_signals_total{{outcome="duplicate",source="{"x" * LONGEST_LABEL_VALUE}"}}'
     ]
+
+
+def test_spans_that_never_end_are_forgotten() -> None:
+    """Incidents that are over before they are looked at are opened, and never decided about."""
+    telemetry = Telemetry()
+    for number in range(10_001):
+        telemetry.entry_recorded(entry("IncidentOpened", unit=f"inc_{number}", incident=f"inc_{number}"))
+    for number in (0, 1):
+        telemetry.entry_recorded(entry("DecisionMade", incident=f"inc_{number}"))
+    assert samples(telemetry)["penelope_decide_seconds_count"] == 1
+
+
+def test_many_halted_causes_hide_no_halt() -> None:
+    telemetry = Telemetry()
+    causes = {f"cause:{number}": "closed" for number in range(MOST_LABEL_VALUES)}
+    telemetry.halts_seen({**causes, "cause:x": "open", "service:shop": "half_open", "fleet": "open"})
+    assert samples(telemetry) == {
+        'penelope_halt_state{scope="cause"}': 2,
+        'penelope_halt_state{scope="service:shop"}': 1,
+        'penelope_halt_state{scope="fleet"}': 2,
+    }
+    services = {f"service:{number}": "closed" for number in range(MOST_LABEL_VALUES)}
+    telemetry.halts_seen({"service:shop": "closed", **services, "service:last": "open"})
+    assert samples(telemetry) == {'penelope_halt_state{scope="other"}': 2}
+
+
+def test_no_article_is_said_to_be_kept_once_nothing_is_weighed() -> None:
+    telemetry = Telemetry()
+    telemetry.constitution_scored(comply(Tally(decisions=1, weighed=1), Scale()))
+    assert samples(telemetry)['penelope_constitution_share{article="Agape"}'] == 1
+    telemetry.constitution_scored(comply(Tally(decisions=1), Scale()))
+    shown = samples(telemetry)
+    assert isnan(shown["penelope_constitution_score"])
+    assert isnan(shown['penelope_constitution_share{article="Agape"}'])
 
 
 def test_rules_and_spans_fit_the_metrics_that_they_name() -> None:

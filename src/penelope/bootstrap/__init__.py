@@ -166,7 +166,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         engine = await _engine(stack, settings, writer, parts, Shadow(telemetry, buffer.record))
         reader = SqlReader(reading)
         every = settings.engine.reconcile_seconds
-        await background(stack, sweep_forever(engine, reader, every, parts.brakes))
+        await background(stack, sweep_forever(engine, reader, every, parts.brakes, parts.autonomy))
         actors = await _beating(stack, settings, SqlActors(writer, reading), engine, clock)
         # Its reads are short, and on SQLite threads would have to wait for the loop each time.
         own_log = SqlLog(writer, writer, settings.ledger.origin)

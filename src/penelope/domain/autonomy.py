@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import total_ordering
 
 
@@ -34,6 +34,15 @@ class Level(Enum):
 
 LEVELS = tuple(Level)
 _ORDER = {level: number for number, level in enumerate(LEVELS)}
+
+
+class Comparison(StrEnum):
+    """What a report of people says about a playbook: the same was done, something else, it was overridden, or nothing."""
+
+    AGREED = "agreed"
+    DIFFERED = "differed"
+    OVERRIDDEN = "overridden"
+    NOTED = "noted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

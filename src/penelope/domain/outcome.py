@@ -15,7 +15,10 @@ class OutcomeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The end of one incident. `acted` says whether anything was changed; times in seconds from its opening."""
+    """The end of one incident. `acted` says whether anything was changed; times in seconds from its opening.
+
+    `relapsed_as` is the incident as which it came back too soon after it was healed.
+    """
 
     incident: str
     service: str
@@ -26,6 +29,7 @@ class Outcome:
     total_seconds: float
     playbook: str | None = None
     verified: bool | None = None
+    relapsed_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
 
 from penelope.flow.audit import Window
@@ -36,22 +36,38 @@ class ComplianceWatch:
         self._observer = observer
 
     async def look(self, *, service: str | None, days: int) -> tuple[Compliance, Mapping[date, Compliance]]:
-        """The last so many days as a whole, and each day with decisions by itself."""
-        until = self._clock.now() + timedelta(microseconds=1)
-        window = Window(since=until - timedelta(days=days), until=until, service=service)
-        by_day = await self._reader.tally(window)
+        """So many days (UTC) up to today as a whole, and each day with decisions by itself."""
+        by_day = await self._tally(self._today() - timedelta(days=days - 1), service)
         trend = {day: comply(tally, self._scale) for day, tally in by_day.items() if tally.decisions}
         return comply(together(by_day), self._scale), trend
 
     async def run(self, seconds: float, *, days: int) -> None:
-        """Tells the observer at once, and then each `seconds`, until cancelled."""
+        """Tells the observer at once, and then each `seconds`, until cancelled.
+
+        What lies behind is read once. Yesterday is read again with today: it may have been committed past midnight.
+        """
+        known: Mapping[date, Tally] = {}
+        looked = date.min
         while True:
             try:
-                compliance, _ = await self.look(service=None, days=days)
-                self._observer.constitution_scored(compliance)
+                today = self._today()
+                first = today - timedelta(days=days - 1)
+                since = max(first, looked)
+                kept = {day: tally for day, tally in known.items() if first <= day < since}
+                known = {**kept, **await self._tally(since, None)}
+                looked = today - timedelta(days=1)
+                self._observer.constitution_scored(comply(together(known), self._scale))
             except Exception:  # noqa: BLE001 - the database may be away for a moment; the next look tries again
                 _log.exception("the constitution could not be scored")
             await asyncio.sleep(seconds)
+
+    def _today(self) -> date:
+        return self._clock.now().astimezone(UTC).date()
+
+    async def _tally(self, since: date, service: str | None) -> Mapping[date, Tally]:
+        begin = datetime.combine(since, time(), UTC)
+        until = self._clock.now() + timedelta(microseconds=1)
+        return await self._reader.tally(Window(since=begin, until=until, service=service))
 
 
 def together(by_day: Mapping[date, Tally]) -> Tally:

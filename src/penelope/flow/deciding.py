@@ -10,6 +10,7 @@ from penelope.domain.likeness import Hit
 from penelope.domain.outcome import OutcomeKind
 from penelope.flow import records
 from penelope.flow.assessment import Assessment, Next
+from penelope.flow.autonomy import relapsed
 from penelope.flow.casing import case_of, similar_to
 from penelope.flow.ending import Ending, end
 from penelope.flow.gating import pass_gate, request_of
@@ -35,11 +36,12 @@ async def assess(
         return Assessment(next=Next.ESCALATE, reason="it was ended before")
     if incident.resolved_at is not None:
         reason = "its source saw it end before anything was done"
-        await transaction.save(
-            *await end(transaction, incident, Ending(kind=OutcomeKind.RESOLVED, reason=reason), parts.brakes)
-        )
+        ending = Ending(kind=OutcomeKind.RESOLVED, reason=reason)
+        await transaction.save(*await end(transaction, incident, ending, parts.brakes, parts.autonomy))
         return Assessment(next=Next.RESOLVED, reason=reason)
-    await note_relapse(transaction, parts.brakes, incident)
+    heal = await note_relapse(transaction, parts.brakes, incident)
+    if heal is not None:
+        await transaction.save(*await relapsed(transaction, parts.autonomy, heal, incident))
     case = await case_of(transaction, parts, incident, dossier)
     case = replace(case, similar=await similar_to(transaction, parts, case, hits))
     decision = decide(case, parts.decide, transaction.now())

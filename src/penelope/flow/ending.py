@@ -6,6 +6,7 @@ from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.outcome import OutcomeKind
 from penelope.domain.work import Change
 from penelope.flow import records
+from penelope.flow.autonomy import DEFAULTS as AUTONOMY
 from penelope.flow.autonomy import learn
 from penelope.flow.engine import Engine
 from penelope.flow.halting import DEFAULTS, Brakes, settle
@@ -31,12 +32,9 @@ async def finish(
     incident: str,
     ending: Ending,
     brakes: Brakes = DEFAULTS,
-    policy: Policy | None = None,
+    policy: Policy = AUTONOMY,
 ) -> None:
-    """Ends an incident, once; the story does it, or on its behalf whoever finds it broken off.
-
-    `policy` says what the playbook's standing learns; an ending that names no playbook needs none.
-    """
+    """Ends an incident, once; the story does it, or on its behalf whoever finds it broken off."""
 
     async def body(transaction: Transaction) -> None:
         found = await records.incident_of(transaction, incident)
@@ -51,9 +49,9 @@ async def end(
     incident: Incident,
     ending: Ending,
     brakes: Brakes = DEFAULTS,
-    policy: Policy | None = None,
+    policy: Policy = AUTONOMY,
 ) -> list[Change]:
-    """Counts the outcome for its playbook and its breakers; what is left to be saved is returned."""
+    """Counts the outcome for its playbook, what that has earned, and its breakers; what is left to be saved is returned."""
     outcome = conclude(
         incident,
         ending.kind,
@@ -67,11 +65,10 @@ async def end(
     if counts_for_playbook(outcome):
         await transaction.add_outcome(outcome)
     await remember(transaction, incident, outcome)
-    learnt = [] if policy is None else await learn(transaction, policy, outcome)
     ended = records.moved(incident, IncidentState(ending.kind.value), transaction)
     return [
         records.of_outcome(outcome, "OutcomeRecorded"),
         records.of_incident(ended, f"Incident{ending.kind.value.title()}", ending.reason),
-        *learnt,
+        *await learn(transaction, policy, outcome),
         *await settle(transaction, brakes, incident, outcome),
     ]

@@ -22,7 +22,7 @@ from penelope.domain.halt import (
     scopes_of,
 )
 from penelope.domain.incident import Incident, IncidentState
-from penelope.domain.intervention import Intervention, Usage
+from penelope.domain.intervention import Heal, Intervention, Usage
 from penelope.domain.outcome import Outcome, OutcomeKind
 from penelope.domain.plan import Plan
 from penelope.domain.work import Change, UnitOfWork
@@ -123,20 +123,24 @@ async def failed_at(transaction: Transaction, service: str) -> tuple[datetime, .
 # --- before the gate --------------------------------------------------------------------------------------
 
 
-async def note_relapse(transaction: Transaction, brakes: Brakes, incident: Incident) -> None:
-    """Counts a problem that was healed and came back as a failure of what healed it, when it is first assessed."""
+async def note_relapse(transaction: Transaction, brakes: Brakes, incident: Incident) -> Heal | None:
+    """Counts a problem that was healed and came back as a failure of what healed it, when it is first assessed.
+
+    Returns the heal that did not last, if there is one.
+    """
     if incident.state is not IncidentState.RECEIVED:
-        return
+        return None
     since = incident.opened_at - timedelta(seconds=brakes.relapse_seconds)
     heals = await transaction.heals(incident.service, incident.fingerprint, since)
     if not heals:
-        return
+        return None
     last = heals[-1]
     now = transaction.now()
     failure = Failure(incident=last.incident, kind=FailureKind.RELAPSED, at=now)
     scopes = scopes_of(incident.service, last.playbook, incident.fingerprint)
     reason = f"what {last.playbook} healed in incident {last.incident} came back as {incident.id}"
     await transaction.save(*_noted(await breakers(transaction, scopes), failure, brakes, now, reason=reason))
+    return last
 
 
 async def seen_by_gate(

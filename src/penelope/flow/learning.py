@@ -25,10 +25,14 @@ class _Acted:
 
 
 async def remember(transaction: Transaction, incident: Incident, outcome: Outcome) -> None:
-    """Keeps the case, and counts it for its playbook; the same incident twice counts once."""
+    """Keeps the case, and counts it for its playbook; the same incident twice counts once.
+
+    A decision that was tampered with tells nothing, and keeps no incident from its end.
+    """
     acted = None
     if outcome.playbook is not None and outcome.verified is not None:
-        unit = await transaction.unit(records.decision_unit(incident.id))
+        name = records.decision_unit(incident.id)
+        unit = (await transaction.peek([name])).get(name)
         acted = None if unit is None else from_data(_Acted, unit.attributes)
     case = past_case(
         incident,

@@ -24,6 +24,16 @@ def decision_unit(incident: str) -> str:
     return f"{incident}:decision"
 
 
+def outcome_unit(incident: str) -> str:
+    """The unit of work that tells how an incident ended."""
+    return f"{incident}:outcome"
+
+
+def report_unit(incident: str) -> str:
+    """The unit of work that tells what people did about an incident."""
+    return f"{incident}:report"
+
+
 def of_incident(
     incident: Incident, event: str, reason: str, *, actor: str = PENELOPE, **details: Json
 ) -> Change:
@@ -109,7 +119,7 @@ def of_action(
 
 def of_outcome(outcome: Outcome, event: str) -> Change:
     return Change(
-        unit=f"{outcome.incident}:outcome",
+        unit=outcome_unit(outcome.incident),
         kind="outcome",
         incident=outcome.incident,
         status=outcome.kind.value,

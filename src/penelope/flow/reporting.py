@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from enum import StrEnum
 
-from penelope.domain.decision import Decision, Judgement
+from penelope.domain.autonomy import Comparison
+from penelope.domain.decision import Judgement
 from penelope.domain.incident import Incident
 from penelope.domain.outcome import Outcome, OutcomeKind
 from penelope.domain.work import Change, UnitOfWork
@@ -17,15 +17,6 @@ from penelope.rooms.learn.autonomy import Policy
 
 OTHER, NOTHING = "other", "nothing"
 """What people may have done beside running a playbook; a playbook of such a name cannot be meant."""
-
-
-class Comparison(StrEnum):
-    """What a report says about the playbook: the same was done, something else, it was overridden, or nothing at all."""
-
-    AGREED = "agreed"
-    DIFFERED = "differed"
-    OVERRIDDEN = "overridden"
-    NOTED = "noted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +40,14 @@ class Reported:
     playbook: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decided:
+    """What is looked up of a decision."""
+
+    judgement: Judgement
+    playbook: str | None = None
+
+
 async def report(
     transaction: Transaction, policy: Policy, playbooks: Collection[str], told: Report
 ) -> Reported:
@@ -63,14 +62,14 @@ async def report(
     if not incident.state.ended:
         hint = "Answer its approval, or wait until it has ended."
         raise InvalidRequest(f"incident {incident.id} is still Penelope's to handle", hint=hint)
-    name = f"{incident.id}:report"
+    name = records.report_unit(incident.id)
     if await transaction.unit(name) is not None:
         raise AlreadyDecided(f"what was done about incident {incident.id} was reported before")
     reported = _held_against(
         incident,
         told,
-        await transaction.unit(f"{incident.id}:decision"),
-        await transaction.unit(f"{incident.id}:outcome"),
+        await transaction.unit(records.decision_unit(incident.id)),
+        await transaction.unit(records.outcome_unit(incident.id)),
     )
     learnt = await _learnt(transaction, policy, reported, told)
     await transaction.save(_change(name, reported, told), *learnt)
@@ -80,7 +79,7 @@ async def report(
 def _held_against(
     incident: Incident, told: Report, decided: UnitOfWork | None, ended: UnitOfWork | None
 ) -> Reported:
-    decision = None if decided is None else from_data(Decision, _without_evidence(decided))
+    decision = None if decided is None else from_data(_Decided, decided.attributes)
     outcome = None if ended is None else from_data(Outcome, ended.attributes)
     playbook, comparison = None if decision is None else decision.playbook, Comparison.NOTED
     same = told.did == playbook and told.did not in {OTHER, NOTHING}
@@ -89,8 +88,13 @@ def _held_against(
     elif not outcome.acted:
         if decision.judgement is not Judgement.OBSERVE:
             comparison = Comparison.AGREED if same else Comparison.DIFFERED
-    elif outcome.kind is OutcomeKind.HEALED and not same and told.did != NOTHING:
-        # What failed has fallen already, and falls once an incident.
+    elif (
+        outcome.kind is OutcomeKind.HEALED
+        and outcome.relapsed_as is None
+        and not same
+        and told.did != NOTHING
+    ):
+        # What failed, or came back, has fallen already, and falls once an incident.
         comparison = Comparison.OVERRIDDEN
     return Reported(
         incident=incident.id,
@@ -101,24 +105,15 @@ def _held_against(
     )
 
 
-def _without_evidence(decided: UnitOfWork) -> dict[str, object]:
-    """A decision's unit keeps the evidence beside it, which is long and not asked for here."""
-    return {name: value for name, value in decided.attributes.items() if name != "evidence"}
-
-
-async def _learnt(
-    transaction: Transaction, policy: Policy, reported: Reported, told: Report
-) -> tuple[Change, ...]:
+async def _learnt(transaction: Transaction, policy: Policy, reported: Reported, told: Report) -> list[Change]:
     if reported.playbook is None or reported.comparison is Comparison.NOTED:
-        return ()
-    pair, word = (
-        (reported.playbook, reported.service),
-        Word(told.actor, _worded(reported.did), reported.incident),
-    )
+        return []
+    pair = reported.playbook, reported.service
+    word = Word(told.actor, _worded(reported.did), reported.incident)
     if reported.comparison is Comparison.OVERRIDDEN:
-        return (await override(transaction, policy, pair, word),)
+        return await override(transaction, policy, pair, word)
     agreed = reported.comparison is Comparison.AGREED
-    return (await compare(transaction, policy, pair, word, agreed=agreed),)
+    return await compare(transaction, policy, pair, word, agreed=agreed)
 
 
 def _worded(did: str) -> str:

@@ -40,7 +40,7 @@ class Autonomy(Section):
     fall_levels: Count = 1
     """How many levels a playbook falls at once by a failure or by a person's override."""
 
-    floor: LevelName = "suggest"
+    floor: Literal["shadow", "suggest"] = "suggest"
     """The level below which no fall leads. At `suggest` a playbook does nothing unasked, and goes on being offered; with
     `shadow` one that fails there falls silent, until reports of what people did speak for it."""
 

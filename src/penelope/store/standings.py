@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from penelope.domain.autonomy import Standing
 from penelope.kit.codec import from_data
+from penelope.store.rows import as_text
 from penelope.store.tables import STANDINGS, units_of_work
 
 _units = units_of_work.c
@@ -26,6 +27,10 @@ class SqlStandings:
         query = select(_units.id, _units.attributes).where(literal_column(STANDINGS)).order_by(_units.id)
         if after is not None:
             query = query.where(_units.id > after)
+        for name, value in (("service", service), ("playbook", playbook)):
+            if value is not None:
+                # Most others are left out before they are read; what is told apart by case alone, below.
+                query = query.where(_units.attributes.contains(f'"{name}":{as_text(value)}', autoescape=True))
         found: list[tuple[str, Standing]] = []
         async with self._engine.connect() as connection, connection.stream(query) as rows:
             async for name, text in rows:

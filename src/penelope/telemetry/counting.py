@@ -44,11 +44,7 @@ def _action(result: str) -> tuple[Rule]:
 
 
 _GATE = (Rule("penelope_gate_verdicts_total", {"rule": "rule", "ruling": "ruling"}, each="verdicts"),)
-_AUTONOMY = (
-    Rule(
-        "penelope_autonomy_changes_total", {"playbook": "playbook", "service": "service", "level": "status"}
-    ),
-)
+_AUTONOMY = (Rule("penelope_autonomy_changes_total", {"playbook": "playbook", "level": "status"}),)
 _REQUESTED = Rule("penelope_approvals_total", {"status": "status"})
 _APPROVAL = (
     _REQUESTED,

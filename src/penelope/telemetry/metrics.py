@@ -1,6 +1,5 @@
 """The server's metrics."""
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
@@ -17,6 +16,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from penelope.domain.constitution import Article
+from penelope.domain.halt import FLEET, ScopeKind
 from penelope.domain.incident import IncidentState
 from penelope.domain.work import Entry
 from penelope.flow.log import Lag
@@ -25,6 +26,9 @@ from penelope.ledger.buffer import Counts
 from penelope.rooms.learn.compliance import Compliance
 from penelope.telemetry.counting import RULES, SPANS, Rule, Span, labels_of
 from penelope.telemetry.names import LONGEST_LABEL_VALUE, METRICS, MOST_LABEL_VALUES, Metric
+
+_MOST_BEGUN = 10_000
+"""Spans that are waited for at a time. Many incidents end before anybody decides about them, and so never end theirs."""
 
 _HALT_STATES = {"closed": 0, "half_open": 1, "open": 2, "unreadable": 3}
 _KINDS = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
@@ -71,6 +75,8 @@ class Telemetry:
         key = (span.metric, entry.unit if span.by == "unit" else entry.incident)
         if entry.event == span.begins:
             self._begun[key] = entry.recorded_at
+            if len(self._begun) > _MOST_BEGUN:
+                del self._begun[next(iter(self._begun))]
         elif entry.event in span.ends and (begun := self._begun.pop(key, None)) is not None:
             seconds = (entry.recorded_at - begun).total_seconds()
             self._time(span.metric, labels_of(span.labels, entry, entry.details), seconds)
@@ -106,9 +112,20 @@ class Telemetry:
         self._child("penelope_calibration_error", {}).set(nan if error is None else error)
 
     def halts_seen(self, states: Mapping[str, str]) -> None:
-        """How the breakers stand at this moment, by the labels of their scopes."""
+        """How the breakers stand at this moment, by the labels of their scopes; where some share a label, the worst.
+
+        All causes share one: fingerprints come from outside, and would take the labels from services and the fleet.
+        """
+        worst = {FLEET.label: 0, ScopeKind.CAUSE.value: 0}
+        for scope in worst:
+            self._admitted(("penelope_halt_state", "scope"), scope)
         for scope, state in states.items():
-            self._child("penelope_halt_state", {"scope": scope}).set(_HALT_STATES[state])
+            of_cause = scope.startswith(f"{ScopeKind.CAUSE}:")
+            name = ScopeKind.CAUSE.value if of_cause else scope
+            label = self._admitted(("penelope_halt_state", "scope"), name)
+            worst[label] = max(worst.get(label, 0), _HALT_STATES[state])
+        for label, state_number in worst.items():
+            self._child("penelope_halt_state", {"scope": label}).set(state_number)
 
     def asked_counted(self, counts: AskedCounts) -> None:
         """How many words of people are waited for, as the store says at this moment."""
@@ -149,10 +166,11 @@ class Telemetry:
     def constitution_scored(self, compliance: Compliance) -> None:
         """How well the decisions of late keep the constitution; without any there is no number to tell."""
         score = compliance.score
-        self._child("penelope_constitution_score", {}).set(math.nan if score is None else score)
-        for item in compliance.articles:
-            share = math.nan if score is None else item.share
-            self._child("penelope_constitution_share", {"article": item.article}).set(share)
+        self._child("penelope_constitution_score", {}).set(nan if score is None else score)
+        shares = {item.article: item.share for item in compliance.articles}
+        for article in Article:
+            share = shares.get(article, nan)
+            self._child("penelope_constitution_share", {"article": article}).set(share)
 
     def _count(self, name: str, labels: Mapping[str, str], amount: int = 1) -> None:
         self._child(name, labels).inc(amount)

@@ -106,7 +106,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "penelope_autonomy_changes_total",
         "counter",
-        ("playbook", "service", "level"),
+        ("playbook", "level"),
         "Changes of earned autonomy, by the level that they led to.",
     ),
     Metric("penelope_human_actions_total", "counter", ("comparison",), "Reports of what people did."),
@@ -116,7 +116,7 @@ METRICS: tuple[Metric, ...] = (
         "penelope_halt_state",
         "gauge",
         ("scope",),
-        "How a breaker (fleet, service:NAME, ...) stands: 0 closed, 1 half open, 2 open, 3 cannot be read (and so stops all).",
+        "How a breaker (fleet, service:NAME, playbook:NAME, or the worst of all causes) stands: 0 closed, 1 half open, 2 open, 3 cannot be read (and so stops all).",
     ),
     Metric(
         "penelope_halts_opened_total",

@@ -125,6 +125,9 @@ def test_praotes_measures_how_much_would_be_changed(bound: Plan, expected: float
 
 def test_praotes_has_nothing_against_doing_nothing() -> None:
     assert measured(Gentleness(limit=0.0), case(plan=None), made(Judgement.ESCALATE)) == (0.0, True)
+    large = case(plan=plan({}, tier=Tier.IRREVERSIBLE))
+    assert measured(Gentleness(limit=0.0), large, made(Judgement.OBSERVE)) == (0.0, True)
+    assert measured(Gentleness(limit=0.0), large, made(Judgement.ESCALATE)) == (0.5, False)
 
 
 def test_tapeinophrosyne_does_not_act_when_unsure() -> None:

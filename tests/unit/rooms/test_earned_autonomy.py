@@ -151,6 +151,14 @@ def test_what_is_wanting_is_told() -> None:
     assert hindrance(after(fresh(), 16), POLICY) == ""
 
 
+def test_what_is_wanting_after_very_many_disagreements_is_found_at_once() -> None:
+    """Counting up one by one would take minutes, and each reader of the list would pay for it."""
+    policy = replace(POLICY, needed={**POLICY.needed, Level.SUGGEST: 0.99})
+    shadow = replace(fresh(), level=Level.SHADOW, disagreements=10**6)
+    more = int(hindrance(shadow, policy).rpartition(": ")[2].split()[0])
+    assert interval(more, 10**6)[0] >= 0.99 > interval(more - 1, 10**6)[0]
+
+
 def test_a_bound_that_nothing_reaches_is_refused() -> None:
     with pytest.raises(ValueError, match="no number of successes"):
         Policy(needed={Level.AUTONOMOUS: 1.0})

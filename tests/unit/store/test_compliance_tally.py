@@ -146,6 +146,52 @@ def test_the_watch_goes_on_when_the_store_was_away() -> None:
                 await asyncio.sleep(0.001)
         task.cancel()
         assert heard.scores[0] == 100.0
-        assert reader.asked[0].until - reader.asked[0].since == timedelta(days=7)
+        assert [window.since for window in reader.asked[:2]] == [MIDNIGHT - timedelta(days=6)] * 2
+
+    asyncio.run(run())
+
+
+class Diary:
+    """A store with a decision a day."""
+
+    def __init__(self) -> None:
+        self.asked: list[Window] = []
+
+    async def tally(self, window: Window) -> dict[date, Tally]:
+        self.asked.append(window)
+        days = range((window.until.date() - window.since.date()).days + 1)
+        return {window.since.date() + timedelta(days=day): Tally(decisions=1, weighed=1) for day in days}
+
+
+class Forward(Heard):
+    """Puts the clock forward by a day whenever it hears of a score, until it has heard enough."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.decisions: list[int] = []
+        self.enough = asyncio.Event()
+
+    def constitution_scored(self, compliance: Compliance) -> None:
+        self.decisions.append(compliance.decisions)
+        self.clock.advance(timedelta(days=1).total_seconds())
+        if len(self.decisions) == 5:
+            self.enough.set()
+
+
+def test_days_that_are_over_are_counted_once() -> None:
+    """The whole window each minute would read millions of lines where many signals come."""
+
+    async def run() -> None:
+        clock = FakeClock(MIDNIGHT)
+        reader, heard = Diary(), Forward(clock)
+        task = asyncio.create_task(ComplianceWatch(reader, Scale(), clock, heard).run(0.0, days=7))
+        async with asyncio.timeout(10):
+            await heard.enough.wait()
+        task.cancel()
+        assert heard.decisions[:5] == [7] * 5
+        assert reader.asked[0].since == MIDNIGHT - timedelta(days=6)
+        for number, window in enumerate(reader.asked[1:5]):
+            assert window.since == MIDNIGHT + timedelta(days=number - 1)
 
     asyncio.run(run())

@@ -3,16 +3,19 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from penelope.domain.autonomy import Level, Standing
+from penelope.domain.autonomy import Comparison, Level, Standing
+from penelope.domain.people import Voter
 from penelope.entry.api.access import Running, requires
-from penelope.entry.api.incidents import Approver, Identifier
+from penelope.entry.api.approvals import Approver
+from penelope.entry.api.incidents import Identifier
 from penelope.entry.api.problems import documented
 from penelope.errors import (
     AlreadyDecided,
     AppendConflict,
+    ChainBroken,
     Forbidden,
     InvalidRequest,
     TooLarge,
@@ -24,11 +27,23 @@ from penelope.errors import (
 )
 from penelope.flow.autonomy import Word
 from penelope.flow.keys import Scope
-from penelope.flow.reporting import Comparison, Report
+from penelope.flow.reporting import Report
 from penelope.rooms.learn.autonomy import Policy, bounds, hindrance
 
 Text = Annotated[str, Field(max_length=4096)]
 Name = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]*$")]
+
+
+def _person(voter: Approver) -> Voter:
+    if voter.machine:
+        raise Forbidden(
+            "only a person says how far a playbook may go",
+            hint="Ask an approver; an agent may vote on a plan.",
+        )
+    return voter
+
+
+Person = Annotated[Voter, Depends(_person)]
 
 router = APIRouter(
     prefix="/api/v1",
@@ -88,7 +103,7 @@ class Placing(BaseModel):
     playbook: Name
     service: Name
     level: Level
-    reason: Annotated[str, Field(min_length=1, max_length=4096)]
+    reason: Annotated[str, Field(max_length=4096, pattern=r"\S")]
     """It is kept in history."""
 
 
@@ -123,9 +138,9 @@ class Compared(BaseModel):
 @router.get("/autonomy", dependencies=[requires(Scope.READ)])
 async def list_standings(
     application: Running,
-    service: Annotated[str | None, Query(max_length=256)] = None,
-    playbook: Annotated[str | None, Query(max_length=256)] = None,
-    after: Annotated[str | None, Query(max_length=256, description="`next` of the page before.")] = None,
+    service: Annotated[Name | None, Query()] = None,
+    playbook: Annotated[Name | None, Query()] = None,
+    after: Annotated[Name | None, Query(description="`next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Earnings:
     """Lists where playbooks stand on services on which they have a past. Needs the scope `read`."""
@@ -138,10 +153,15 @@ async def list_standings(
     )
 
 
-@router.post("/autonomy", responses=documented(UnknownPlaybook, UnknownService, AppendConflict, TooLarge))
-async def set_autonomy(application: Running, key: Approver, wanted: Placing) -> Earned:
-    """Lowers or raises a playbook on a service, within its cap; it begins anew there. Needs the scope `approve`."""
-    word = Word(f"key:{key.name}", wanted.reason)
+@router.post(
+    "/autonomy", responses=documented(UnknownPlaybook, UnknownService, AppendConflict, ChainBroken, TooLarge)
+)
+async def set_autonomy(application: Running, person: Person, wanted: Placing) -> Earned:
+    """Lowers or raises a playbook on a service, within its cap; it begins anew there.
+
+    Needs the scope `approve`, and a person.
+    """
+    word = Word(person.actor, wanted.reason)
     standing = await application.autonomy.place(wanted.playbook, wanted.service, wanted.level, word)
     return _earned(standing, application.autonomy.policy)
 
@@ -152,15 +172,15 @@ async def set_autonomy(application: Running, key: Approver, wanted: Placing) -> 
 )
 async def report_action(
     application: Running,
-    key: Approver,
+    person: Person,
     id: Identifier,  # noqa: A002 - its name in the path
     told: Told,
 ) -> Compared:
     """Says what people did about an incident that has ended, once; playbooks rise and fall by it.
 
-    Needs the scope `approve`.
+    Needs the scope `approve`, and a person.
     """
-    report = Report(incident=id, actor=f"key:{key.name}", did=told.did, comment=told.comment)
+    report = Report(incident=id, actor=person.actor, did=told.did, comment=told.comment)
     return Compared.model_validate(await application.autonomy.report(report))
 
 

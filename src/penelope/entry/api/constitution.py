@@ -69,6 +69,7 @@ class Constitution(BaseModel):
     score: float | None
     """0 to 100; null where no decision was weighed."""
     articles: list[ArticleReport]
+    """Empty where no decision was weighed."""
     trend: list[Day]
 
 
@@ -78,7 +79,10 @@ async def get_constitution(
     service: Annotated[str | None, Query(max_length=256, pattern=r"^[^\x00]*$")] = None,
     days: Annotated[int, Query(ge=1, le=366)] = 30,
 ) -> Constitution:
-    """Tells how well decisions kept the constitution of late, as a whole and by day. Needs the scope `read`."""
+    """Tells how well decisions kept the constitution of late, as a whole and by day.
+
+    Days are those of UTC, today is one of them. Needs the scope `read`.
+    """
     whole, trend = await application.compliance.look(service=service, days=days)
     return Constitution(
         service=service,

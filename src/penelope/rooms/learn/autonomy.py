@@ -1,5 +1,6 @@
 """Earned autonomy: what a verified success, a failure, an override or a comparison does to a standing."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -115,10 +116,10 @@ def hindrance(standing: Standing, policy: Policy) -> str:
 def _wanting(standing: Standing, need: float) -> int:
     """How many good ones in a row lead up, 1 at the least: nothing rises without a new one."""
     good, bad = _counts(standing)
-    more = 1
-    while interval(good + more, bad)[0] < need:
-        more += 1
-    return more
+    most = 1
+    while interval(good + most, bad)[0] < need:
+        most *= 2
+    return bisect_left(range(most), need, lo=1, key=lambda more: interval(good + more, bad)[0])
 
 
 def _risen(standing: Standing, policy: Policy, *, by_agreement: bool = False) -> Standing:

@@ -69,7 +69,7 @@ class ArticleScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compliance:
-    """The score, 0…100; None where nothing was weighed."""
+    """The score, 0…100; where nothing was weighed it is None, and nothing is said of any article."""
 
     score: float | None
     decisions: int
@@ -78,16 +78,16 @@ class Compliance:
 
 def comply(tally: Tally, scale: Scale) -> Compliance:
     """Each article's share is the mean of what is known of it; the score is their weighted sum."""
+    if not tally.weighed:
+        return Compliance(score=None, decisions=tally.decisions, articles=())
     articles = tuple(_score(article, tally, scale) for article in Article)
     total = sum(item.weight * item.share for item in articles)
     # Shares are at most 1 and weights 100 together; rounding shall not show.
-    return Compliance(
-        score=min(100.0, total) if tally.weighed else None, decisions=tally.decisions, articles=articles
-    )
+    return Compliance(score=min(100.0, total), decisions=tally.decisions, articles=articles)
 
 
 def _score(article: Article, tally: Tally, scale: Scale) -> ArticleScore:
-    kept = 1 - tally.broken.get(article, 0) / tally.weighed if tally.weighed else 1.0
+    kept = 1 - tally.broken.get(article, 0) / tally.weighed
     parts, ratio, band, brier, in_band = [kept], None, None, None, True
     if article is Article.SOPHIA:
         ratio, band = tally.share(tally.observed), scale.observe_band

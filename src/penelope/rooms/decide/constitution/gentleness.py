@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from penelope.domain.action import Tier
 from penelope.domain.constitution import Article, Weighed
-from penelope.domain.decision import Decision
+from penelope.domain.decision import Decision, Judgement
 from penelope.rooms.decide.facts import Candidate, Facts
 
 _REVERSIBILITY, _SERVICES, _LINES = 0.5, 0.3, 0.2
@@ -16,7 +16,7 @@ _MANY_SERVICES, _MANY_LINES = 5, 200
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gentleness:
     """0 (hardly anything) … 1: half of it how hard the plan is to take back, 0.3 the services beyond the first that it
-    touches (of 4), 0.2 the lines of its patches (of 200). Kept up to `limit`.
+    touches (of 4), 0.2 the lines of its patches (of 200). Kept up to `limit`; who waits changes nothing.
     """
 
     limit: float = 0.7
@@ -24,8 +24,8 @@ class Gentleness:
     article: ClassVar[Article] = Article.PRAOTES
     forbids: ClassVar[bool] = True
 
-    def weigh(self, facts: Facts, decision: Decision) -> Weighed:  # noqa: ARG002 - the plan alone tells
-        plan = facts.candidate
+    def weigh(self, facts: Facts, decision: Decision) -> Weighed:
+        plan = None if decision.judgement is Judgement.OBSERVE else facts.candidate
         measure, reason = (0.0, "nothing would be changed") if plan is None else _size(plan)
         return Weighed(
             article=self.article,
