@@ -12,6 +12,7 @@ from penelope.domain.precedent import PastCase, Stratum
 from penelope.domain.signal import Severity
 from penelope.flow.keys import Scope
 from penelope.kit.clock import SystemClock
+from penelope.rooms.decide.facts import SCHEMA
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_a_decision_is_explained_by_three_questions(door: Doorstep, asked: str) 
         "free-the-lock",
         True,
     )
-    assert (found["healing"], found["stratum"], found["schema_version"]) == (None, "unseen", 1)
+    assert (found["healing"], found["stratum"], found["schema_version"]) == (None, "unseen", SCHEMA)
     for name in ("risk", "cost", "confidence"):
         assert total(found[name]) == found[name]["value"] > 0
     low, high = found["confidence"]["interval"]
