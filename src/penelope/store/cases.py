@@ -148,10 +148,11 @@ class SqlCases:
         async with self._reader.connect() as connection:
             return (await connection.execute(query)).scalar() or ""
 
-    async def cases(self, names: Collection[str]) -> Sequence[PastCase]:
+    async def cases(self, names: Collection[str], service: str | None = None) -> Sequence[PastCase]:
         found: list[PastCase] = []
         for some in rows.chunks(sorted(names)):
-            found += await self._cases(select(past_cases).where(_cases.incident.in_(some)))
+            query = select(past_cases).where(_cases.incident.in_(some))
+            found += await self._cases(query if service is None else query.where(_cases.service == service))
         return found
 
     async def newest(self, service: str | None, limit: int) -> Sequence[PastCase]:

@@ -74,7 +74,9 @@ class PastIncident(Part):
         if self.kind is OutcomeKind.RESOLVED and self.playbook is not None:
             raise ValueError("`resolved` means that nothing was done: leave `playbook` out, or say `healed`")
         if self.kind is OutcomeKind.RESOLVED and self.acted_after is not None:
-            raise ValueError("`resolved` means that nothing was done: leave `acted_after` out, or say `healed`")
+            raise ValueError(
+                "`resolved` means that nothing was done: leave `acted_after` out, or say `healed`"
+            )
         return self
 
     @property
