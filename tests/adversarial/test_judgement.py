@@ -252,8 +252,8 @@ def test_a_flood_of_imported_cases_does_not_push_lived_ones_out_of_sight(databas
         async with store.transaction() as transaction:
             for number in range(8):
                 await transaction.add_past_case(past(number), "tier=2")
-            for number in range(100, 400):
-                poison = past(
+            poison = [
+                past(
                     number,
                     imported=True,
                     verified=True,
@@ -263,7 +263,9 @@ def test_a_flood_of_imported_cases_does_not_push_lived_ones_out_of_sight(databas
                     ended_at=BEGINNING if number % 2 else later,
                     stratum=Stratum.UNSEEN if number % 2 else Stratum.CONFIRMED,
                 )
-                await transaction.add_past_case(poison, "tier=2")
+                for number in range(100, 400)
+            ]
+            assert await transaction.import_cases(poison) == 300
         async with store.transaction() as transaction:
             durations = await transaction.durations("shop", "problem", "Broken")
             assert durations.here == Durations(cut=(900.0,) * 8)

@@ -12,6 +12,7 @@ from penelope.domain.precedent import PastCase, Stratum
 from penelope.domain.signal import Severity
 from penelope.flow.keys import Scope
 from penelope.kit.clock import SystemClock
+from penelope.rooms.decide.facts import SCHEMA
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_a_decision_is_explained_by_three_questions(door: Doorstep, asked: str) 
         "free-the-lock",
         True,
     )
-    assert (found["healing"], found["stratum"], found["schema_version"]) == (None, "unseen", 1)
+    assert (found["healing"], found["stratum"], found["schema_version"]) == (None, "unseen", SCHEMA)
     for name in ("risk", "cost", "confidence"):
         assert total(found[name]) == found[name]["value"] > 0
     low, high = found["confidence"]["interval"]
@@ -51,6 +52,19 @@ def test_a_decision_is_explained_by_three_questions(door: Doorstep, asked: str) 
     assert found["briefing"]["steps"] == ["Free it"]
     by_number = door.get(f"/api/v1/decisions/{found['id']}/explanation", params={"version": 1})
     assert by_number == found
+
+
+def test_an_explanation_lists_the_past_cases_that_it_leaned_on(door: Doorstep) -> None:
+    async def lived(transaction: Any) -> None:
+        await transaction.add_past_case(past(9, confidence=None, name="Likened", playbook=None), "")
+
+    door.run(door.running.commands._engine.transaction("lived", lived))
+    incident = door.open(id="likened", type="Likened")
+    door.wait_for(incident, "escalated")
+    (case,) = door.get(f"/api/v1/decisions/{incident}/explanation")["leaned_on"]
+    assert (case["incident"], case["by"]) == ("inc_past_9", ["name"])
+    assert (case["verified"], case["agrees"]) == (None, None)
+    assert case["similarity"] == 0.6
 
 
 def test_what_was_prepared_stands_on_the_incident(door: Doorstep, asked: str) -> None:

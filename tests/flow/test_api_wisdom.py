@@ -15,7 +15,9 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "past-incidents.jsonl"
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doorstep]:
-    wanted = settings(tmp_path_factory.mktemp("wisdom"), wisdom={"refresh_seconds": 0.1})
+    wanted = settings(
+        tmp_path_factory.mktemp("wisdom"), wisdom={"refresh_seconds": 0.1, "patience_seconds": 20}
+    )
     with Doorstep(wanted) as stood:
         yield stood
 

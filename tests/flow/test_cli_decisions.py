@@ -70,7 +70,7 @@ def test_a_decision_is_made_again_and_an_altered_one_is_named(server: Server, as
     assert re.search(r"/listed/rationale +because +", done.stdout)
     with unguarded(file) as owned:
         owned.exec_driver_sql(
-            "UPDATE history_payloads SET body = replace(body, '\"schema\":1', '\"schema\":3') WHERE unit = ?",
+            "UPDATE history_payloads SET body = replace(body, '\"schema\":2', '\"schema\":3') WHERE unit = ?",
             (f"{odd}:decision",),
         )
     done = server.run("decision", "replay", odd)

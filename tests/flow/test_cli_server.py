@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from penelope.entry.cli.main import app
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 PENELOPE = [sys.executable, "-c", "from penelope.entry.cli.main import main; main()"]
 
 SETTINGS = """\

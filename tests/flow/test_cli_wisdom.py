@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli_server import Server, start
+from test_cli_server import PATIENCE_SECONDS, Server, start
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "past-incidents.jsonl"
 
@@ -44,7 +44,7 @@ def imported(server: Server) -> Server:
 
 def found(server: Server, text: str) -> list[dict[str, Any]]:
     """What is found, once the import has been read into memory."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         page = json.loads(server.run("wisdom", "search", text, "--json").stdout)
         if page["found"] and "meaning" in page["found"][0]["by"]:

@@ -9,8 +9,8 @@ class Likeness:
 
     `verified` says whether the plan's playbook helped there, None where it was not used; `agrees` whether what came
     of the case speaks for acting with it now, None where it says nothing. `by` is what they are alike in:
-    `fingerprint`, `name`, `labels`, `meaning`, `keywords`. `counted` says that the playbook's tallies hold the case
-    already, so that it must not be counted again.
+    `fingerprint`, `name`, `labels`, `meaning`, `keywords`. `counted` says that the playbook's lived
+    tallies hold the case already, so that it must not be counted again; an imported one is taken off its imported tally.
     """
 
     incident: str

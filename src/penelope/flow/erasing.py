@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -30,6 +30,14 @@ class Payload(NamedTuple):
     text: str
 
 
+class CaseTexts(NamedTuple):
+    """What a past case says in free words."""
+
+    incident: str
+    summary: str
+    labels: Mapping[str, Json]
+
+
 class PersonStore(Protocol):
     """What the database holds about a person."""
 
@@ -47,6 +55,12 @@ class PersonStore(Protocol):
 
     async def remove(self, seqs: Sequence[int]) -> None:
         """Deletes the payloads of these lines of history."""
+
+    async def cases(self, names: Collection[str]) -> Sequence[CaseTexts]:
+        """What past cases say in which one of these names stands."""
+
+    async def rewrite(self, cases: Sequence[CaseTexts]) -> None:
+        """Puts these texts in the place of what past cases said, whose meaning is then worked out anew."""
 
     async def forget(self, actor: str, pseudonym: str) -> None:
         """Puts a name made from the pseudonym in the place of the actor's, wherever a table has it in a column."""
@@ -82,6 +96,11 @@ class Traces:
         attributes = without_words(self.actor, unit, ERASED)
         found: Mapping[str, Json] = self._scrubbed(attributes, self.comments.get(unit.incident, set()))
         return found
+
+    def without_name(self, case: CaseTexts) -> CaseTexts:
+        """What a past case says, without the name; it never holds comments."""
+        said = self._scrubbed({"summary": case.summary, "labels": dict(case.labels)}, set())
+        return CaseTexts(case.incident, said["summary"], said["labels"])
 
     def _scrubbed(self, value: Json, comments: set[str]) -> Json:
         if isinstance(value, str):
@@ -216,6 +235,8 @@ class Eraser:
             if changes:
                 await self._parts.writer.save(*changes)
             total += len(changes)
+        told = await self._persons.cases({traces.actor, *traces.identities})
+        await self._persons.rewrite([new for case in told if (new := traces.without_name(case)) != case])
         return total
 
 

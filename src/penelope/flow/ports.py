@@ -94,7 +94,9 @@ class Transaction(Protocol):
         """Candidates: the newest cases of the same problem, the newest of the same name, and those named here."""
 
     async def import_cases(self, cases: Sequence[PastCase]) -> int:
-        """Keeps cases that were not known before, and says how many those were. None is counted for a playbook."""
+        """Keeps cases that were not known before, and says how many those were. What playbooks came to in them
+        is counted apart from what was lived through.
+        """
 
     async def record(self, playbook: str, service: str) -> PlaybookRecord:
         """What a playbook has come to on a service, and when that was last changed and healed."""

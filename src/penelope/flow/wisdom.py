@@ -26,6 +26,8 @@ _OVERLAP = timedelta(seconds=30)
 """What another worker commits late may bear an earlier moment than what was read before."""
 _ROOMY = 20
 """Looking for news takes at most a twentieth of the time, however many cases there are."""
+_MOST_OF_ALL = 2000
+"""The most like a question, of all services, among which those of one service are looked for."""
 _FOUND = 20
 """Candidates that a search gives to a decision."""
 
@@ -68,8 +70,8 @@ class CaseStore(Protocol):
     async def horizon(self, most: int) -> str:
         """The moment from which on about so many cases were stored with their vectors."""
 
-    async def cases(self, names: Collection[str]) -> Sequence[PastCase]:
-        """Those of these cases that there are."""
+    async def cases(self, names: Collection[str], service: str | None = None) -> Sequence[PastCase]:
+        """Those of these cases that there are, of one service or all."""
 
     async def newest(self, service: str | None, limit: int) -> Sequence[PastCase]:
         """Cases that ended last, of one service or all."""
@@ -130,7 +132,7 @@ class WisdomBase:
         self._reader = reader
         self._limits = limits
         self._trouble = "" if embedder is not None else "search by meaning is switched off (wisdom.meaning)"
-        self._known: set[tuple[str, str]] = set()
+        self._known: dict[tuple[str, str], None] = {}
         self._expected: OrderedDict[str, Incident] = OrderedDict()
         self._waiting: set[asyncio.Task[Vector | None]] = set()
         self._news = asyncio.Event()
@@ -160,7 +162,7 @@ class WisdomBase:
 
     async def catch_up(self, clock: Clock) -> None:
         """Embeds what is not, and reads what is new."""
-        await self._read_news()
+        await self._read_news(clock.now())
         while cases := await self._store.unindexed(self._model, _BATCH):
             # The model may turn out unusable just here; what has no vector is found by its words.
             vectors = [await self._vector(text_of(case.name, case.summary)) for case in cases]
@@ -169,9 +171,9 @@ class WisdomBase:
                 for case, vector in zip(cases, vectors, strict=True)
             ]
             await self._store.keep(meanings, self._model, clock.now())
-            await self._read_news()
+            await self._read_news(clock.now())
 
-    async def _read_news(self) -> None:
+    async def _read_news(self, now: datetime) -> None:
         if self._read is None:
             self._read = (await self._store.horizon(self._limits.most_cases), "")
         place = self._read
@@ -181,14 +183,18 @@ class WisdomBase:
             place = (page[-1].at, page[-1].case.incident)
             await asyncio.sleep(0)
         if place != self._read:
-            earlier = timestamp(datetime.fromisoformat(place[0]) - _OVERLAP)
+            # A worker whose clock is ahead must not hide what the others add until then.
+            earlier = timestamp(min(now, datetime.fromisoformat(place[0])) - _OVERLAP)
             self._read = max(self._read, (earlier, ""))
 
     def _remember(self, item: Indexed) -> None:
         case = item.case
         vector = item.vector if item.model == self._model else None
         self._index.add(case.incident, terms_of(case.name, case.summary, case.labels), vector)
-        self._known.add((case.service, case.fingerprint))
+        self._known.pop(problem := (case.service, case.fingerprint), None)
+        self._known[problem] = None
+        if len(self._known) > self._limits.most_cases:
+            del self._known[next(iter(self._known))]
 
     # --- meaning ---
 
@@ -251,14 +257,11 @@ class WisdomBase:
             return Findings(found=[(case, None) for case in newest], degraded="")
         vector = await self._vector(text_of("", text))
         # Of one service there may be few among the best; the index knows no services.
-        wide = limit if service is None else len(self._index)
+        wide = limit if service is None else _MOST_OF_ALL
         hits = self._index.search(terms_of("", text, {}), vector, wide)
-        found = {case.incident: case for case in await self._store.cases([hit.incident for hit in hits])}
-        wanted = [
-            (found[hit.incident], hit)
-            for hit in hits
-            if hit.incident in found and service in {None, found[hit.incident].service}
-        ]
+        cases = await self._store.cases([hit.incident for hit in hits], service)
+        found = {case.incident: case for case in cases}
+        wanted = [(found[hit.incident], hit) for hit in hits if hit.incident in found]
         return Findings(found=wanted[:limit], degraded=self._trouble)
 
     async def cases(self, names: Collection[str]) -> Sequence[PastCase]:

@@ -19,7 +19,8 @@ class Wisdom(Section):
     """The most past cases that a decision lists."""
 
     most_cases: Count = 50_000
-    """The past cases that can be found by words and meaning: the newest so many, kept in memory."""
+    """The past cases that can be found by words and meaning: those that were taken in last, kept in memory. Fewer where
+    they have more than 64 words each."""
 
     refresh_seconds: Seconds = 15
     """How often, in seconds, cases are looked for that other workers have added."""

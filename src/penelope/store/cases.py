@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Select, select
+from sqlalchemy import Select, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -18,8 +18,8 @@ from penelope.flow.wisdom import Indexed, Meaning
 from penelope.kit.clock import timestamp
 from penelope.store import rows
 from penelope.store.bulk import given, insert
-from penelope.store.statements import PAST_COLUMNS
-from penelope.store.tables import case_vectors, past_cases
+from penelope.store.statements import ADDED_UP, PAST_COLUMNS
+from penelope.store.tables import case_vectors, past_cases, tallies
 
 _EACH = 5
 """Candidates that one decision reads of the same problem, and of the same name."""
@@ -37,6 +37,8 @@ class OfCases:
     """names -> those that are there"""
     insert: str
     """Rows of PAST_COLUMNS; those that are there are left alone."""
+    count: str
+    """Rows of `imported_tallies`: added to what was counted before"""
 
 
 @cache
@@ -56,16 +58,18 @@ def of_cases(dialect: str) -> OfCases:
             f"UNION ALL SELECT {columns} FROM past_cases WHERE {named}"
         ),
         known=f"SELECT incident FROM past_cases WHERE {named}",  # noqa: S608 - our own names
-        insert=f"{_insert(dialect)} ON CONFLICT DO NOTHING",
+        insert=f"{_insert(dialect, past_cases)} ON CONFLICT DO NOTHING",
+        count=f"{_insert(dialect, tallies)} {ADDED_UP}",
     )
 
 
-def _insert(dialect: str) -> str:
+def _insert(dialect: str, table: Table) -> str:
+    names = tuple(table.columns.keys())
     if dialect == "sqlite":
-        return insert(dialect, past_cases, PAST_COLUMNS)
+        return insert(dialect, table, names)
     kind = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it without types
-    types = [past_cases.columns[name].type.compile(kind) for name in PAST_COLUMNS]
-    return f"INSERT INTO past_cases ({', '.join(PAST_COLUMNS)}) SELECT * FROM {given(types, PAST_COLUMNS)}"  # noqa: S608 - our own names
+    types = [column.type.compile(kind) for column in table.columns]
+    return f"INSERT INTO {table.name} ({', '.join(names)}) SELECT * FROM {given(types, names)}"  # noqa: S608 - our own names
 
 
 def cases_from(found: Iterable[Sequence[Any]]) -> list[PastCase]:
@@ -144,10 +148,11 @@ class SqlCases:
         async with self._reader.connect() as connection:
             return (await connection.execute(query)).scalar() or ""
 
-    async def cases(self, names: Collection[str]) -> Sequence[PastCase]:
+    async def cases(self, names: Collection[str], service: str | None = None) -> Sequence[PastCase]:
         found: list[PastCase] = []
         for some in rows.chunks(sorted(names)):
-            found += await self._cases(select(past_cases).where(_cases.incident.in_(some)))
+            query = select(past_cases).where(_cases.incident.in_(some))
+            found += await self._cases(query if service is None else query.where(_cases.service == service))
         return found
 
     async def newest(self, service: str | None, limit: int) -> Sequence[PastCase]:

@@ -1,6 +1,7 @@
 """Past cases as rows, the counts that each adds to, and what decisions read of both."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
 from typing import Any
 
@@ -29,12 +30,25 @@ def tally_rows(case: PastCase, traits: str) -> Iterator[tuple[Any, ...]]:
     Always in this order, so that two writers never wait crosswise.
     """
     playbook = case.playbook or ""
-    counted = (case.imported, int(bool(case.verified)), int(not case.verified))
+    counted = (False, int(bool(case.verified)), int(not case.verified))
     yield (case.stratum.value, "", "", "", *counted)
     yield (case.stratum.value, playbook, "", "", *counted)
     if traits:
         yield (case.stratum.value, playbook, "", traits, *counted)
     yield (case.stratum.value, playbook, case.service, "", *counted)
+
+
+def imported_tallies(cases: Iterable[PastCase]) -> list[tuple[Any, ...]]:
+    """What imported uses of playbooks add, a row each: for the playbook only, wherever it was used."""
+    uses = Counter(
+        (case.stratum.value, case.playbook, case.verified)
+        for case in cases
+        if case.playbook is not None and case.verified is not None
+    )
+    return [
+        (stratum, playbook, "", "", True, uses[stratum, playbook, True], uses[stratum, playbook, False])
+        for stratum, playbook in sorted({use[:2] for use in uses})
+    ]
 
 
 def durations_of(found: Sequence[Sequence[Any]]) -> PastDurations:

@@ -1,18 +1,20 @@
 """What the database holds about a person who acted: to be found, and to be forgotten."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 
-from sqlalchemy import Select, func, or_, select, update
+import orjson
+from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from penelope.domain.work import UnitOfWork
-from penelope.flow.erasing import Payload
+from penelope.flow.erasing import CaseTexts, Payload
 from penelope.kit.clock import Clock, timestamp
 from penelope.store import rows, tables
 from penelope.store.archive import SAME_ENTRY, clear
 
 _entries, _payloads, _units = tables.units_of_work_history, tables.history_payloads, tables.units_of_work
 _actors, _keys, _decisions = tables.local_actors, tables.api_keys, tables.decisions
+_cases, _vectors = tables.past_cases, tables.case_vectors
 
 _PAGE = 256
 _PERSON = "key:"
@@ -84,6 +86,23 @@ class SqlPersons:
 
     async def remove(self, seqs: Sequence[int]) -> None:
         await clear(self._writer, select(_entries.c.unit, _entries.c.version).where(_entries.c.seq.in_(seqs)))
+
+    async def cases(self, names: Collection[str]) -> Sequence[CaseTexts]:
+        named = [_cases.c.summary.contains(name, autoescape=True) for name in sorted(names)]
+        named += [_cases.c.labels.contains(_named(name), autoescape=True) for name in sorted(names)]
+        query = select(_cases.c.incident, _cases.c.summary, _cases.c.labels).where(or_(*named))
+        async with self._reader.connect() as connection:
+            found = (await connection.execute(query)).all()
+        return [CaseTexts(incident, summary, orjson.loads(labels)) for incident, summary, labels in found]
+
+    async def rewrite(self, cases: Sequence[CaseTexts]) -> None:
+        async with self._writer.begin() as connection:
+            for case in cases:
+                texts = {"summary": case.summary, "labels": rows.as_text(dict(case.labels))}
+                await connection.execute(
+                    update(_cases).where(_cases.c.incident == case.incident).values(texts)
+                )
+                await connection.execute(delete(_vectors).where(_vectors.c.incident == case.incident))
 
     async def forget(self, actor: str, pseudonym: str) -> None:
         name = f"erased-{pseudonym}"

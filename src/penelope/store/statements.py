@@ -129,6 +129,13 @@ MOST_DURATIONS = {_HERE: 50, _IMPORTED: 20, _ELSEWHERE: 30}
 """Of each kind; each decision keeps those that it saw."""
 
 
+ADDED_UP = (
+    "ON CONFLICT (stratum, playbook, service, traits, imported) DO UPDATE SET "
+    "successes = tallies.successes + excluded.successes, failures = tallies.failures + excluded.failures"
+)
+"""Where a tally is there, a row that is inserted is added to it."""
+
+
 def _of_the_past() -> dict[str, str]:
     lasted = "SELECT {} AS which, alone_seconds, healed_itself FROM past_cases WHERE {} AND ended_at <= ?"
     problem = "service = ? AND fingerprint = ? AND imported IS "
@@ -153,10 +160,7 @@ def _of_the_past() -> dict[str, str]:
             f"VALUES ({', '.join('?' * len(PAST_COLUMNS))}) ON CONFLICT DO NOTHING RETURNING incident"
         ),
         "count_case": (
-            "INSERT INTO tallies (stratum, playbook, service, traits, imported, successes, failures) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (stratum, playbook, service, traits, imported) DO UPDATE SET "
-            "successes = tallies.successes + excluded.successes, "
-            "failures = tallies.failures + excluded.failures"
+            "INSERT INTO tallies (stratum, playbook, service, traits, imported, successes, failures) "  # noqa: S608 - our own names
+            f"VALUES (?, ?, ?, ?, ?, ?, ?) {ADDED_UP}"
         ),
     }

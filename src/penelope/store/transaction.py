@@ -21,7 +21,7 @@ from penelope.store.bulk import statements
 from penelope.store.cases import cases_from, of_cases
 from penelope.store.draft import Draft, Write
 from penelope.store.outbox import SqlOutbox
-from penelope.store.past import durations_of, past_row, tallies_of, tally_rows
+from penelope.store.past import durations_of, imported_tallies, past_row, tallies_of, tally_rows
 from penelope.store.rows import as_text
 from penelope.store.session import as_json, pseudonyms, session_on, sound_units_from, units_from
 from penelope.store.statements import asked
@@ -179,9 +179,11 @@ class SqlTransaction:
         sql = of_cases(self._dialect)
         names = as_json([case.incident for case in cases])
         known = {name for (name,) in await self._session.rows(sql.known, names)}
-        fresh = {case.incident: past_row(case) for case in cases if case.incident not in known}
+        fresh = {case.incident: case for case in cases if case.incident not in known}
         if fresh:
-            await self._session.run([Write(sql.insert, list(fresh.values()))])
+            await self._session.run([Write(sql.insert, [past_row(case) for case in fresh.values()])])
+        if uses := imported_tallies(fresh.values()):
+            await self._session.run([Write(sql.count, uses)])
         return len(fresh)
 
     async def record(self, playbook: str, service: str) -> PlaybookRecord:

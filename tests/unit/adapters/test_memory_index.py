@@ -75,6 +75,15 @@ def test_a_full_memory_forgets_the_oldest(*, with_vectors: bool) -> None:
         assert index.search((), vector(1, 24), 1)[0].incident == "case-24"
 
 
+def test_cases_of_endless_words_do_not_fill_the_memory() -> None:
+    index = MemoryIndex(100)
+    for number in range(300):
+        index.add(f"case-{number}", [f"{number}-{word}" for word in range(192)], None)
+    assert 192 * len(index) <= 64 * 100 + 192
+    assert names(index, "299-1", "298-1", limit=2) == ["case-298", "case-299"]
+    assert names(index, "0-1") == []
+
+
 def test_growing_keeps_what_was_there() -> None:
     index = MemoryIndex(2000)
     for number in range(1500):

@@ -140,6 +140,7 @@ def test_what_the_schema_refuses_is_refused(changes: dict[str, Any]) -> None:
         ({"duration": REMOVED, "ended_at": "2026-01-01T00:00:00Z"}, "before"),
         ({"verified": True}, "name it"),
         ({"outcome": "resolved", "playbook": "fix"}, "nothing was done"),
+        ({"outcome": "resolved", "acted_after": "1m"}, "nothing was done"),
         ({"opened_at": "1815-06-18T00:00:00Z"}, "year 1815"),
         ({"opened_at": "2026-11-25T00:00:00Z"}, "ahead of now"),
         ({"duration": 1e18}, "beyond all years"),

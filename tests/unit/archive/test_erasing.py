@@ -9,15 +9,21 @@ import pytest
 from vault import DAYS, Play, Vault, change
 
 from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.domain.outcome import OutcomeKind
+from penelope.domain.precedent import PastCase, Stratum
+from penelope.domain.signal import Severity
 from penelope.domain.work import Change
 from penelope.errors import ChainBroken, InvalidRequest, Unavailable
 from penelope.flow import records
 from penelope.flow.erasing import ERASED, Count, Eraser, Traces
 from penelope.flow.keys import Key, Scope
+from penelope.flow.wisdom import Meaning
 from penelope.ledger.erasures import Archived, Erased
+from penelope.store.cases import SqlCases
 from penelope.store.keys import SqlKeys
 from penelope.store.persons import SqlPersons
 from penelope.store.reader import SqlReader
+from penelope.store.transaction import SqlTransaction
 
 ADA = "key:ada"
 WORDS = "my sister's shop is down"
@@ -89,6 +95,55 @@ def test_a_person_is_gone_and_others_stay(on_empty: Play) -> None:
         assert (await vault.log_all()).size > checkpoint.size
 
     on_empty(scene)
+
+
+def test_past_cases_do_not_name_the_person_any_more(on_empty: Play) -> None:
+    async def scene(vault: Vault) -> None:
+        await write_about_ada(vault)
+        now = vault.clock.now()
+        names = ("past_1", "past_2", "past_3")
+        told = [
+            past_case(now, names[0], f"{ADA} restarted it", {"runbook": "restart"}),
+            past_case(now, names[1], "100 % of requests failed", {"on_call": ADA}),
+            past_case(now, names[2], "it is key:adam again", {"on_call": "key:adam"}),
+        ]
+        store = SqlCases(vault.writer, vault.reading)
+        async with vault.writer.connect() as connection:
+            await connection.execution_options(isolation_level="SERIALIZABLE")
+            async with connection.begin():
+                await SqlTransaction(connection, now).import_cases(told)
+        await store.keep([Meaning(incident=name, vector=b"1234") for name in names], "model", now)
+        for _ in range(2):
+            await vault.eraser._scrub(Traces(ADA, "pseudonym"))
+            first, second, third = sorted(await store.cases(names), key=lambda case: case.incident)
+            assert first == replace(told[0], summary=f"{ERASED} restarted it")
+            assert second == replace(told[1], labels={"on_call": ERASED})
+            assert third == told[2]
+            assert {case.incident for case in await store.unindexed("model", 10)} == {"past_1", "past_2"}
+
+    on_empty(scene)
+
+
+def past_case(now: datetime, incident: str, summary: str, labels: dict[str, str]) -> PastCase:
+    return PastCase(
+        incident=incident,
+        service="shop",
+        fingerprint="problem",
+        name="Broken",
+        severity=Severity.ERROR,
+        labels=labels,
+        summary=summary,
+        playbook=None,
+        kind=OutcomeKind.ESCALATED,
+        verified=None,
+        alone_seconds=60.0,
+        healed_itself=False,
+        stratum=Stratum.UNSEEN,
+        confidence=None,
+        imported=True,
+        opened_at=now,
+        ended_at=now,
+    )
 
 
 def test_present_state_says_that_something_was_erased(on_empty: Play) -> None:

@@ -3,16 +3,22 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from penelope.adapters.vector.memory import MemoryIndex
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.likeness import Hit
+from penelope.domain.outcome import OutcomeKind
+from penelope.domain.precedent import PastCase, Stratum
 from penelope.domain.signal import Severity
 from penelope.errors import Unavailable
-from penelope.flow.wisdom import Limits, WisdomBase
+from penelope.flow.wisdom import Indexed, Limits, WisdomBase
+from penelope.kit.clock import timestamp
+from penelope.testing.clock import FakeClock
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -74,9 +80,11 @@ def incident(number: int = 1) -> Incident:
     )
 
 
-def base(embedder: Any, index: Any, reader: Any = None, patience: float = 0.05) -> WisdomBase:
+def base(
+    embedder: Any, index: Any, reader: Any = None, patience: float = 0.05, store: Any = None
+) -> WisdomBase:
     limits = Limits(patience_seconds=patience, refresh_seconds=1, most_cases=10)
-    return WisdomBase(None, index, embedder, reader or Reader(incident()), limits)  # type: ignore[arg-type]  # no store is asked here
+    return WisdomBase(store, index, embedder, reader or Reader(incident()), limits)
 
 
 def broken() -> bytes:
@@ -168,3 +176,96 @@ def test_a_decision_does_not_fail_with_the_memory(caplog: pytest.LogCaptureFixtu
 
     asyncio.run(scene())
     assert "could not be looked up" in caplog.text
+
+
+class Kept:
+    """Past cases with vectors of nothing, stored at moments that the test says."""
+
+    def __init__(self) -> None:
+        self.stored: list[Indexed] = []
+
+    def add(self, number: int, at: datetime) -> None:
+        self.stored.append(Indexed(case=past(number), model="", vector=None, at=timestamp(at)))
+        self.stored.sort(key=lambda item: (item.at, item.case.incident))
+
+    async def unindexed(self, _model: str, _limit: int) -> list[PastCase]:
+        return []
+
+    async def horizon(self, _most: int) -> str:
+        return ""
+
+    async def indexed(self, after: tuple[str, str], limit: int) -> list[Indexed]:
+        return [item for item in self.stored if (item.at, item.case.incident) > after][:limit]
+
+
+def past(number: int) -> PastCase:
+    return PastCase(
+        incident=f"inc_{number:04}",
+        service="shop",
+        fingerprint=f"f{number}",
+        name=f"Problem{number}",
+        severity=Severity.ERROR,
+        labels={},
+        summary="",
+        playbook=None,
+        kind=OutcomeKind.ESCALATED,
+        verified=None,
+        alone_seconds=1.0,
+        healed_itself=False,
+        stratum=Stratum.UNSEEN,
+        confidence=None,
+        imported=False,
+        opened_at=NOW,
+        ended_at=NOW,
+    )
+
+
+def test_a_worker_whose_clock_is_ahead_does_not_hide_what_others_add() -> None:
+    async def scene() -> None:
+        clock, store, index = FakeClock(NOW), Kept(), MemoryIndex(100)
+        wisdom = base(None, index, store=store)
+        store.add(1, NOW + timedelta(days=400))
+        await wisdom.catch_up(clock)
+        for number in range(2, 5):
+            clock.advance(60)
+            store.add(number, clock.now())
+            await wisdom.catch_up(clock)
+            assert len(index) == number
+
+    asyncio.run(scene())
+
+
+def test_problems_that_are_known_are_forgotten_with_their_cases() -> None:
+    async def scene() -> None:
+        store, index = Kept(), MemoryIndex(10)
+        wisdom = base(None, index, store=store)
+        for number in range(100):
+            store.add(number, NOW)
+        await wisdom.catch_up(FakeClock(NOW))
+        assert len(wisdom._known) == 10
+        assert ("shop", "f99") in wisdom._known
+
+    asyncio.run(scene())
+
+
+def test_a_search_of_one_service_does_not_read_all_cases() -> None:
+    class Wide(Asked):
+        limit = 0
+
+        def search(self, terms: Any, vector: bytes | None, limit: int) -> list[Hit]:
+            self.limit = limit
+            return super().search(terms, vector, limit)
+
+    class Store(Kept):
+        async def cases(self, names: Sequence[str], service: str | None) -> list[PastCase]:
+            assert names == ["past"]
+            return [case for case in [replace(past(1), incident="past")] if service in {None, case.service}]
+
+    async def scene() -> None:
+        index = Wide(size=50_000)
+        wisdom = base(None, index, store=Store())
+        assert len((await wisdom.search("odd", "shop", 10)).found) == 1
+        assert index.limit <= 2000
+        assert (await wisdom.search("odd", "bank", 10)).found == []
+
+    asyncio.run(scene())

@@ -234,6 +234,15 @@ class TestConfidence:
         alike = confidence(case(similar=(*near, Likeness(incident="inc_x", similarity=1.0))))
         assert alike.value == pytest.approx(6 * 0.7 / 8)
 
+    def test_an_imported_case_that_is_similar_counts_once(self) -> None:
+        near = [Likeness(incident=f"past_{n}", similarity=0.9, verified=True) for n in range(2)]
+        trust = confidence(case(tallies=tallies(imported=(2, 0)), similar=tuple(near)))
+        assert "imported" not in named(trust)
+        assert trust.value == pytest.approx((6 * 0.7 + 1.8) / 7.8)
+        lived = Likeness(incident="inc_1", similarity=0.9, verified=True, counted=True)
+        trust = confidence(case(tallies=tallies(imported=(2, 0)), similar=(lived,)))
+        assert trust.value == pytest.approx((6 * 0.7 + 2) / 8)
+
     def test_of_nothing_nothing_is_known(self) -> None:
         assert confidence(case(plan=None)) == Score(value=0.0, contributions=())
         empty = confidence(case(dossier=replace(MISSED, evidence=())))

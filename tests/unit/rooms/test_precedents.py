@@ -144,3 +144,10 @@ def test_what_the_tallies_hold_already_says_so() -> None:
     assert counted(past("lived")) == [(True, True)]
     assert counted(past("told", imported=True)) == [(True, False)]
     assert counted(past("other", playbook="another")) == [(None, False)]
+
+
+def test_labels_from_outside_are_no_words_without_end() -> None:
+    terms = terms_of("Odd", "a b", {f"key-{number:03}": "x" * 4096 for number in range(1000)})
+    assert terms[:3] == ("odd", "a", "b")
+    assert len(terms) == 3 + 64
+    assert max(map(len, terms)) == 128

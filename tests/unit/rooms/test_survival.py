@@ -34,6 +34,17 @@ def test_the_curve_is_the_published_one() -> None:
     assert (0.4482 * (1 - 0.4482) / curve.size) ** 0.5 == pytest.approx(0.1346, abs=0.0001)
 
 
+def test_where_nobody_is_left_the_last_ones_do_not_speak_for_all() -> None:
+    few_saw_the_end = Durations(healed=(10.0,) * 30 + (100.0,), cut=(50.0,) * 40)
+    curve = product_limit(few_saw_the_end, 0, 300)
+    # One of 71 healed last, when 41/71 were left: that is as good as 71/41 cases.
+    assert (curve.survival, curve.size) == (0.0, pytest.approx(71 / 41))
+    hope = healing(PastDurations(here=few_saw_the_end), 0, 300, WAITING)
+    assert hope.interval[0] < WAITING.likely
+    everybody = product_limit(Durations(healed=tuple(map(float, range(1, 32)))), 0, 300)
+    assert (everybody.survival, everybody.size) == (0.0, pytest.approx(31))
+
+
 def test_wilsons_interval_is_the_published_one() -> None:
     # R. G. Newcombe, Statistics in Medicine 17 (1998), table I, method 3: 81 of 263, 15 of 148, 0 of 20.
     for hits, size, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)):

@@ -104,7 +104,7 @@ def test_what_is_recorded_holds_no_target_options(on_stores: OnStores) -> None:
 @pytest.mark.parametrize(
     ("statement", "error"),
     [
-        ("UPDATE history_payloads SET body = replace(body, '\"schema\":1', '\"schema\":2')", ChainBroken),
+        ("UPDATE history_payloads SET body = replace(body, '\"schema\":2', '\"schema\":3')", ChainBroken),
         (
             "UPDATE history_payloads SET body = replace(body, '\"dependents\":', '\"dependants\":')",
             ChainBroken,
@@ -132,7 +132,7 @@ def test_history_that_was_altered_is_not_replayed(
         ("UPDATE decisions SET risk = 0.123", "/listed/risk"),
         ("UPDATE decisions SET judgement = 'observe', rationale = 'so'", "/listed/rationale"),
         (
-            "UPDATE units_of_work SET attributes = replace(attributes, '\"schema\":1', '\"schema\":0')",
+            "UPDATE units_of_work SET attributes = replace(attributes, '\"schema\":2', '\"schema\":0')",
             "/present/inputs/schema",
         ),
     ],
@@ -163,7 +163,7 @@ def test_a_decision_that_does_not_follow_from_its_inputs_is_named(on_stores: OnS
 
 
 @pytest.mark.parametrize(
-    "inputs", [None, {"schema": 0}, {"schema": 2}, {"schema": 1}, {"schema": 1, "facts": []}]
+    "inputs", [None, {"schema": 1}, {"schema": 3}, {"schema": 2}, {"schema": 2, "facts": []}]
 )
 def test_a_decision_of_another_version_says_so(on_stores: OnStores, inputs: Any) -> None:
     async def scene(store: Any) -> None:

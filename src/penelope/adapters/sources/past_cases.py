@@ -73,6 +73,10 @@ class PastIncident(Part):
             raise ValueError("`verified` says whether a `playbook` helped: name it")
         if self.kind is OutcomeKind.RESOLVED and self.playbook is not None:
             raise ValueError("`resolved` means that nothing was done: leave `playbook` out, or say `healed`")
+        if self.kind is OutcomeKind.RESOLVED and self.acted_after is not None:
+            raise ValueError(
+                "`resolved` means that nothing was done: leave `acted_after` out, or say `healed`"
+            )
         return self
 
     @property

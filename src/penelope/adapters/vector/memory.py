@@ -26,6 +26,10 @@ _NEAR = 0.25
 """A case whose vector lies further off (cosine) was not found by meaning."""
 
 
+_TERMS_EACH = 64
+"""The words that a case has on average at most. Cases of more words are fewer: labels come from outside."""
+
+
 class MemoryIndex:
     """The newest past cases, at most so many: 50,000 take about 120 MB. Not for several threads."""
 
@@ -44,13 +48,14 @@ class MemoryIndex:
         self._lengths: Any = np.zeros(_FIRST_ROOM, dtype=np.float32)
         self._vectors: Any = np.zeros((0, 0), dtype=np.float32)
         self._embedded = 0
+        self._held = 0
 
     def add(self, case: str, terms: Sequence[str], vector: Vector | None) -> None:
         """Takes a case in; one that is there only gets its vector. When full, the oldest tenth is forgotten."""
         place = self._places.get(case)
         if place is None:
-            if len(self._names) >= self._most:
-                self._forget(max(1, self._most // 10))
+            if len(self._names) >= self._most or self._held >= self._most * _TERMS_EACH:
+                self._forget(max(1, len(self._names) // 10))
             place = self._place(case, terms)
         if vector is not None:
             self._set(place, vector)
@@ -61,6 +66,7 @@ class MemoryIndex:
         # One object a word, however many cases hold it: that is a third of what a case takes.
         terms = [sys.intern(term) for term in terms]
         self._terms.append(terms)
+        self._held += len(terms)
         self._places[case] = place
         if place >= len(self._lengths):
             self._lengths = _wider(self._lengths)

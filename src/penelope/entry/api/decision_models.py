@@ -54,6 +54,22 @@ class Precedent(BaseModel):
     failures: int
 
 
+class Likeness(BaseModel):
+    """A past case that the decision leaned on; `/api/v1/wisdom/{id}` shows the case."""
+
+    model_config = _DESCRIBED
+
+    incident: str
+    similarity: float
+    """How much it is like the incident, 0 to 1."""
+    by: list[str]
+    """What it is like it in."""
+    verified: bool | None
+    """Whether the playbook of the plan helped there; null where it was not used."""
+    agrees: bool | None
+    """Whether what came of it speaks for the plan; null where it says nothing about it."""
+
+
 class Briefing(BaseModel):
     """What a person is told who has to take the incident over."""
 
@@ -99,6 +115,8 @@ class Explanation(BaseModel):
     traits: str
     """By what the service is like others."""
     precedents: list[Precedent]
+    leaned_on: list[Likeness]
+    """The past cases that are most like the incident, the most alike first."""
     articles: list[dict[str, Any]]
     """What the constitution said, if it was asked."""
     briefing: Briefing | None

@@ -121,6 +121,7 @@ def _explanation(found: Recorded) -> models.Explanation:
         "stratum": "unseen",
         "traits": "",
         "briefing": None,
+        "leaned_on": (),
         **found.attributes,
         **{name: getattr(found.row, name) for name in _NAMED},
         "articles": list(found.attributes.get("articles", ())),

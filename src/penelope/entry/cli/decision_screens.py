@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
+from penelope.entry.cli import wisdom_screens
 from penelope.entry.cli.screens import table
 from penelope.entry.cli.words import percent, seconds, visible
 
@@ -26,6 +27,7 @@ def explanation(answer: Mapping[str, Any]) -> RenderableType:
         Text("\n3. Is there precedent?", "bold"),
         _figure("confidence", answer["confidence"]),
         *_precedents(answer["precedents"]),
+        *_alike(answer["leaned_on"]),
         *_articles(answer["articles"]),
         *([] if answer["briefing"] is None else [Text(), briefing(answer["briefing"])]),
         _origin(answer["schema_version"]),
@@ -98,11 +100,17 @@ def _precedents(found: list[Mapping[str, Any]]) -> Iterator[Text]:
         yield Text("It was never used here before.")
 
 
+def _alike(found: list[Mapping[str, Any]]) -> Iterator[Text]:
+    if found:
+        yield Text("like past incidents").append_text(wisdom_screens.leaned_on(found))
+
+
 def _articles(found: list[Mapping[str, Any]]) -> Iterator[RenderableType]:
     if found:
         yield Text("\nThe constitution", "bold")
     for item in found:
-        yield Text("; ".join(f"{visible(name)}: {visible(value)}" for name, value in item.items()))
+        line = Text.assemble(("kept    ", "green") if item["kept"] else ("broken  ", "bold red"))
+        yield line.append(visible(f"{item['article']} ({item['principle']}): {item['reason']}"))
 
 
 def _origin(version: int | None) -> Text:

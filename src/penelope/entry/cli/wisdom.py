@@ -81,24 +81,30 @@ def import_cases(
 
 def _batches(file: Path) -> Iterator[tuple[int, bytes]]:
     """Pieces of whole lines, each with the number of its first. Raises InvalidRequest for what cannot be read."""
-    first, size, anything = 1, 0, False
+    first, size, sent = 1, 0, False
     lines: list[bytes] = []
     try:
         with file.open("rb") as stream:
             # A line without end is not read whole: the server refuses it for what has come.
             while line := stream.readline(_LONGEST_LINE + 1):
-                anything = anything or bool(line.strip())
                 lines.append(line)
                 size += len(line)
                 if len(lines) >= _BATCH_LINES or size >= _BATCH_BYTES:
-                    yield first, b"".join(lines)
+                    if _says_anything(lines):
+                        yield first, b"".join(lines)
+                        sent = True
                     first, lines, size = first + len(lines), [], 0
     except OSError as error:
         raise InvalidRequest(
             f"{file} cannot be read: {error.strerror}", hint="Name a file with one JSON object a line."
         ) from error
-    if lines or not anything:
+    # The server refuses what has no incident in it: of a whole file that is right, of a piece it is not.
+    if _says_anything(lines) or not sent:
         yield first, b"".join(lines)
+
+
+def _says_anything(lines: list[bytes]) -> bool:
+    return any(line.strip() for line in lines)
 
 
 def _print(answer: Any, screen: Any, *, as_json: bool) -> None:

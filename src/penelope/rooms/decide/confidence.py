@@ -81,8 +81,7 @@ def coverage(evidence: tuple[Evidence, ...]) -> float:
 def _levels(facts: Facts) -> Iterator[_Level]:
     counted, plan = facts.tallies, facts.candidate
     name = "" if plan is None else plan.playbook
-    imported = counted.imported
-    yield _scaled("imported", imported.successes, imported.failures, _MOST_IMPORTED, "imported cases")
+    yield _imported(counted.imported, facts.similar)
     yield _beyond("all playbooks", counted.everything, counted.playbook, "other playbooks")
     yield _beyond("playbook", counted.playbook, counted.alike, f"{name} on other services")
     yield _beyond(
@@ -90,6 +89,16 @@ def _levels(facts: Facts) -> Iterator[_Level]:
     )
     yield _beyond("this service", counted.service, Tally(), f"{name} on {facts.service}")
     yield _resembling(facts.similar)
+
+
+def _imported(whole: Tally, similar: tuple[Likeness, ...]) -> _Level:
+    """Without those that resemble the incident, which count among the similar ones: as far as these are in no tally of
+    what was lived through, they were imported.
+    """
+    helped = [item.verified for item in similar if not item.counted]
+    successes = max(0, whole.successes - helped.count(True))
+    failures = max(0, whole.failures - helped.count(False))
+    return _scaled("imported", successes, failures, _MOST_IMPORTED, "imported cases")
 
 
 def _beyond(name: str, whole: Tally, inside: Tally, what: str) -> _Level:

@@ -13,9 +13,9 @@ from penelope.domain.service import Service
 from penelope.domain.signal import Severity
 from penelope.rooms.decide.case import Case
 
-SCHEMA = 1
+SCHEMA = 2
 """The version of this room's judgement. Raise it whenever the same facts may lead to another decision, or to other
-words: a decision of another version cannot be made again, and says so."""
+words: a decision of another version cannot be made again, and says so. tests/corpus/decisions shows when it is time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,8 @@ _WORD = re.compile(r"[^\W_]+")
 _HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _LONGEST_TEXT = 1000
 _LONGEST_WORD = 64
-_MOST_TERMS = 128
+_LONGEST_LABEL = 128
+_MOST_WORDS, _MOST_LABELS = 128, 64
 
 
 def text_of(name: str, summary: str) -> str:
@@ -38,8 +39,8 @@ def text_of(name: str, summary: str) -> str:
 def terms_of(name: str, summary: str, labels: Mapping[str, str]) -> tuple[str, ...]:
     """What keywords are compared by: the different words of name and summary, without case, and the labels."""
     words = [word[:_LONGEST_WORD] for word in _WORD.findall(text_of(name, summary).casefold())]
-    given = [f"{key}={value}"[:_LONGEST_TEXT] for key, value in sorted(labels.items())]
-    return tuple(dict.fromkeys([*words[:_MOST_TERMS], *given]))
+    given = [f"{key}={value}"[:_LONGEST_LABEL] for key, value in sorted(labels.items())[:_MOST_LABELS]]
+    return tuple(dict.fromkeys([*words[:_MOST_WORDS], *given]))
 
 
 def _in_words(name: str) -> str:

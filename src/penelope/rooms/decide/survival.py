@@ -96,12 +96,15 @@ def product_limit(durations: Durations, after: float, until: float) -> Curve:
     E. L. Kaplan and P. Meier, "Nonparametric estimation from incomplete observations", JASA 53 (1958), 457-481; a
     case that was cut off at the moment of a healing counts as at risk then. The size is that of F. J. Dorey and
     E. L. Korn, "Effective sample sizes for confidence intervals for survival probabilities", Statistics in Medicine 6
-    (1987), 679-687: the binomial share with the variance that Greenwood's formula gives. Where that is 0, those count
-    that were seen to heal or to outlast `until`.
+    (1987), 679-687: the binomial share with the variance that Greenwood's formula gives. Where nothing is left that
+    is 0, however few the last ones were; the size is then what they stood for: those at risk at the last healing, of
+    the share that was left before it (R. Peto et al., British Journal of Cancer 35 (1977), 1-39). Where nothing
+    healed, those count that outlasted `until`.
     """
     healed = sorted(seconds for seconds in durations.healed if seconds > after)
     everyone = sorted((*healed, *(seconds for seconds in durations.cut if seconds > after)))
     survival, greenwood, gone = 1.0, 0.0, 0
+    size = float(sum(1 for time in everyone if time > until))
     times: list[float] = []
     survivals: list[float] = []
     for time in dict.fromkeys(healed):
@@ -110,12 +113,14 @@ def product_limit(durations: Durations, after: float, until: float) -> Curve:
         while everyone[gone] < time:
             gone += 1
         at_risk, ended = len(everyone) - gone, healed.count(time)
-        survival *= (at_risk - ended) / at_risk
-        if ended < at_risk:
+        if ended == at_risk:
+            size = at_risk / survival
+        else:
             greenwood += ended / (at_risk * (at_risk - ended))
+        survival *= (at_risk - ended) / at_risk
         times.append(time)
         survivals.append(survival)
     variance = survival * survival * greenwood
-    followed = sum(1 for time in healed if time <= until) + sum(1 for time in everyone if time > until)
-    size = survival * (1 - survival) / variance if variance > 0 else float(followed)
+    if variance > 0:
+        size = survival * (1 - survival) / variance
     return Curve(times=tuple(times), survivals=tuple(survivals), size=min(size, len(everyone)), end=until)
