@@ -303,7 +303,7 @@ def test_a_row_that_somebody_has_put_there_lets_nothing_through(tmp_path: Path, 
                     playbook="fix",
                     fingerprint="problem",
                     actions=1,
-                    began_at=NOW,
+                    counted_from=NOW,
                 )
             )
             return await stopping(transaction, "inc_1")
@@ -362,7 +362,7 @@ def test_what_ends_is_not_held_up_by_a_breaker_that_cannot_be_read(tmp_path: Pat
                     playbook="fix",
                     fingerprint="problem",
                     actions=1,
-                    began_at=NOW,
+                    counted_from=NOW,
                 )
             )
             failed = replace(outcome("inc_1", 2, "fix"), kind=OutcomeKind.ESCALATED, verified=False)

@@ -13,7 +13,7 @@ from penelope.flow.assessment import Assessment, Next
 from penelope.flow.casing import case_of, similar_to
 from penelope.flow.ending import Ending, end
 from penelope.flow.gating import pass_gate, request_of
-from penelope.flow.halting import note_relapse
+from penelope.flow.halting import give_back, note_relapse
 from penelope.flow.lifting import glass_for
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
@@ -33,13 +33,15 @@ async def assess(
     incident = await records.incident_of(transaction, identifier)
     if incident.state.ended:
         return Assessment(next=Next.ESCALATE, reason="it was ended before")
+    await give_back(transaction, incident)
+    # Before the source's word: what came back and went again was no less a relapse.
+    await note_relapse(transaction, parts.brakes, incident)
     if incident.resolved_at is not None:
         reason = "its source saw it end before anything was done"
         await transaction.save(
             *await end(transaction, incident, Ending(kind=OutcomeKind.RESOLVED, reason=reason), parts.brakes)
         )
         return Assessment(next=Next.RESOLVED, reason=reason)
-    await note_relapse(transaction, parts.brakes, incident)
     case = await case_of(transaction, parts, incident, dossier)
     case = replace(case, similar=await similar_to(transaction, parts, case, hits))
     decision = decide(case, parts.decide, transaction.now())

@@ -7,7 +7,7 @@ is claimed its intervention is held, so that whoever halts waits for that claim,
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -139,6 +139,19 @@ async def note_relapse(transaction: Transaction, brakes: Brakes, incident: Incid
     await transaction.save(*_noted(await breakers(transaction, scopes), failure, brakes, now, reason=reason))
 
 
+async def give_back(transaction: Transaction, incident: Incident) -> None:
+    """Frees the trials of a plan that was let through and never begun: the process died, and all is judged anew.
+
+    Another plan may come of it, or none, and what nobody tries must not stay lent.
+    """
+    if not incident.state.intervening:
+        return
+    if (earlier := await transaction.intervention(incident.id)) is not None:
+        found = await breakers(transaction, earlier.scopes)
+        reason = f"incident {incident.id} is judged anew before anything was done"
+        await transaction.save(*_freed(found, incident.id, transaction.now(), reason))
+
+
 async def seen_by_gate(
     transaction: Transaction, brakes: Brakes, incident: Incident, plan: Plan
 ) -> dict[str, Any]:
@@ -165,9 +178,6 @@ async def let_through(transaction: Transaction, request: Request) -> list[Change
     incident, plan, now = request.incident, request.plan, request.now
     before = dict(request.breakers or {})
     changes: list[Change] = []
-    if incident.state.intervening:
-        # Made again after a crash, on other evidence perhaps: what another playbook's breaker had lent is given back.
-        changes = await _given_back(transaction, incident, before)
     for scope, breaker in before.items():
         after = None if breaker is None else breaker.taken(incident.id, now)
         if after is not None and after != breaker:
@@ -180,21 +190,10 @@ async def let_through(transaction: Transaction, request: Request) -> list[Change
             playbook=plan.playbook,
             fingerprint=incident.fingerprint,
             actions=len(plan.actions),
-            began_at=now,
+            counted_from=now,
         )
     )
     return changes
-
-
-async def _given_back(
-    transaction: Transaction, incident: Incident, kept: Mapping[Scope, Breaker | None]
-) -> list[Change]:
-    earlier = await transaction.intervention(incident.id)
-    if earlier is None:
-        return []
-    others = [scope for scope in earlier.scopes if scope not in kept]
-    found = await breakers(transaction, others)
-    return _freed(found, incident.id, transaction.now())
 
 
 # --- while it acts ----------------------------------------------------------------------------------------
@@ -226,6 +225,8 @@ async def settle(
     if intervention is None:
         return []
     found, now = await breakers(transaction, intervention.scopes), transaction.now()
+    # Its budget is free again a whole window after its last action, however long it took from the gate to its end.
+    await transaction.reserve(replace(intervention, counted_from=now))
     if outcome.verified is False and outcome.kind is OutcomeKind.ESCALATED:
         failure = Failure(incident=incident.id, kind=FailureKind.FAILED, at=now)
         return _noted(found, failure, brakes, now, reason=outcome.reason)
@@ -235,7 +236,7 @@ async def settle(
             for breaker in found.values()
             if breaker is not None and (after := breaker.succeeded(incident.id)) != breaker
         ]
-    return _freed(found, incident.id, now)
+    return _freed(found, incident.id, now, f"incident {incident.id} ended without a verdict")
 
 
 def _noted(found: Breakers, failure: Failure, brakes: Brakes, now: datetime, *, reason: str) -> list[Change]:
@@ -245,7 +246,7 @@ def _noted(found: Breakers, failure: Failure, brakes: Brakes, now: datetime, *, 
             # It refuses everything as it is; what ends here must not be held up by it.
             _log.error("the breaker of %s cannot be read, and so counts no failure", scope.label)
             continue
-        after = breaker.noted(failure, brakes.limits[scope.kind], now).freed(failure.incident)
+        after = breaker.noted(failure, brakes.limits[scope.kind], now)
         if after == breaker:
             continue
         event = "FailureNoted" if after.trip == breaker.trip else "HaltOpened"
@@ -253,9 +254,9 @@ def _noted(found: Breakers, failure: Failure, brakes: Brakes, now: datetime, *, 
     return changes
 
 
-def _freed(found: Breakers, incident: str, now: datetime) -> list[Change]:
+def _freed(found: Breakers, incident: str, now: datetime, reason: str) -> list[Change]:
     return [
-        change_of(after, now, "TrialFreed", f"incident {incident} ended without a verdict")
+        change_of(after, now, "TrialFreed", reason)
         for breaker in found.values()
         if breaker is not None and (after := breaker.freed(incident)) != breaker
     ]

@@ -18,8 +18,8 @@ class Braking:
     heals: str
     """service, fingerprint, since -> incident, playbook, moment of each time it was healed, oldest first"""
     usage: str
-    """service, playbook, playbook, incident, incident, since, incident (what is to be left out) -> actions begun of
-    the service, of the playbook and in all; interventions under way of the playbook and in all"""
+    """since, service, playbook, playbook, incident, incident, incident (what is to be left out) -> actions, since
+    then or under way, of the service, of the playbook and in all; interventions under way of the playbook and in all"""
     reserve: str
     """incident, service, playbook, fingerprint, actions, moment: one an incident"""
     intervention: str
@@ -39,13 +39,17 @@ def braking(dialect: str) -> Braking:
 
 
 _USAGE = (
-    "SELECT coalesce(sum(CASE WHEN service = ? THEN actions END), 0), "  # noqa: S608 - our own names
+    "WITH counted AS (SELECT incident, service, playbook, actions FROM interventions WHERE counted_from >= ? "  # noqa: S608 - our own names
+    "UNION SELECT running.incident, running.service, running.playbook, running.actions "
+    "FROM incidents CROSS JOIN interventions AS running "
+    f"WHERE incidents.state IN ({INTERVENING}) AND running.incident = incidents.id) "
+    "SELECT coalesce(sum(CASE WHEN service = ? THEN actions END), 0), "
     "coalesce(sum(CASE WHEN playbook = ? THEN actions END), 0), coalesce(sum(actions), 0), "
     "(SELECT count(*) FROM incidents CROSS JOIN interventions AS running "
     f"WHERE incidents.state IN ({INTERVENING}) AND running.incident = incidents.id "
     "AND running.playbook = ? AND incidents.id <> ?), "
     f"(SELECT count(*) FROM incidents WHERE state IN ({INTERVENING}) AND id <> ?) "
-    "FROM interventions WHERE began_at >= ? AND incident <> ?"
+    "FROM counted WHERE incident <> ?"
 )
 
 
@@ -64,12 +68,13 @@ def _braking(given: str, name: str, share: str, place: str) -> Braking:
         ),
         "usage": _USAGE,
         "reserve": (
-            "INSERT INTO interventions (incident, service, playbook, fingerprint, actions, began_at) "
+            "INSERT INTO interventions (incident, service, playbook, fingerprint, actions, counted_from) "
             "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (incident) DO UPDATE SET service = excluded.service, "
-            "playbook = excluded.playbook, fingerprint = excluded.fingerprint, actions = excluded.actions"
+            "playbook = excluded.playbook, fingerprint = excluded.fingerprint, actions = excluded.actions, "
+            "counted_from = excluded.counted_from"
         ),
         "intervention": (
-            "SELECT incident, service, playbook, fingerprint, actions, began_at FROM interventions "  # noqa: S608 - our own names
+            "SELECT incident, service, playbook, fingerprint, actions, counted_from FROM interventions "  # noqa: S608 - our own names
             f"WHERE incident = ? {share}"
         ),
         "bar_claims": (
