@@ -174,15 +174,20 @@ async def seen_by_gate(
 
 
 async def let_through(transaction: Transaction, request: Request) -> list[Change]:
-    """Reserves what a plan will do, and takes the trial of every breaker that is half open."""
+    """Reserves what a plan will do, takes the trial of every breaker that is half open, and notes on every hold that a
+    broken glass has lifted it, by which the plan's claims know.
+    """
     incident, plan, now = request.incident, request.plan, request.now
-    before = dict(request.breakers or {})
     changes: list[Change] = []
-    for scope, breaker in before.items():
-        after = None if breaker is None else breaker.taken(incident.id, now)
-        if after is not None and after != breaker:
+    for scope, breaker in (request.breakers or {}).items():
+        if breaker is None:
+            continue
+        if (after := breaker.taken(incident.id, now)) != breaker:
             reason = f"incident {incident.id} is the trial of {scope.label}"
             changes.append(change_of(after, now, "TrialBegun", reason))
+        elif (after := breaker.overridden(incident.id, now)) != breaker:
+            reason = f"the glass was broken for incident {incident.id}"
+            changes.append(change_of(after, now, "HaltOverridden", reason))
     await transaction.reserve(
         Intervention(
             incident=incident.id,
@@ -207,7 +212,7 @@ async def stopping(transaction: Transaction, incident: str) -> str:
     for scope, breaker in (await breakers(transaction, intervention.scopes)).items():
         if breaker is None:
             return f"halt: the breaker of {scope.label} cannot be read"
-        if why := breaker.stops(transaction.now()):
+        if why := breaker.stops(incident, transaction.now()):
             return f"halt: {why}"
     return ""
 

@@ -181,13 +181,29 @@ class TestHold:
 
 class TestStopping:
     def test_what_is_under_way_is_stopped_by_a_person_and_by_a_failing_fleet(self) -> None:
-        assert failing(0, 1, 2).stops(at(3)) == ""
-        assert failing(0, 1, 2, scope=FLEET).stops(at(3)).startswith("fleet is halted after 3 failures")
+        assert failing(0, 1, 2).stops("inc_1", at(3)) == ""
         assert (
-            Breaker(scope=SHOP).opened(hold()).stops(at(3)).startswith("service:shop was halted by key:ada")
+            failing(0, 1, 2, scope=FLEET).stops("inc_1", at(3)).startswith("fleet is halted after 3 failures")
         )
-        assert Breaker(scope=SHOP).stops(at(3)) == ""
-        assert failing(0, 1, 2, scope=FLEET).stops(at(3602)) == ""
+        assert (
+            Breaker(scope=SHOP)
+            .opened(hold())
+            .stops("inc_1", at(3))
+            .startswith("service:shop was halted by key:ada")
+        )
+        assert Breaker(scope=SHOP).stops("inc_1", at(3)) == ""
+        assert failing(0, 1, 2, scope=FLEET).stops("inc_1", at(3602)) == ""
+
+    def test_a_hold_that_was_lifted_for_one_stops_all_others(self) -> None:
+        lifted = Breaker(scope=SHOP).opened(hold()).overridden("inc_1", at(1))
+        assert lifted.overridden("inc_1", at(1)) == lifted
+        assert lifted.stops("inc_1", at(3)) == ""
+        assert lifted.stops("inc_2", at(3)).startswith("service:shop was halted by key:ada")
+        assert lifted.objection("inc_1", at(3))  # the gate asks for the glass each time
+        assert lifted.opened(hold()).stops("inc_1", at(3))
+        assert Breaker(scope=FLEET).opened(hold()).overridden("inc_1", at(1)).stops("inc_1", at(3))
+        ended = Breaker(scope=SHOP).opened(hold(5))
+        assert ended.overridden("inc_1", at(5)) == ended
 
 
 def test_it_is_stored_and_read_back() -> None:
