@@ -168,6 +168,14 @@ class Breaker:
         told = f"{len(self.failures)} failures, {relapses} of them relapses"
         return f"{self.scope.label} is halted after {told}, {end}"
 
+    def recent(self, limits: Limits, now: datetime) -> "Breaker":
+        """Without failures that no longer count; what has opened it is told until it closes."""
+        return self if self.trip is not None else replace(self, failures=self._within(limits, now))
+
+    def _within(self, limits: Limits, now: datetime) -> tuple[Failure, ...]:
+        start = now - timedelta(seconds=limits.window_seconds)
+        return tuple(item for item in self.failures if item.at >= start)
+
     # --- what happens to it -------------------------------------------------------------------------------
 
     def noted(self, failure: Failure, limits: Limits, now: datetime) -> "Breaker":
@@ -177,8 +185,7 @@ class Breaker:
         """
         if any(item.incident == failure.incident for item in self.failures):
             return self
-        start = now - timedelta(seconds=limits.window_seconds)
-        failures = (*(item for item in self.failures if item.at >= start), failure)
+        failures = (*self._within(limits, now), failure)
         if self.trip is None:
             opens = len(failures) >= limits.failures
         else:

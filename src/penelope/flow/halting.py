@@ -60,6 +60,10 @@ class Brakes:
     rate_seconds: float = 3600
     loop_seconds: float = 21_600
 
+    def causes_since(self, now: datetime) -> datetime:
+        """A closed breaker of a cause that nothing has happened to since is not worth telling: there are ever more."""
+        return now - timedelta(seconds=self.limits[ScopeKind.CAUSE].window_seconds)
+
     def crowd(self, usage: Usage | None) -> str:
         """Why one more intervention must wait its turn; empty where it need not."""
         for kind, most in self.running.items():
@@ -166,8 +170,11 @@ async def seen_by_gate(
     now = transaction.now()
     since = now - timedelta(seconds=brakes.rate_seconds)
     healed_since = now - timedelta(seconds=brakes.loop_seconds)
+    found = await breakers(transaction, scopes)
     return {
-        "breakers": await breakers(transaction, scopes),
+        "breakers": {
+            scope: item and item.recent(brakes.limits[scope.kind], now) for scope, item in found.items()
+        },
         "usage": await transaction.usage(plan.service, plan.playbook, incident.id, since),
         "heals": await transaction.heals(plan.service, incident.fingerprint, healed_since),
     }

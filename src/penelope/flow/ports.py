@@ -168,8 +168,8 @@ class Reader(Protocol):
     async def answered(self) -> Sequence[str]:
         """Incidents that still wait although their approval was answered."""
 
-    async def halts(self) -> Sequence[UnitOfWork]:
-        """Every breaker that was ever touched, by id."""
+    async def halts(self, causes_since: datetime) -> Sequence[UnitOfWork]:
+        """Every breaker that was ever touched, by id; of closed ones of causes those that were touched since then."""
 
     async def counts(self) -> Mapping[str, int]:
         """How many incidents there are by state."""

@@ -62,8 +62,9 @@ def _braking(given: str, name: str, share: str, place: str) -> Braking:
             f"(SELECT 1 FROM units_of_work_history AS entry WHERE entry.unit = {name})"
         ),
         "heals": (
-            "SELECT outcomes.incident, outcomes.playbook, outcomes.ended_at FROM incidents CROSS JOIN outcomes "
-            "WHERE incidents.service = ? AND incidents.fingerprint = ? AND outcomes.incident = incidents.id "
+            # From the heals of late: of a problem that keeps coming there may be thousands of incidents.
+            "SELECT outcomes.incident, outcomes.playbook, outcomes.ended_at FROM outcomes CROSS JOIN incidents "
+            "WHERE outcomes.service = ? AND incidents.fingerprint = ? AND incidents.id = outcomes.incident "
             "AND outcomes.ended_at >= ? AND outcomes.verified IS TRUE ORDER BY outcomes.ended_at"
         ),
         "usage": _USAGE,

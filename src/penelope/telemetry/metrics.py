@@ -106,7 +106,9 @@ class Telemetry:
         self._child("penelope_calibration_error", {}).set(nan if error is None else error)
 
     def halts_seen(self, states: Mapping[str, str]) -> None:
-        """How the breakers stand at this moment, by the labels of their scopes."""
+        """How the breakers stand at this moment, by the labels of their scopes; those of before are forgotten."""
+        self._metrics["penelope_halt_state"].clear()
+        self._seen["penelope_halt_state", "scope"].clear()
         for scope, state in states.items():
             self._child("penelope_halt_state", {"scope": scope}).set(_HALT_STATES[state])
 

@@ -179,6 +179,17 @@ class TestHold:
         assert breaker.reset().noted(another(3), LIMITS, at(3)).state(at(3)) is State.CLOSED
 
 
+class TestRecent:
+    def test_failures_beyond_the_window_are_not_told(self) -> None:
+        breaker = failing(0, 600)
+        assert breaker.recent(LIMITS, at(900)) == breaker
+        assert [item.at for item in breaker.recent(LIMITS, at(901)).failures] == [at(600)]
+        assert breaker.recent(LIMITS, at(99_999)).failures == ()
+
+    def test_what_opened_it_is_told_until_it_closes(self) -> None:
+        assert len(failing(0, 1, 2).recent(LIMITS, at(99_999)).failures) == 3
+
+
 class TestStopping:
     def test_what_is_under_way_is_stopped_by_a_person_and_by_a_failing_fleet(self) -> None:
         assert failing(0, 1, 2).stops("inc_1", at(3)) == ""
