@@ -12,9 +12,7 @@ class Braking:
     """SQL text for one database. Parameters stand in the order of the words; `names` are a JSON list of texts."""
 
     peek: str
-    """names -> LOADED of units"""
-    with_history: str
-    """names -> those of units that have a history"""
+    """names -> each one, whether it has a history, and LOADED of its unit, or nothing but NULL where that has no row"""
     heals: str
     """service, fingerprint, since -> incident, playbook, moment of each time it was healed, oldest first"""
     usage: str
@@ -56,10 +54,9 @@ _USAGE = (
 def _braking(given: str, name: str, share: str, place: str) -> Braking:
     # CROSS: so that SQLite begins with what is given, whatever it knows of the tables.
     texts = {
-        "peek": f"SELECT {LOADED} FROM {given} CROSS JOIN units_of_work WHERE units_of_work.id = {name}",  # noqa: S608 - our own names
-        "with_history": (
-            f"SELECT {name} FROM {given} WHERE EXISTS "  # noqa: S608 - our own names
-            f"(SELECT 1 FROM units_of_work_history AS entry WHERE entry.unit = {name})"
+        "peek": (
+            f"SELECT {name}, EXISTS (SELECT 1 FROM units_of_work_history AS entry WHERE entry.unit = {name}), "  # noqa: S608 - our own names
+            f"{LOADED} FROM {given} LEFT JOIN units_of_work ON units_of_work.id = {name}"
         ),
         "heals": (
             # From the heals of late: of a problem that keeps coming there may be thousands of incidents.

@@ -198,17 +198,19 @@ class SqlTransaction:
 
     async def peek(self, identifiers: Collection[str]) -> Mapping[str, UnitOfWork | None]:
         found: dict[str, UnitOfWork | None] = {}
-        for row in await self._session.rows(self._braking.peek, as_json(list(identifiers))):
+        for name, has_history, *row in await self._session.rows(
+            self._braking.peek, as_json(list(identifiers))
+        ):
+            if row[0] is None:
+                if has_history:
+                    found[name] = None
+                continue
             try:
                 (unit,) = sound_units_from([row])
             except ChainBroken:
-                found[str(row[0])] = None
+                found[name] = None
             else:
-                self._seen[unit.id] = found[unit.id] = unit
-        absent = [name for name in identifiers if name not in found]
-        if absent:
-            lost = await self._session.rows(self._braking.with_history, as_json(absent))
-            found |= {str(name): None for (name,) in lost}
+                self._seen[name] = found[name] = unit
         return found
 
     async def heals(self, service: str, fingerprint: str, since: datetime) -> Sequence[Heal]:
