@@ -175,7 +175,7 @@ class Says:
 
 @pytest.mark.parametrize(
     "answer",
-    [None, True, "pass", RuleVerdict(rule="says", ruling="allowed", reason="")],  # type: ignore[arg-type]  # garbage
+    [None, True, "pass", RuleVerdict(rule="says", ruling="allowed", reason="")],
 )
 def test_an_answer_that_is_no_verdict_refuses(answer: Any) -> None:
     assert gate(passage(PLAN, NOW), (*RULES, Says(answer))).ruling is Ruling.REFUSE
