@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from penelope.domain.action import Action, Tier
 from penelope.domain.contract import Contract
-from penelope.domain.gate import Ruling
+from penelope.domain.gate import RuleVerdict, Ruling
 from penelope.domain.halt import FLEET, Breaker, FailureKind, Hold, Limits, Scope, ScopeKind
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.intervention import Intervention, Usage
@@ -115,6 +115,7 @@ def refusal(request: Request) -> str:
 def test_a_plan_without_a_name_passes_no_breaker(changes: Mapping[str, Any], why: str) -> None:
     asked = replace(passage(PLAN, NOW), plan=replace(PLAN, **changes))
     assert why in refusal(asked)
+    assert Halt().check(asked).final, "not even break-glass lets through what nobody could halt"
 
 
 @pytest.mark.parametrize("fingerprint", ["", " "])
@@ -159,6 +160,25 @@ class Raises(dict[Any, Any]):
 )
 def test_a_rule_that_gets_garbage_refuses(broken: Mapping[str, Any]) -> None:
     assert refusal(passage(PLAN, NOW, **broken)).endswith("so it refuses")
+
+
+@dataclass(frozen=True)
+class Says:
+    """A rule that answers something else than a verdict."""
+
+    answer: Any
+    name: str = "says"
+
+    def check(self, request: Request) -> Any:  # noqa: ARG002 - whatever is asked
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, True, "pass", RuleVerdict(rule="says", ruling="allowed", reason="")],
+)
+def test_an_answer_that_is_no_verdict_refuses(answer: Any) -> None:
+    assert gate(passage(PLAN, NOW), (*RULES, Says(answer))).ruling is Ruling.REFUSE
 
 
 # --- a breaker blind to relapses --------------------------------------------------------------------------
@@ -303,7 +323,7 @@ def test_a_row_that_somebody_has_put_there_lets_nothing_through(tmp_path: Path, 
                     playbook="fix",
                     fingerprint="problem",
                     actions=1,
-                    began_at=NOW,
+                    counted_from=NOW,
                 )
             )
             return await stopping(transaction, "inc_1")
@@ -362,7 +382,7 @@ def test_what_ends_is_not_held_up_by_a_breaker_that_cannot_be_read(tmp_path: Pat
                     playbook="fix",
                     fingerprint="problem",
                     actions=1,
-                    began_at=NOW,
+                    counted_from=NOW,
                 )
             )
             failed = replace(outcome("inc_1", 2, "fix"), kind=OutcomeKind.ESCALATED, verified=False)

@@ -35,10 +35,11 @@ from penelope.domain.incident import IncidentState
 from penelope.domain.plan import Match
 from penelope.domain.service import Service, Target
 from penelope.errors import UnknownPlaybook, UnknownService
-from penelope.flow.halting import Brakes, breakers
+from penelope.flow.halting import Brakes, breakers, seen_by_gate
 from penelope.flow.switching import HaltSwitch, Order
 from penelope.kit.clock import SystemClock
 from penelope.rooms.gate.loop import Loop
+from penelope.testing.gate import passage, planned
 
 Databases = tuple[str, str]
 SHOP = Scope(kind=ScopeKind.SERVICE, name="shop")
@@ -227,12 +228,35 @@ def test_a_person_halts_and_resumes(databases: Databases, scope: Scope) -> None:
 
 def test_a_halt_with_an_end_ends(databases: Databases) -> None:
     async def scene(stage: Stage) -> None:
-        await switch_of(stage).open(order(FLEET), 0.2)
-        await failed(stage, 1, name="Broken1")
-        await asyncio.sleep(0.2)
+        await switch_of(stage).open(order(FLEET), 3600)
+        first = await failed(stage, 1, name="Broken1")
+        assert "InterventionBegun" not in await stage.events(first)
+        clock.ahead += timedelta(hours=1)
         await healed(stage, 2, name="Broken2")
 
-    play(databases, scene, playbooks=[ANYTHING])
+    clock = Hurried()
+    play(databases, scene, playbooks=[ANYTHING], clock=clock)
+
+
+def test_policies_and_people_are_told_of_late_failures_alone(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        await failed(stage, 1, name="Broken1")
+        assert len(await stage.reader.halts(stage.parts.brakes.causes_since(clock.now()))) == 4
+        clock.ahead += timedelta(minutes=16)
+
+        async def look(transaction: Any) -> Any:
+            plan = replace(planned(), playbook="fix")
+            asked = passage(plan, transaction.now())
+            return await seen_by_gate(transaction, stage.parts.brakes, asked.incident, plan)
+
+        seen = await stage.engine.transaction("look", look)
+        assert len((await breaker(stage, SHOP)).failures) == 1
+        assert [item.failures for item in seen["breakers"].values()] == [(), (), (), ()]
+        told = await stage.reader.halts(stage.parts.brakes.causes_since(clock.now()))
+        assert [unit.id for unit in told] == ["halt:fleet", "halt:playbook:fix", "halt:service:shop"]
+
+    clock = Hurried()
+    play(databases, scene, playbooks=[ANYTHING], brakes=brakes(), clock=clock)
 
 
 def test_a_misspelt_name_is_not_halted_silently(databases: Databases) -> None:
@@ -244,7 +268,7 @@ def test_a_misspelt_name_is_not_halted_silently(databases: Databases) -> None:
             await switch.open(order(Scope(kind=ScopeKind.PLAYBOOK, name="fax")))
         closed = await switch.close(order(Scope(kind=ScopeKind.SERVICE, name="gone")))
         assert closed.state(stage.parts.clock.now()) is State.CLOSED
-        assert await stage.reader.halts() == []
+        assert await stage.reader.halts(stage.parts.clock.now()) == []
 
     play(databases, scene)
 

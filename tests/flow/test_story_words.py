@@ -11,12 +11,14 @@ from penelope.domain.approval import Approval
 from penelope.domain.asking import AskingPolicy
 from penelope.domain.break_glass import BreakGlass, ReviewStatus
 from penelope.domain.gate import RuleVerdict, Ruling
+from penelope.domain.halt import Scope, ScopeKind
 from penelope.domain.incident import IncidentState
 from penelope.domain.people import AGENT, Voter
 from penelope.domain.quorum import quorum_rule_from
 from penelope.errors import AlreadyDecided, Forbidden, InvalidRequest, UnknownReview
 from penelope.flow.approvals import ApprovalDesk, Word
 from penelope.flow.breaking_glass import GlassDesk, GlassLimits
+from penelope.flow.switching import HaltSwitch, Order
 from penelope.kit.codec import from_data
 from penelope.rooms.gate.rules import Request
 
@@ -216,6 +218,24 @@ class TestBrokenGlass:
             assert await stage.flaws() == []
 
         play(databases, scene, gate=(Says(Ruling.REFUSE), HALT, APPROVAL))
+
+    def test_it_reaches_through_a_person_s_halt_of_the_service_up_to_the_target(
+        self, databases: Databases
+    ) -> None:
+        async def scene(stage: Stage) -> None:
+            switch = HaltSwitch(stage.engine, {"shop"}, tuple)
+            order = Order(scope=Scope(kind=ScopeKind.SERVICE, name="shop"), actor="key:eve", reason="a move")
+            await switch.open(order)
+            incident = await begin(stage)
+            assert (await stage.until(incident)).state is IncidentState.ESCALATED
+            stage.metrics.script("shop", BAD, GOOD)
+            broken = await glass(stage).break_glass(incident, person("ada"), "the shop is down")
+            assert (await stage.until(broken.incident)).state is IncidentState.HEALED
+            events = [entry.event for entry in stage.heard.entries]
+            assert events.count("HaltOverridden") == 1
+            assert await stage.flaws() == []
+
+        play(databases, scene, gate=(HALT, APPROVAL))
 
     def test_what_is_final_is_not_lifted(self, databases: Databases) -> None:
         async def scene(stage: Stage) -> None:

@@ -18,10 +18,12 @@ from penelope.domain.contract import Contract
 from penelope.domain.gate import Ruling
 from penelope.domain.halt import ScopeKind
 from penelope.domain.incident import Incident, IncidentState
+from penelope.domain.outcome import OutcomeKind
 from penelope.domain.plan import Plan
 from penelope.domain.service import Target
 from penelope.domain.signal import Severity
 from penelope.flow import records
+from penelope.flow.ending import Ending, end
 from penelope.flow.halting import Brakes, let_through, seen_by_gate
 from penelope.rooms.gate.rate import Rate
 from penelope.store.database import migrate, open_engine, parse_url
@@ -132,7 +134,7 @@ class Budgets(RuleBasedStateMachine):
         return str(self._commit(body))
 
     def _expected(self, plan: Plan) -> str:
-        recent = [item for item in self.begun if self.now - item.at <= WINDOW]
+        recent = [item for item in self.begun if item.running or self.now - item.at <= WINDOW]
         for kind, most in MOST.items():
             done = sum(len(item.plan.steps) for item in recent if item.counts_for(kind, plan))
             if done + len(plan.steps) > most:
@@ -163,11 +165,14 @@ class Budgets(RuleBasedStateMachine):
     @rule(data=st.data(), state=st.sampled_from([IncidentState.HEALED, IncidentState.ESCALATED]))
     def one_ends(self, data: st.DataObject, state: IncidentState) -> None:
         ending = data.draw(st.sampled_from([item for item in self.begun if item.running]))
-        ending.running = False
-        ended = incident_of(ending.plan, state)
+        ending.running, ending.at = False, self.now
+        ended = Ending(
+            kind=OutcomeKind(state.value), reason="", playbook=ending.plan.playbook, acted=True, stopped=True
+        )
 
         async def body(transaction: SqlTransaction) -> None:
-            await transaction.save(records.of_incident(ended, "IncidentEnded", ""))
+            acting = incident_of(ending.plan, IncidentState.ACTING)
+            await transaction.save(*await end(transaction, acting, ended, BRAKES))
 
         self._commit(body)
 

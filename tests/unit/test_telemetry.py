@@ -233,6 +233,13 @@ def test_a_state_that_no_incident_is_in_any_more_goes_to_nought() -> None:
     assert samples(telemetry) == {}
 
 
+def test_breakers_that_are_told_no_more_leave_the_page_and_make_room_for_others() -> None:
+    telemetry = Telemetry()
+    telemetry.halts_seen({f"cause:{number}": "open" for number in range(MOST_LABEL_VALUES)})
+    telemetry.halts_seen({"fleet": "open"})
+    assert samples(telemetry) == {'penelope_halt_state{scope="fleet"}': 2}
+
+
 def test_label_values_from_outside_are_bounded_in_number_and_length() -> None:
     telemetry = Telemetry()
     for number in range(MOST_LABEL_VALUES + 20):

@@ -63,7 +63,7 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
             waiting=Waiting(**settings.waiting.model_dump()),
             constitution=constitution_of(settings.constitution),
         ),
-        gate=rules_of(settings, await calendars_of(stack, settings, clock)),
+        gate=rules_of(settings, await calendars_of(stack, settings, services, clock)),
         timing=Timing(
             window_seconds=settings.metrics.window_seconds,
             verify_poll_seconds=settings.verify.poll_seconds,

@@ -87,12 +87,16 @@ class Trip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """Opened by a person; without `until` it lasts until a person closes it."""
+    """Opened by a person; without `until` it lasts until a person closes it.
+
+    `lifted` are the incidents for which somebody broke the glass while it stood. A new hold holds them, too.
+    """
 
     actor: str
     reason: str
     since: datetime
     until: datetime | None = None
+    lifted: tuple[str, ...] = ()
 
 
 class State(StrEnum):
@@ -144,14 +148,16 @@ class Breaker:
                     return ""
                 return f"{self.scope.label} is half open, and incident {other} is its trial"
 
-    def stops(self, now: datetime) -> str:
-        """Why an intervention that was let through before must not go on; empty where it may.
+    def stops(self, incident: str, now: datetime) -> str:
+        """Why an incident's plan that was let through before must not go on; empty where it may.
 
-        A person's word stops it, and so does a fleet whose fixes fail. That other incidents of the same service or
-        playbook failed meanwhile does not: this plan answers for itself.
+        A person's word stops it, unless it was lifted for this incident, and so does a fleet that is open. That other
+        incidents of the same service or playbook failed meanwhile does not: this plan answers for itself.
         """
-        open_fleet = self.scope.kind is ScopeKind.FLEET and self.state(now) is State.OPEN
-        return self._why_open(now) if self.held(now) or open_fleet else ""
+        if self.scope.kind is ScopeKind.FLEET:
+            return self._why_open(now) if self.state(now) is State.OPEN else ""
+        lifted = self.hold is not None and incident in self.hold.lifted
+        return self._why_open(now) if self.held(now) and not lifted else ""
 
     def _why_open(self, now: datetime) -> str:
         until = self.until(now)
@@ -162,6 +168,14 @@ class Breaker:
         told = f"{len(self.failures)} failures, {relapses} of them relapses"
         return f"{self.scope.label} is halted after {told}, {end}"
 
+    def recent(self, limits: Limits, now: datetime) -> "Breaker":
+        """Without failures that no longer count; what has opened it is told until it closes."""
+        return self if self.trip is not None else replace(self, failures=self._within(limits, now))
+
+    def _within(self, limits: Limits, now: datetime) -> tuple[Failure, ...]:
+        start = now - timedelta(seconds=limits.window_seconds)
+        return tuple(item for item in self.failures if item.at >= start)
+
     # --- what happens to it -------------------------------------------------------------------------------
 
     def noted(self, failure: Failure, limits: Limits, now: datetime) -> "Breaker":
@@ -171,8 +185,7 @@ class Breaker:
         """
         if any(item.incident == failure.incident for item in self.failures):
             return self
-        start = now - timedelta(seconds=limits.window_seconds)
-        failures = (*(item for item in self.failures if item.at >= start), failure)
+        failures = (*self._within(limits, now), failure)
         if self.trip is None:
             opens = len(failures) >= limits.failures
         else:
@@ -186,6 +199,12 @@ class Breaker:
         if self.trip is None or self.state(now) is not State.HALF_OPEN or self.trip.trial is not None:
             return self
         return replace(self, trip=replace(self.trip, trial=incident))
+
+    def overridden(self, incident: str, now: datetime) -> "Breaker":
+        """With its hold, if a person keeps it open, lifted for this incident alone."""
+        if self.hold is None or not self.held(now) or incident in self.hold.lifted:
+            return self
+        return replace(self, hold=replace(self.hold, lifted=(*self.hold.lifted, incident)))
 
     def succeeded(self, incident: str) -> "Breaker":
         """Closed, if it was this incident's trial."""

@@ -9,7 +9,7 @@ from penelope.domain.halt import Scope, ScopeKind, scopes_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What was let through lately, beside what asks now: actions begun within the window of the rate, and
+    """What was let through, beside what asks now: actions under way or ended within the window of the rate, and
     interventions under way, each by kind of scope.
     """
 
@@ -19,14 +19,16 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intervention:
-    """A plan that was let through: what it is under, and how many actions were reserved for it at `began_at`."""
+    """A plan that was let through: what it is under, how many actions are reserved for it, and from when on they are
+    counted: when it was let through, and once it has ended, from then on.
+    """
 
     incident: str
     service: str
     playbook: str
     fingerprint: str
     actions: int
-    began_at: datetime
+    counted_from: datetime
 
     @property
     def scopes(self) -> tuple[Scope, ...]:

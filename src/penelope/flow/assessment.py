@@ -18,10 +18,25 @@ class Next(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
-    """What an assessment came to."""
+    """What an assessment came to. A plan that is observed waits for its turn, or for what a rule of the gate said."""
 
     next: Next
     reason: str
     plan: Plan | None = None
     recheck_seconds: float = 0.0
     approval: str | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether its plan waits at the gate."""
+        return self.next is Next.OBSERVE and self.plan is not None
+
+    def waits_as(self, before: "Assessment | None") -> bool:
+        """Whether the same plan waited for the same thing before."""
+        if not self.waits or before is None or not before.waits:
+            return False
+        return self.reason == before.reason and _digest(self) == _digest(before)
+
+
+def _digest(assessment: Assessment) -> str:
+    return "" if assessment.plan is None else assessment.plan.digest

@@ -75,7 +75,8 @@ def _wait(verdict: GateVerdict, request: Request, shortest_seconds: float) -> As
     """Looks again when the rules may say otherwise, and all is judged anew."""
     seconds = 0.0 if verdict.until is None else (verdict.until - request.now).total_seconds()
     reason = "; ".join(verdict.reasons)
-    return Assessment(next=Next.OBSERVE, reason=reason, recheck_seconds=max(seconds, shortest_seconds))
+    recheck = max(seconds, shortest_seconds)
+    return Assessment(next=Next.OBSERVE, reason=reason, plan=request.plan, recheck_seconds=recheck)
 
 
 async def _go_or_queue(transaction: Transaction, parts: Parts, request: Request) -> Assessment:
@@ -88,7 +89,9 @@ async def _go_or_queue(transaction: Transaction, parts: Parts, request: Request)
     reason = reason or parts.brakes.crowd(request.usage)
     if not reason:
         return Assessment(next=Next.ACT, reason=request.decision.rationale, plan=made)
-    return Assessment(next=Next.OBSERVE, reason=reason, recheck_seconds=parts.decide.recheck_seconds)
+    return Assessment(
+        next=Next.OBSERVE, reason=reason, plan=made, recheck_seconds=parts.decide.recheck_seconds
+    )
 
 
 _GATE_EVENTS = {

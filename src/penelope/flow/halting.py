@@ -7,7 +7,7 @@ is claimed its intervention is held, so that whoever halts waits for that claim,
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -59,6 +59,10 @@ class Brakes:
     relapse_seconds: float = 1800
     rate_seconds: float = 3600
     loop_seconds: float = 21_600
+
+    def causes_since(self, now: datetime) -> datetime:
+        """A closed breaker of a cause that nothing has happened to since is not worth telling: there are ever more."""
+        return now - timedelta(seconds=self.limits[ScopeKind.CAUSE].window_seconds)
 
     def crowd(self, usage: Usage | None) -> str:
         """Why one more intervention must wait its turn; empty where it need not."""
@@ -143,6 +147,19 @@ async def note_relapse(transaction: Transaction, brakes: Brakes, incident: Incid
     return last
 
 
+async def give_back(transaction: Transaction, incident: Incident) -> None:
+    """Frees the trials of a plan that was let through and never begun: the process died, and all is judged anew.
+
+    Another plan may come of it, or none, and what nobody tries must not stay lent.
+    """
+    if not incident.state.intervening:
+        return
+    if (earlier := await transaction.intervention(incident.id)) is not None:
+        found = await breakers(transaction, earlier.scopes)
+        reason = f"incident {incident.id} is judged anew before anything was done"
+        await transaction.save(*_freed(found, incident.id, transaction.now(), reason))
+
+
 async def seen_by_gate(
     transaction: Transaction, brakes: Brakes, incident: Incident, plan: Plan
 ) -> dict[str, Any]:
@@ -157,26 +174,31 @@ async def seen_by_gate(
     now = transaction.now()
     since = now - timedelta(seconds=brakes.rate_seconds)
     healed_since = now - timedelta(seconds=brakes.loop_seconds)
+    found = await breakers(transaction, scopes)
     return {
-        "breakers": await breakers(transaction, scopes),
+        "breakers": {
+            scope: item and item.recent(brakes.limits[scope.kind], now) for scope, item in found.items()
+        },
         "usage": await transaction.usage(plan.service, plan.playbook, incident.id, since),
         "heals": await transaction.heals(plan.service, incident.fingerprint, healed_since),
     }
 
 
 async def let_through(transaction: Transaction, request: Request) -> list[Change]:
-    """Reserves what a plan will do, and takes the trial of every breaker that is half open."""
+    """Reserves what a plan will do, takes the trial of every breaker that is half open, and notes on every hold that a
+    broken glass has lifted it, by which the plan's claims know.
+    """
     incident, plan, now = request.incident, request.plan, request.now
-    before = dict(request.breakers or {})
     changes: list[Change] = []
-    if incident.state.intervening:
-        # Made again after a crash, on other evidence perhaps: what another playbook's breaker had lent is given back.
-        changes = await _given_back(transaction, incident, before)
-    for scope, breaker in before.items():
-        after = None if breaker is None else breaker.taken(incident.id, now)
-        if after is not None and after != breaker:
+    for scope, breaker in (request.breakers or {}).items():
+        if breaker is None:
+            continue
+        if (after := breaker.taken(incident.id, now)) != breaker:
             reason = f"incident {incident.id} is the trial of {scope.label}"
             changes.append(change_of(after, now, "TrialBegun", reason))
+        elif (after := breaker.overridden(incident.id, now)) != breaker:
+            reason = f"the glass was broken for incident {incident.id}"
+            changes.append(change_of(after, now, "HaltOverridden", reason))
     await transaction.reserve(
         Intervention(
             incident=incident.id,
@@ -184,21 +206,10 @@ async def let_through(transaction: Transaction, request: Request) -> list[Change
             playbook=plan.playbook,
             fingerprint=incident.fingerprint,
             actions=len(plan.actions),
-            began_at=now,
+            counted_from=now,
         )
     )
     return changes
-
-
-async def _given_back(
-    transaction: Transaction, incident: Incident, kept: Mapping[Scope, Breaker | None]
-) -> list[Change]:
-    earlier = await transaction.intervention(incident.id)
-    if earlier is None:
-        return []
-    others = [scope for scope in earlier.scopes if scope not in kept]
-    found = await breakers(transaction, others)
-    return _freed(found, incident.id, transaction.now())
 
 
 # --- while it acts ----------------------------------------------------------------------------------------
@@ -212,7 +223,7 @@ async def stopping(transaction: Transaction, incident: str) -> str:
     for scope, breaker in (await breakers(transaction, intervention.scopes)).items():
         if breaker is None:
             return f"halt: the breaker of {scope.label} cannot be read"
-        if why := breaker.stops(transaction.now()):
+        if why := breaker.stops(incident, transaction.now()):
             return f"halt: {why}"
     return ""
 
@@ -230,6 +241,8 @@ async def settle(
     if intervention is None:
         return []
     found, now = await breakers(transaction, intervention.scopes), transaction.now()
+    # Its budget is free again a whole window after its last action, however long it took from the gate to its end.
+    await transaction.reserve(replace(intervention, counted_from=now))
     if outcome.verified is False and outcome.kind is OutcomeKind.ESCALATED:
         failure = Failure(incident=incident.id, kind=FailureKind.FAILED, at=now)
         return _noted(found, failure, brakes, now, reason=outcome.reason)
@@ -239,7 +252,7 @@ async def settle(
             for breaker in found.values()
             if breaker is not None and (after := breaker.succeeded(incident.id)) != breaker
         ]
-    return _freed(found, incident.id, now)
+    return _freed(found, incident.id, now, f"incident {incident.id} ended without a verdict")
 
 
 def _noted(found: Breakers, failure: Failure, brakes: Brakes, now: datetime, *, reason: str) -> list[Change]:
@@ -249,7 +262,7 @@ def _noted(found: Breakers, failure: Failure, brakes: Brakes, now: datetime, *, 
             # It refuses everything as it is; what ends here must not be held up by it.
             _log.error("the breaker of %s cannot be read, and so counts no failure", scope.label)
             continue
-        after = breaker.noted(failure, brakes.limits[scope.kind], now).freed(failure.incident)
+        after = breaker.noted(failure, brakes.limits[scope.kind], now)
         if after == breaker:
             continue
         event = "FailureNoted" if after.trip == breaker.trip else "HaltOpened"
@@ -257,9 +270,9 @@ def _noted(found: Breakers, failure: Failure, brakes: Brakes, now: datetime, *, 
     return changes
 
 
-def _freed(found: Breakers, incident: str, now: datetime) -> list[Change]:
+def _freed(found: Breakers, incident: str, now: datetime, reason: str) -> list[Change]:
     return [
-        change_of(after, now, "TrialFreed", f"incident {incident} ended without a verdict")
+        change_of(after, now, "TrialFreed", reason)
         for breaker in found.values()
         if breaker is not None and (after := breaker.freed(incident)) != breaker
     ]

@@ -111,7 +111,9 @@ class Transaction(Protocol):
         """When and by what a problem was healed since a moment, oldest first."""
 
     async def usage(self, service: str, playbook: str, besides: str, since: datetime) -> Usage:
-        """What was let through for others than the incident `besides`: actions since a moment, and what is under way."""
+        """What was let through for others than the incident `besides`: the actions of what ended after a moment, or has
+        not ended, and what is under way.
+        """
 
     async def reserve(self, intervention: Intervention) -> None:
         """Notes that a plan was let through; another plan of the same incident takes its place."""
@@ -168,8 +170,8 @@ class Reader(Protocol):
     async def answered(self) -> Sequence[str]:
         """Incidents that still wait although their approval was answered."""
 
-    async def halts(self) -> Sequence[UnitOfWork]:
-        """Every breaker that was ever touched, by id."""
+    async def halts(self, causes_since: datetime) -> Sequence[UnitOfWork]:
+        """Every breaker that was ever touched, by id; of closed ones of causes those that were touched since then."""
 
     async def counts(self) -> Mapping[str, int]:
         """How many incidents there are by state."""

@@ -59,8 +59,9 @@ class Remediation:
     async def _decide(self) -> Ending | None:
         """How the story ends; None where the assessment has ended it already."""
         ending: Ending | None
+        answer: Assessment | None = None
         while True:
-            answer = await self._assess()
+            answer = await self._assess(answer)
             match answer.next:
                 case Next.OBSERVE:
                     await self._engine.wait(answer.recheck_seconds)
@@ -73,15 +74,16 @@ class Remediation:
                 case _:
                     return None
 
-    async def _assess(self) -> Assessment:
-        return from_data(Assessment, await self._engine.step("assess", self._gather_and_assess))
+    async def _assess(self, before: Assessment | None) -> Assessment:
+        assessed = await self._engine.step("assess", lambda: self._gather_and_assess(before))
+        return from_data(Assessment, assessed)
 
-    async def _gather_and_assess(self) -> Json:
+    async def _gather_and_assess(self, before: Assessment | None) -> Json:
         dossier = await self._gather()
         hits = await self._parts.wisdom.recall(self._incident)
 
         async def body(transaction: Transaction) -> Json:
-            return to_data(await assess(transaction, self._parts, self._incident, dossier, hits))
+            return to_data(await assess(transaction, self._parts, self._incident, dossier, hits, before))
 
         # Committed by itself, which spares the engine's bookkeeping (decision 0005). After a crash
         # in between it is made again, and finds by the incident's state what was decided before.

@@ -12,6 +12,7 @@ from penelope.domain.approval import ApprovalStatus
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.work import Entry, UnitOfWork
 from penelope.flow.ports import AskedCounts
+from penelope.kit.clock import timestamp
 from penelope.kit.codec import from_data
 from penelope.store import rows, tables
 from penelope.store.asked import AskedReader
@@ -87,8 +88,15 @@ class SqlReader:
         )
         return [row["id"] for row in await self._rows(query)]
 
-    async def halts(self) -> Sequence[UnitOfWork]:
-        query = select(_units).where(_units.c.incident == "", _units.c.kind == "halt").order_by(_units.c.id)
+    async def halts(self, causes_since: datetime) -> Sequence[UnitOfWork]:
+        told = (
+            _units.c.id.not_like("halt:cause:%")
+            | (_units.c.status != "closed")
+            | (_units.c.updated_at >= timestamp(causes_since))
+        )
+        query = (
+            select(_units).where(_units.c.incident == "", _units.c.kind == "halt", told).order_by(_units.c.id)
+        )
         return [rows.unit_from(row) for row in await self._rows(query)]
 
     async def counts(self) -> Mapping[str, int]:

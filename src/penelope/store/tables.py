@@ -238,8 +238,8 @@ interventions = Table(
     Column("playbook", String, nullable=False),
     Column("fingerprint", String, nullable=False),
     Column("actions", Integer, nullable=False, comment="how many its plan does, reserved in full"),
-    Column("began_at", String, nullable=False),
-    Index("ix_interventions_began_at", "began_at"),
+    Column("counted_from", String, nullable=False),
+    Index("ix_interventions_counted_from", "counted_from"),
     comment="the plans that the gate let through",
 )
 

@@ -200,17 +200,19 @@ class SqlTransaction:
 
     async def peek(self, identifiers: Collection[str]) -> Mapping[str, UnitOfWork | None]:
         found: dict[str, UnitOfWork | None] = {}
-        for row in await self._session.rows(self._braking.peek, as_json(list(identifiers))):
+        for name, has_history, *row in await self._session.rows(
+            self._braking.peek, as_json(list(identifiers))
+        ):
+            if row[0] is None:
+                if has_history:
+                    found[name] = None
+                continue
             try:
                 (unit,) = sound_units_from([row])
             except ChainBroken:
-                found[str(row[0])] = None
+                found[name] = None
             else:
-                self._seen[unit.id] = found[unit.id] = unit
-        absent = [name for name in identifiers if name not in found]
-        if absent:
-            lost = await self._session.rows(self._braking.with_history, as_json(absent))
-            found |= {str(name): None for (name,) in lost}
+                self._seen[name] = found[name] = unit
         return found
 
     async def heals(self, service: str, fingerprint: str, since: datetime) -> Sequence[Heal]:
@@ -221,7 +223,7 @@ class SqlTransaction:
         ]
 
     async def usage(self, service: str, playbook: str, besides: str, since: datetime) -> Usage:
-        given = (service, playbook, playbook, besides, besides, timestamp(since), besides)
+        given = (timestamp(since), service, playbook, playbook, besides, besides, besides)
         (row,) = await self._session.rows(self._braking.usage, *given)
         by_service, by_playbook, in_all, running, running_in_all = map(int, row)
         return Usage(
@@ -234,18 +236,22 @@ class SqlTransaction:
         )
 
     async def reserve(self, intervention: Intervention) -> None:
-        row = (*_NAMED(intervention), intervention.actions, timestamp(intervention.began_at))
+        row = (*_NAMED(intervention), intervention.actions, timestamp(intervention.counted_from))
         await self._session.rows(self._braking.reserve, *row)
 
     async def intervention(self, incident: str) -> Intervention | None:
         found = await self._session.rows(self._braking.intervention, incident)
         if not found:
             return None
-        *_, began = found[0]
-        names = dict(
-            zip(("incident", "service", "playbook", "fingerprint", "actions"), found[0], strict=False)
+        name, service, playbook, fingerprint, actions, since = found[0]
+        return Intervention(
+            incident=name,
+            service=service,
+            playbook=playbook,
+            fingerprint=fingerprint,
+            actions=actions,
+            counted_from=datetime.fromisoformat(since),
         )
-        return Intervention(**names, began_at=datetime.fromisoformat(began))
 
     async def bar_claims(self) -> None:
         await self._session.rows(self._braking.bar_claims)

@@ -114,8 +114,11 @@ class Telemetry:
     def halts_seen(self, states: Mapping[str, str]) -> None:
         """How the breakers stand at this moment, by the labels of their scopes; where some share a label, the worst.
 
-        All causes share one: fingerprints come from outside, and would take the labels from services and the fleet.
+        Those of before are forgotten. All causes share one: fingerprints come from outside, and would take the
+        labels from services and the fleet.
         """
+        self._metrics["penelope_halt_state"].clear()
+        self._seen["penelope_halt_state", "scope"].clear()
         worst = {FLEET.label: 0, ScopeKind.CAUSE.value: 0}
         for scope in worst:
             self._admitted(("penelope_halt_state", "scope"), scope)

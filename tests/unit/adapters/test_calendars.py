@@ -5,7 +5,7 @@ import http.server
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -14,8 +14,10 @@ import pytest
 
 from penelope.adapters.calendars.ical import MAX_BYTES, parsed, spans
 from penelope.adapters.calendars.shelf import Shelf
+from penelope.bootstrap.resting import calendars_of
 from penelope.domain.signal import Severity
 from penelope.errors import BadSettings
+from penelope.settings import Settings
 from penelope.testing.clock import FakeClock
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -119,6 +121,12 @@ def test_a_rule_without_an_end_costs_no_more_than_its_days() -> None:
             ics("DTSTART;TZID=Mars/Olympus:20261121T060000\nDTEND;TZID=Mars/Olympus:20261121T080000"),
             "unknown time zone",
         ),
+        (ics(f"{FREEZE}\nRRULE:FREQ=DAILY\nEXDATE;TZID=Mars/Olympus:20261122T060000"), "unknown time zone"),
+        (ics(f"{FREEZE}\nRDATE;TZID=Mars/Olympus:20261122T060000"), "unknown time zone"),
+        (ics(f"{FREEZE}\nRRULE:FREQ=DAILY;INTERVAL=0"), "without going on"),
+        (ics(f"{FREEZE}\nRRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"), "picks days of a month"),
+        (ics(f"{FREEZE}\nRRULE:FREQ=DAILY;BYMONTH=13"), "a month that there is not"),
+        (b"BEGIN:VTODO\r\nUID:1\r\nEND:VTODO\r\n", "not one whole"),
         (ics(*[FREEZE] * 501), "more than 500"),
         (b"x" * (MAX_BYTES + 1), "larger than"),
     ],
@@ -126,6 +134,30 @@ def test_a_rule_without_an_end_costs_no_more_than_its_days() -> None:
 def test_a_calendar_that_is_not_understood_whole_is_refused(text: bytes, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         parsed(text)
+
+
+HOURS = ",".join(map(str, range(24)))
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        # Each would be gone through for minutes, while nothing else of the server runs well.
+        (f"DTSTART:19000101T000000Z\nDURATION:PT1M\nRRULE:FREQ=DAILY;BYHOUR={HOURS}",),
+        (f"DTSTART:00010101T000000Z\nDURATION:PT1M\nRRULE:FREQ=DAILY;COUNT=99999999;BYHOUR={HOURS}",),
+        (f"{FREEZE}\nRRULE:FREQ=MONTHLY;BYMONTH=2;BYMONTHDAY=30",) * 51,
+        (f"{FREEZE}\nRRULE:FREQ=MONTHLY;BYDAY=6MO",) * 51,
+    ],
+)
+def test_rules_that_take_long_to_go_through_are_refused(events: tuple[str, ...]) -> None:
+    calendar = parsed(ics(*events))
+    with pytest.raises(ValueError, match="rules"):
+        spans(calendar, BERLIN, day("2026-11-21"), day("2026-11-29"))
+
+
+def test_a_day_of_the_month_may_be_picked() -> None:
+    second = "DTSTART:20200114T060000Z\nDURATION:PT2H\nRRULE:FREQ=MONTHLY;BYDAY=2TU"
+    assert covered(second, day("2026-11-01"), days=30) == [("10 06:00", "10 08:00")]
 
 
 # --- the shelf --------------------------------------------------------------------------------------------
@@ -228,6 +260,29 @@ def test_an_address_is_fetched_and_outlasts_a_restart(tmp_path: Path) -> None:
     [pause] = Shelf(file, tmp_path / "cache", clock).pauses("shop", clock.now())
     assert pause.until is None
     assert "hunter2" not in pause.title
+
+
+def test_one_calendar_that_breaks_does_not_keep_the_others_from_being_renewed(tmp_path: Path) -> None:
+    file = listed(tmp_path, "name: bad, source: 'http://calendar:port/'", "name: good, source: a.ics")
+    (tmp_path / "a.ics").write_bytes(ics(FREEZE))
+    shelf = Shelf(file, tmp_path / "cache", clock := FakeClock())
+    (tmp_path / "a.ics").write_bytes(ics())
+    asyncio.run(shelf.renew())
+    [pause] = shelf.pauses("shop", clock.now())
+    assert (pause.calendar, pause.title) == ("bad", "it cannot be read (InvalidURL)")
+
+
+def test_a_service_that_nobody_knows_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "a.ics").write_bytes(ics(FREEZE))
+    file = listed(tmp_path, "name: freeze, source: a.ics, services: [shop, paymnets]")
+    settings = Settings.model_validate({"rest": {"calendars": file, "cache": tmp_path / "cache"}})
+
+    async def start() -> None:
+        async with AsyncExitStack() as stack:
+            await calendars_of(stack, settings, {"shop", "payments"}, FakeClock())
+
+    with pytest.raises(BadSettings, match="paymnets"):
+        asyncio.run(start())
 
 
 @pytest.mark.parametrize(

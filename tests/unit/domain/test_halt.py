@@ -179,15 +179,42 @@ class TestHold:
         assert breaker.reset().noted(another(3), LIMITS, at(3)).state(at(3)) is State.CLOSED
 
 
+class TestRecent:
+    def test_failures_beyond_the_window_are_not_told(self) -> None:
+        breaker = failing(0, 600)
+        assert breaker.recent(LIMITS, at(900)) == breaker
+        assert [item.at for item in breaker.recent(LIMITS, at(901)).failures] == [at(600)]
+        assert breaker.recent(LIMITS, at(99_999)).failures == ()
+
+    def test_what_opened_it_is_told_until_it_closes(self) -> None:
+        assert len(failing(0, 1, 2).recent(LIMITS, at(99_999)).failures) == 3
+
+
 class TestStopping:
     def test_what_is_under_way_is_stopped_by_a_person_and_by_a_failing_fleet(self) -> None:
-        assert failing(0, 1, 2).stops(at(3)) == ""
-        assert failing(0, 1, 2, scope=FLEET).stops(at(3)).startswith("fleet is halted after 3 failures")
+        assert failing(0, 1, 2).stops("inc_1", at(3)) == ""
         assert (
-            Breaker(scope=SHOP).opened(hold()).stops(at(3)).startswith("service:shop was halted by key:ada")
+            failing(0, 1, 2, scope=FLEET).stops("inc_1", at(3)).startswith("fleet is halted after 3 failures")
         )
-        assert Breaker(scope=SHOP).stops(at(3)) == ""
-        assert failing(0, 1, 2, scope=FLEET).stops(at(3602)) == ""
+        assert (
+            Breaker(scope=SHOP)
+            .opened(hold())
+            .stops("inc_1", at(3))
+            .startswith("service:shop was halted by key:ada")
+        )
+        assert Breaker(scope=SHOP).stops("inc_1", at(3)) == ""
+        assert failing(0, 1, 2, scope=FLEET).stops("inc_1", at(3602)) == ""
+
+    def test_a_hold_that_was_lifted_for_one_stops_all_others(self) -> None:
+        lifted = Breaker(scope=SHOP).opened(hold()).overridden("inc_1", at(1))
+        assert lifted.overridden("inc_1", at(1)) == lifted
+        assert lifted.stops("inc_1", at(3)) == ""
+        assert lifted.stops("inc_2", at(3)).startswith("service:shop was halted by key:ada")
+        assert lifted.objection("inc_1", at(3))  # the gate asks for the glass each time
+        assert lifted.opened(hold()).stops("inc_1", at(3))
+        assert Breaker(scope=FLEET).opened(hold()).overridden("inc_1", at(1)).stops("inc_1", at(3))
+        ended = Breaker(scope=SHOP).opened(hold(5))
+        assert ended.overridden("inc_1", at(5)) == ended
 
 
 def test_it_is_stored_and_read_back() -> None:

@@ -60,6 +60,11 @@ class Shelf:
         for held in self._held:
             self._begin(held)
 
+    @property
+    def services(self) -> set[str]:
+        """The services that are named in its list."""
+        return {service for held in self._held for service in held.rule.services}
+
     def pauses(self, service: str, moment: datetime) -> Sequence[Pause]:
         return [
             pause
@@ -82,7 +87,7 @@ class Shelf:
                 await asyncio.to_thread(self._take, held, text, self._clock.now())
                 if held.remote:
                     await asyncio.to_thread(_keep, self._file(held), text)
-            except (ValueError, OSError, httpx.HTTPError) as error:
+            except Exception as error:  # noqa: BLE001 - one calendar's trouble must not end the renewal of all
                 held.trouble = _words(error)
                 _log.warning("the calendar %s cannot be renewed: %s", held.rule.name, held.trouble)
 
@@ -184,4 +189,4 @@ def _words(error: Exception) -> str:
         return f"its source does not answer ({type(error).__name__})"
     if isinstance(error, OSError):
         return f"it cannot be read ({error.strerror})"
-    return str(error)
+    return str(error) if isinstance(error, ValueError) else f"it cannot be read ({type(error).__name__})"

@@ -21,7 +21,7 @@ from penelope.errors import (
     UnknownPlaybook,
     UnknownService,
 )
-from penelope.flow.halting import UNREADABLE, breaker_from, scope_of
+from penelope.flow.halting import UNREADABLE, Brakes, breaker_from, scope_of
 from penelope.flow.keys import Key
 from penelope.flow.keys import Scope as KeyScope
 from penelope.flow.switching import Order
@@ -115,7 +115,9 @@ class Halt(BaseModel):
 
 
 class HaltList(BaseModel):
-    """Every breaker that a failure or a person has touched; all others are closed."""
+    """Every breaker that a failure or a person has touched, without those of problems that closed long ago; all others
+    are closed.
+    """
 
     halts: list[Halt]
 
@@ -167,15 +169,20 @@ _PROBLEMS = documented(AppendConflict, ChainBroken)
 
 @router.get("", dependencies=[requires(KeyScope.READ)])
 async def list_halts(application: Running) -> HaltList:
-    """Lists every breaker that a failure or a person has touched. Needs the scope `read`."""
-    now = application.parts.clock.now()
-    return HaltList(halts=[_shown(unit, now) for unit in await application.reader.halts()])
+    """Lists every breaker that a failure or a person has touched, of problems the open ones and the latest. Needs the
+    scope `read`.
+    """
+    brakes, now = application.parts.brakes, application.parts.clock.now()
+    found = await application.reader.halts(brakes.causes_since(now))
+    return HaltList(halts=[_shown(unit, brakes, now) for unit in found])
 
 
-def _shown(unit: UnitOfWork, now: datetime) -> Halt:
+def _shown(unit: UnitOfWork, brakes: Brakes, now: datetime) -> Halt:
     scope = scope_of(unit.id)
     breaker = breaker_from(unit, scope)
-    return Halt.unreadable(scope) if breaker is None else Halt.of(breaker, now)
+    if breaker is None:
+        return Halt.unreadable(scope)
+    return Halt.of(breaker.recent(brakes.limits[scope.kind], now), now)
 
 
 @router.post("/{scope}/open", responses=documented(UnknownService, UnknownPlaybook) | _PROBLEMS)

@@ -89,7 +89,8 @@ async def get_metrics(application: Running) -> Response:
     """
     telemetry, reader, now = application.telemetry, application.reader, application.parts.clock.now()
     telemetry.incidents_counted(await reader.counts())
-    telemetry.halts_seen(states_of(await reader.halts(), now))
+    halts = await reader.halts(application.parts.brakes.causes_since(now))
+    telemetry.halts_seen(states_of(halts, now))
     telemetry.asked_counted(await reader.asked_counts(now))
     fit = await measured(application)
     telemetry.calibration_measured(fit.count, fit.brier, fit.expected_error)

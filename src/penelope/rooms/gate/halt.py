@@ -14,7 +14,7 @@ class Halt:
     """Asks the breakers of the plan's service, its playbook, its cause and the fleet.
 
     It refuses where it cannot tell which breakers those are, or how one of them stands: a guard that passes what it
-    cannot see guards nothing. Break-glass lifts neither the fleet's halt nor a breaker that cannot be read.
+    cannot see guards nothing. Break-glass lifts neither that nor the fleet's halt.
     """
 
     @property
@@ -23,11 +23,11 @@ class Halt:
 
     def check(self, request: Request) -> RuleVerdict:
         if gap := _gap(request.plan):
-            return self._refusal(f"{gap}, so that nobody could halt it")
+            return self._refusal(f"{gap}, so that nobody could halt it", final=True)
         try:
             scopes = scopes_of(request.plan.service, request.plan.playbook, request.incident.fingerprint)
         except ValueError as error:
-            return self._refusal(f"{error}, so that nobody could halt it")
+            return self._refusal(f"{error}, so that nobody could halt it", final=True)
         return self._judged(request, scopes)
 
     def _judged(self, request: Request, scopes: Sequence[Scope]) -> RuleVerdict:

@@ -22,9 +22,15 @@ def gate(request: Request, rules: Sequence[Rule]) -> GateVerdict:
 def _checked(rule: Rule, request: Request) -> RuleVerdict:
     """A rule that breaks refuses: what could not be checked is not let through."""
     try:
-        return rule.check(request)
+        return _verdict(rule.check(request))
     except Exception as error:  # noqa: BLE001 - whatever it raises, it has not let the plan through
         # The rule's name stands for its expression; what it was asked about stays out of the log.
         _log.exception("the rule %s broke", rule.name)
         reason = f"the rule broke ({type(error).__name__}), so it refuses"
         return RuleVerdict(rule=rule.name, ruling=Ruling.REFUSE, reason=reason)
+
+
+def _verdict(answer: object) -> RuleVerdict:
+    if not isinstance(answer, RuleVerdict) or not isinstance(answer.ruling, Ruling):
+        raise TypeError(f"{type(answer).__name__} is no verdict")
+    return answer
