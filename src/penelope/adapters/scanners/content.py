@@ -8,7 +8,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from penelope.adapters.scanners.commands import CRITICAL, INFO, WARNING, Judged
+from penelope.adapters.scanners.programs import CRITICAL, INFO, WARNING, Judged
 from penelope.kit.canonical import Json
 
 # It warns of every text that turns out to be no SQL, which is most of them.

@@ -11,10 +11,11 @@ from functools import lru_cache
 
 import orjson
 
-from penelope.adapters.scanners.commands import CRITICAL, Judged, judged, runs_what_was_loaded, texts_to_run
+from penelope.adapters.scanners.commands import judged, runs_what_was_loaded, texts_to_run
 from penelope.adapters.scanners.content import of_key, of_text
 from penelope.adapters.scanners.patches import Patch, added, is_patch, of_patch
-from penelope.adapters.scanners.secrets import masked, names_a_secret, redacted, secrets
+from penelope.adapters.scanners.programs import CRITICAL, Judged
+from penelope.adapters.scanners.secrets import names_a_secret, redacted, secrets
 from penelope.adapters.scanners.shell import LONGEST, Script, Unreadable, read
 from penelope.kit.canonical import Json
 from penelope.rooms.gate.ports import Danger, Finding
@@ -38,7 +39,7 @@ _BRACES = re.compile(r"\{([^{}\s]*,[^{}\s]*)\}")
 _SPACES = re.compile(r"\$IFS\b|\$\{IFS[^}]*\}")
 _ODD_QUOTES = re.compile(r"\\[A-Za-z'\"]|[A-Za-z]['\"][A-Za-z'\"\\]|['\"]['\"\\]")
 _QUOTES = re.compile(r"[\\'\"]")
-_WORD = re.compile(r"[\w./-]*[A-Za-z][\w./-]*")
+_WORD = re.compile(r"[\w./-]+")
 
 
 class ThoroughScanner:
@@ -69,6 +70,7 @@ class ThoroughScanner:
 
 
 _TOO_DEEP = object()
+_PATCH_KEYS = frozenset({"diff", "patch"})
 
 
 class _TooSlow(Exception):
@@ -80,8 +82,12 @@ def _pieces(values: Mapping[str, Json]) -> Iterator[tuple[str, str, Json]]:
     for place, key, value in _leaves(values):
         if isinstance(value, str) and is_patch(value):
             yield place, key, Patch(value)
-            yield from ((f"{place}, line {number}", "", line) for number, line in added(value))
-        elif isinstance(value, str) and len(value) > LONGEST:
+            for number, block in added(value):
+                yield from ((f"{place}, line {number}", "", piece) for piece in _lines_of(block))
+            if key.lower() in _PATCH_KEYS:
+                continue
+        # What only looks like a patch may be run as well.
+        if isinstance(value, str) and len(value) > LONGEST:
             yield from ((place, key, piece) for piece in _lines_of(value))
         else:
             yield place, key, value
@@ -93,7 +99,7 @@ def _lines_of(text: str) -> Iterator[Json]:
         if len(line) > LONGEST:
             yield _TOO_DEEP
             return
-        if len(piece) + len(line) > LONGEST:
+        if len(piece) + len(line) > LONGEST and not piece.endswith("\\\n"):
             yield piece
             piece = ""
         piece += line
@@ -145,7 +151,7 @@ def _of_leaf(place: str, key: str, value: Json, deadline: float) -> Iterator[Fin
     if time.thread_time() > deadline:
         raise _TooSlow
     for rule, danger in of_key(key, value):
-        yield _finding(rule, danger, place, f"{key}: {redacted(str(value))}")
+        yield _finding(rule, danger, place, redacted(f"{key}: {value}"))
     if not isinstance(value, str):
         return
     if names_a_secret(key, value):
@@ -187,7 +193,7 @@ def _all_of(text: str, depth: int, deadline: float) -> Iterator[Judged]:
     plain = unicodedata.normalize("NFKC", text)
     inner: list[str] = list(_unwrapped(plain))
     # A single word can be run, but it has no arguments with which it could do harm.
-    if len(plain) != len(_first_word(plain)):
+    if _WORD.fullmatch(plain) is None:
         try:
             for script in _scripts(plain):
                 yield from _of_script(script)
@@ -249,10 +255,5 @@ def _without_invisible(text: str) -> str:
     return "".join(item for item in text if unicodedata.category(item) not in {"Cf", "Cc"} or item in "\n\t")
 
 
-def _first_word(text: str) -> str:
-    found = _WORD.fullmatch(text)
-    return "" if found is None else found[0]
-
-
 def _finding(rule: str, danger: Danger, place: str, excerpt: str) -> Finding:
-    return Finding(rule=rule, danger=danger, place=masked(place), excerpt=excerpt)
+    return Finding(rule=rule, danger=danger, place=redacted(place, longest=len(place)), excerpt=excerpt)
