@@ -132,6 +132,8 @@ def test_a_disguise_does_not_help(disguise: str) -> None:
         "perl -e 'system(\"rm -rf /\")'",
         "r\\\nm -rf /",
         "true # x\\\nrm -rf /",
+        "((\nrm -rf /",
+        "case x in\nrm -rf /",
         "${x:-rm} -rf /",
         "X=arm; ${X#a} -rf /",
         "r$@m -rf /",

@@ -220,6 +220,9 @@ def _scripts(text: str) -> Iterator[Script]:
         yield read(joined)
     if script.flawed or _ODD_QUOTES.search(visible):
         yield read(_QUOTES.sub("", joined))
+    if script.flawed:
+        # What the grammar cannot follow may have swallowed the lines behind it.
+        yield from (read(line) for line in joined.splitlines() if " " in line.strip())
 
 
 def _of_script(script: Script) -> Iterator[Judged]:

@@ -34,7 +34,9 @@ class ScannerRule:
         told = "; ".join(map(str, found[:_MOST_TOLD]))
         reason = told if len(found) <= _MOST_TOLD else f"{told}; and {len(found) - _MOST_TOLD} more"
         ruling = self._ruling(found[0].danger)
-        return RuleVerdict(rule=self.name, ruling=ruling, reason=reason, noted=found[0].danger is Danger.WARNING)
+        return RuleVerdict(
+            rule=self.name, ruling=ruling, reason=reason, noted=found[0].danger is Danger.WARNING
+        )
 
     def _ruling(self, worst: Danger) -> Ruling:
         if worst is Danger.CRITICAL:
