@@ -333,13 +333,17 @@ def test_a_shell_reads_it_and_so_does_the_scanner(command: str) -> None:
 )
 def test_strange_letters_do_not_crash_the_grammar(text: str) -> None:
     """Both ended the process: the C code of the grammar looks letters up in a table of bytes."""
-    assert SCANNER.scan({"step": {"script": f"{text} ; rm -rf /"}}) is not None
+    assert Danger.CRITICAL in {
+        item.danger for item in SCANNER.scan({"step": {"script": f"{text} ; rm -rf /"}})
+    }
 
 
 @settings(deadline=None)
 @given(st.text(alphabet="rm -f/$(){}[]<>|&;'\"\\`#!=*?\n\t\u2066\u0288\U000bbe98", max_size=60))
 def test_any_mess_of_shell_signs_is_answered(text: str) -> None:
-    assert SCANNER.scan({"step": {"script": text}}) is not None
+    """It neither raises nor ends the process, and what stands beside it is found."""
+    findings = SCANNER.scan({"mess": {"script": text}, "step": {"script": "rm -rf /"}})
+    assert "step, script" in {item.place for item in findings}
 
 
 def test_a_plan_cannot_hide_behind_its_size() -> None:

@@ -67,3 +67,16 @@ def test_a_plan_with_a_destructive_command_is_never_done(databases: Databases) -
 
     bad = replace(step("first"), params={"value": "r''m -rf /"})
     play(databases, scene, gate=(*GATE, SCANNER), playbooks=(playbook(steps=(bad,)),))
+
+
+def test_a_warning_of_a_scanner_that_passes_stands_on_the_timeline(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        incident = await begin(stage)
+        await stage.heard_of(incident, "InterventionBegun")
+        entries = await stage.reader.entries(incident=incident, after=0, limit=1000)
+        [passed] = [entry.reason for entry in entries if entry.event == "GatePassed"]
+        assert passed.startswith("all rules pass; scanner: warning removes-folder at ")
+
+    odd = replace(step("first"), params={"value": "rm -rf build/cache"})
+    scanner = replace(SCANNER, ask_on_warning=False)
+    play(databases, scene, gate=(*GATE, scanner), playbooks=(playbook(steps=(odd,)),))

@@ -17,7 +17,7 @@ class Ruling(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleVerdict:
     """What one rule said, and why. `until` is from when on it may say otherwise, where it knows; not even break-glass
-    lifts what is `final`.
+    lifts what is `final`. `noted` says that people should read the reason although the rule passed.
     """
 
     rule: str
@@ -25,6 +25,7 @@ class RuleVerdict:
     reason: str
     until: datetime | None = None
     final: bool = False
+    noted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,4 +52,13 @@ class GateVerdict:
         """The reasons of the rules that did not pass."""
         return tuple(
             f"{item.rule}: {item.reason}" for item in self.verdicts if item.ruling is not Ruling.PASS
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What rules that passed noted all the same."""
+        return tuple(
+            f"{item.rule}: {item.reason}"
+            for item in self.verdicts
+            if item.noted and item.ruling is Ruling.PASS
         )

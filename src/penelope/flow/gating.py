@@ -111,6 +111,6 @@ def _of_verdict(made: Plan, verdict: GateVerdict, now: datetime) -> Change:
         attributes={**to_data(verdict), "plan": made.id, "judged_at": to_data(now)},
         event=_GATE_EVENTS[verdict.ruling],
         actor=records.PENELOPE,
-        reason="; ".join(verdict.reasons) or "all rules pass",
+        reason="; ".join([*(verdict.reasons or ["all rules pass"]), *verdict.notes]),
         details={"verdicts": to_data(verdict)["verdicts"]},
     )

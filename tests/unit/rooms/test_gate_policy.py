@@ -8,7 +8,16 @@ import pytest
 
 from penelope.domain.gate import Ruling
 from penelope.domain.log import LogRecord
-from penelope.rooms.gate.facts import VARIABLES, Facts, document, facts, redacted
+from penelope.domain.plan import Plan
+from penelope.rooms.gate.facts import (
+    MOST_ACTIONS,
+    MOST_CHARACTERS,
+    VARIABLES,
+    Facts,
+    document,
+    facts,
+    redacted,
+)
 from penelope.rooms.gate.policy import PolicyRule
 from penelope.rooms.gate.ports import Objection
 from penelope.telemetry.shadow import ErrorsToBuffer
@@ -31,6 +40,11 @@ class Scripted:
     def objections(self, facts: Facts) -> Sequence[Objection]:
         assert list(facts) == [item.name for item in VARIABLES]
         return self.found
+
+
+class Unasked(Scripted):
+    def objections(self, facts: Facts) -> Sequence[Objection]:
+        raise AssertionError(len(facts))
 
 
 def rule(*found: Objection) -> PolicyRule:
@@ -63,6 +77,17 @@ def test_what_could_not_be_judged_goes_to_the_shadow_log_without_its_texts() -> 
     assert record.details["service.tier"] == 4
     assert record.details["plan.actions"] == "<list 1>"
     assert "hunter2" not in repr(record.details)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [planned(*[{}] * (MOST_ACTIONS + 1)), planned({"params": {"diff": "x" * MOST_CHARACTERS}})],
+    ids=["many actions", "long texts"],
+)
+def test_what_is_larger_than_was_measured_is_not_judged_but_denied(plan: Plan) -> None:
+    verdict = PolicyRule(name="policy", policies=Unasked()).check(passage(plan, NOW))
+    assert verdict.ruling is Ruling.REFUSE
+    assert "larger than policies were measured with" in verdict.reason
 
 
 def test_facts_for_rego_are_one_document_with_times_as_seconds() -> None:

@@ -48,6 +48,7 @@ def rule(*dangers: Danger, ask: bool = False) -> ScannerRule:
 def test_the_worst_finding_counts(*, dangers: tuple[Danger, ...], ask: bool, ruling: Ruling) -> None:
     verdict = rule(*dangers, ask=ask).check(passage(PLAN, NOW))
     assert verdict.ruling is ruling
+    assert verdict.noted is (dangers[-1:] == (Danger.WARNING,))
     assert all(f"{item.value} rule-{number} at here" in verdict.reason for number, item in enumerate(dangers))
 
 

@@ -1,6 +1,6 @@
 """Reads policy files once, and checks them whole."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from penelope.adapters.policy.cel import Expressions, Policy, compiled
@@ -15,7 +15,7 @@ _RULINGS = {"deny": Ruling.REFUSE, "ask": Ruling.ASK}
 
 def load_expressions(paths: Sequence[Path]) -> Expressions:
     """The policies of files and folders. Raises InvalidPolicy naming ``file:line:column`` of every mistake."""
-    policies, problems = read_expressions(files_in(paths, "*.y*ml"))
+    policies, problems = read_expressions(files_required(paths, "*.y*ml"))
     if problems:
         raise InvalidPolicy("\n".join(map(str, problems)))
     return Expressions(policies)
@@ -42,10 +42,26 @@ def read_expressions(files: Sequence[Path]) -> tuple[list[Policy], list[Problem]
     return list(policies.values()), sorted(problems)
 
 
+def files_required(paths: Sequence[Path], pattern: str) -> list[Path]:
+    """Those of `files_in`. Raises InvalidPolicy for a folder that has none: rules that were moved must not be missed."""
+    empty = [f"{path}:1:1: no {pattern} is in this folder" for path in paths if not files_in([path], pattern)]
+    if empty:
+        raise InvalidPolicy("\n".join(empty))
+    return files_in(paths, pattern)
+
+
 def files_in(paths: Sequence[Path], pattern: str) -> list[Path]:
-    """Files as they are named, and those of folders by name; tests beside the policies (`*_test.*`) stay out."""
+    """Files as they are named, and those of folders and the folders in them, by name; tests beside the policies
+    (`*_test.*`) and hidden folders, where a cluster keeps older versions, stay out.
+    """
     found: list[Path] = []
     for path in paths:
-        inside = sorted(path.glob(pattern)) if path.is_dir() else [path]
-        found += [file for file in inside if not file.stem.endswith("_test")]
+        found += sorted(_inside(path, pattern)) if path.is_dir() else [path]
     return found
+
+
+def _inside(folder: Path, pattern: str) -> Iterator[Path]:
+    for file in folder.rglob(pattern):
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if not hidden and not file.stem.endswith("_test"):
+            yield file

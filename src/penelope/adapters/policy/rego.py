@@ -3,29 +3,25 @@
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import regorus
 
-from penelope.adapters.policy.builtins import ADMITTED
-from penelope.adapters.policy.cel import EXAMPLE
-from penelope.adapters.policy.load import files_in
+from penelope.adapters.policy.cel import EXAMPLE, LARGEST
+from penelope.adapters.policy.load import files_required
+from penelope.adapters.policy.rego_calls import forbidden
 from penelope.adapters.yaml_source import Problem
 from penelope.domain.gate import Ruling
 from penelope.errors import InvalidPolicy
-from penelope.rooms.gate.facts import Facts, document
+from penelope.rooms.gate.facts import MOST_ACTIONS, Facts, document
 from penelope.rooms.gate.ports import Objection
 
 ASKED = "data.penelope.gate."
 """The packages below it are asked; all others are libraries."""
 
-MOST_ACTIONS = 50
-"""Actions of a plan that the rules are measured with; of a larger plan nobody knows what judging it would cost."""
-
 SLOWEST_SECONDS = 0.05
-"""Processor time that all rules together may take, at load on a plan of so many actions, and for each plan after that.
+"""Processor time that all rules together may take, at load on the largest request, and for each request after that.
 Not time on the clock: on a busy machine that says more about others."""
 
 _PLACE = re.compile(r"--> [^:]*:(\d+):(\d+)")
@@ -43,8 +39,6 @@ class Rego:
         return len(self._packages)
 
     def objections(self, facts: Facts) -> Sequence[Objection]:
-        if len(facts["plan.actions"]) > MOST_ACTIONS:
-            return [_refusal("rego", f"the plan has more than {MOST_ACTIONS} actions", broken="too large")]
         began = time.thread_time()
         self._engine.set_input_json(json.dumps(document(facts)))
         found: list[Objection] = []
@@ -74,7 +68,7 @@ class Rego:
 
 def load_rego(paths: Sequence[Path]) -> Rego:
     """The rules of files and folders. Raises InvalidPolicy naming ``file:line:column`` of the mistakes."""
-    rego, problems = read_rego(files_in(paths, "*.rego"))
+    rego, problems = read_rego(files_required(paths, "*.rego"))
     if rego is None:
         raise InvalidPolicy("\n".join(map(str, problems)))
     return rego
@@ -92,10 +86,12 @@ def read_rego(files: Sequence[Path]) -> tuple[Rego | None, list[Problem]]:
             problems.append(Problem(str(file), 1, 1, f"cannot be read ({type(error).__name__})"))
         except RuntimeError as error:
             problems.append(_problem(str(file), str(error)))
-    problems += _forbidden(json.loads(engine.get_ast_as_json())) if not problems else []
+    problems += forbidden(json.loads(engine.get_ast_as_json())) if not problems else []
     asked = sorted(package for package in packages if package.startswith(ASKED))
-    if files and not asked and not problems:
-        problems.append(Problem(str(files[0]), 1, 1, f"no package is below {ASKED.removesuffix('.')}"))
+    if not problems and (ASKED.removesuffix(".") in packages or (files and not asked)):
+        problems.append(
+            Problem(str(files[0]), 1, 1, f"only packages below {ASKED.removesuffix('.')} are asked")
+        )
     rego = Rego(engine, asked)
     if not problems:
         problems += _tried(rego, str(files[0]) if files else "")
@@ -104,54 +100,17 @@ def read_rego(files: Sequence[Path]) -> tuple[Rego | None, list[Problem]]:
 
 def _tried(rego: Rego, file: str) -> Iterator[Problem]:
     """Judges the example with more and more actions, so that what would explode is stopped while it is small."""
-    for count in (1, 2, 4, 8, 16, 32, MOST_ACTIONS):
-        actions = list(EXAMPLE["plan.actions"]) * count
-        for item in rego.objections({**EXAMPLE, "plan.actions": actions}):
+    actions = list(EXAMPLE["plan.actions"])
+    growing = [{**EXAMPLE, "plan.actions": actions * count} for count in (1, 2, 4, 8, 16, 32, MOST_ACTIONS)]
+    for given in (*growing, LARGEST):
+        for item in rego.objections(given):
             if item.broken:
                 advice = "it needs `default allow := false` and a set `reasons`"
-                yield Problem(
-                    file, 1, 1, f"{item.policy} {item.message} (a plan of {count} actions); {advice}"
+                told = (
+                    f"{item.policy} {item.message} (a plan of {len(given['plan.actions'])} actions); {advice}"
                 )
+                yield Problem(file, 1, 1, told)
                 return
-
-
-def _forbidden(modules: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
-    """Calls of functions that are neither admitted nor defined in the files themselves."""
-    own = {name for module in modules for name in _defined(module["ast"])}
-    for module in modules:
-        for call in _calls(module["ast"]):
-            name = _name(call["fcn"])
-            if name not in ADMITTED and name.rpartition(".")[2] not in own:
-                span = call["span"]
-                message = f"the function {name} is not admitted; docs/policy.md lists those that are"
-                yield Problem(module["source"]["file"], span["line"], span["col"], message)
-
-
-def _defined(node: Any) -> Iterator[str]:
-    """The names of the functions that a module defines."""
-    for rule in node.get("rules") or node.get("policy") or ():
-        head = (rule.get("Spec") or {}).get("head") or {}
-        if "Func" in head:
-            yield _name(head["Func"]["refr"])
-
-
-def _calls(node: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key == "Call":
-                yield value
-            yield from _calls(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _calls(value)
-
-
-def _name(node: Mapping[str, Any]) -> str:
-    if "Var" in node:
-        return str(node["Var"]["value"])
-    if "RefDot" in node:
-        return f"{_name(node['RefDot']['refr'])}.{node['RefDot']['field'][1]}"
-    return "?"
 
 
 def _refusal(package: str, message: str, *, broken: str = "") -> Objection:

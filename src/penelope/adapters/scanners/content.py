@@ -8,21 +8,32 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from penelope.adapters.scanners.commands import CRITICAL, INFO, WARNING, Judged
+from penelope.adapters.scanners.programs import CRITICAL, INFO, WARNING, Judged
 from penelope.kit.canonical import Json
 
 # It warns of every text that turns out to be no SQL, which is most of them.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
-_LONGEST_SQL = 2000
-_SQL = re.compile(r"(?i)\b(drop|truncate|delete\s+from|alter\s+table|grant|update)\b[^;]{0,400}")
+_LONGEST_SQL, _MOST_SQL = 2000, 20
+"""Characters of a statement, and statements of a text, that are parsed; parsing one takes some milliseconds."""
+
+_SQL = re.compile(
+    r"(?i)\b(drop|truncate|delete\s+from|delete\s+\w+\s+from|alter\s+(table|user|role)|grant\s+\w|update\s+[\w.\"`]+\s+set)\b"
+)
+_SQL_COMMENT = re.compile(r"(?s)/\*.*?\*/|--[^\n]*")
+_DELETES_ALL = re.compile(r"(?i)\bdelete\s+(\w+\s+)?from\s+(only\s+)?[\w.\"`]+\s*($|[;)\"'])")
+_SUPERUSER = re.compile(
+    r"(?i)\b(alter|create)\s+(user|role)\b[^;]{0,200}\bsuperuser\b|\bgrant\s+all\b[^;]{0,200}\*\.\*"
+)
 _DROPS = re.compile(
     r"(?i)\bdrop\s+(table|database|schema|user|role|tablespace|view|index)\b|\btruncate\s+(table\s+)?[\w.\"`]+\s*(;|$|cascade)"
 )
 _IMAGE = re.compile(
     r"(?m)(?:\b[iI]mage[\"']?\s{0,3}[:=]\s{0,3}|--image[= ]|^\s{0,8}FROM\s{1,3}|\b(?:docker|podman)\s+(?:run|pull)\s+(?:-\S+\s+)*)[\"']?((?:[\w.-]+:\d+/)?[\w./-]+(?::[\w.-]+)?(?:@sha256:[0-9a-f]{64})?)"
 )
-_CLIMBS = re.compile(r"(^|[\s=:\"'/\\])\.\.([/\\]|$)|%2e%2e(%2f|/)|\.\.%2f", re.IGNORECASE)
+_CLIMBS = re.compile(
+    r"(^|[\s=:\"'/\\])\.\.([/\\]|$)|(\.|%(25)*2e){2}(%(25)*(2f|5c))|%(25)*2e(\.|%(25)*2e)[/\\]", re.IGNORECASE
+)
 _PATH_KEYS = frozenset(
     {"file", "files", "filename", "directory", "folder", "destination", "dest", "release", "target_path"}
 )
@@ -44,6 +55,8 @@ def of_text(text: str) -> Iterator[Judged]:
         yield Judged("invisible-characters", WARNING)
     if _POWERS.search(text):
         yield Judged("privilege-change", CRITICAL)
+    if "/dev/tcp/" in text or "/dev/udp/" in text:
+        yield Judged("network-shell", CRITICAL)
     if _CLIMBS.search(text):
         yield Judged("path-escape", CRITICAL)
     for found in _IMAGE.finditer(text):
@@ -78,20 +91,36 @@ def _image(name: str) -> Iterator[Judged]:
 
 
 def _sql(text: str) -> Iterator[Judged]:
-    """By a parser where the text is SQL; what drops is found in other texts as well."""
-    if _DROPS.search(text):
+    """By a parser where a text is SQL; what drops is found in other texts as well."""
+    plain = _SQL_COMMENT.sub(" ", text)
+    if _DROPS.search(plain) or _DELETES_ALL.search(plain):
         yield Judged("destroys-data", CRITICAL)
-        return
+    if _SUPERUSER.search(plain):
+        yield Judged("privilege-change", CRITICAL)
+    statements = [item for item in plain.split(";") if _SQL.search(item)]
+    if len(statements) > _MOST_SQL:
+        yield Judged("too-much-to-scan", CRITICAL)
+    for statement in statements[:_MOST_SQL]:
+        yield from _statement(statement[:_LONGEST_SQL])
+
+
+def _statement(text: str) -> Iterator[Judged]:
     try:
-        statements = sqlglot.parse(text[:_LONGEST_SQL])
+        parsed = sqlglot.parse_one(text)
     except (SqlglotError, RecursionError, ValueError):
-        if re.search(r"(?i)\bdelete\s+from\s+[\w.\"`]+\s*(;|$)", text):
-            yield Judged("destroys-data", CRITICAL)
         return
-    for statement in statements:
-        if isinstance(statement, exp.Drop | exp.TruncateTable) or (
-            isinstance(statement, exp.Delete | exp.Update) and statement.args.get("where") is None
-        ):
-            yield Judged("destroys-data", CRITICAL)
-        elif isinstance(statement, exp.Grant):
-            yield Judged("privilege-change", WARNING)
+    changes = parsed.find_all(exp.Drop, exp.TruncateTable, exp.Delete, exp.Update)
+    if any(isinstance(item, exp.Drop | exp.TruncateTable) or _reaches_all(item) for item in changes):
+        yield Judged("destroys-data", CRITICAL)
+    elif isinstance(parsed, exp.Grant):
+        yield Judged("privilege-change", WARNING)
+
+
+def _reaches_all(change: exp.Expression) -> bool:
+    """Whether it has no condition, or one that looks at no column or holds one against itself."""
+    where = change.args.get("where")
+    if where is None:
+        return True
+    condition = where.this
+    itself = isinstance(condition, exp.EQ) and condition.left == condition.right
+    return itself or condition.find(exp.Column) is None

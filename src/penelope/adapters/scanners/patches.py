@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from penelope.adapters.scanners.commands import CRITICAL, WARNING
+from penelope.adapters.scanners.programs import CRITICAL, WARNING
 from penelope.rooms.gate.ports import Danger
 
 _HEADER = re.compile(r"(?m)^(diff --git |--- \S|\+\+\+ \S|@@ -\d)")
-_PATH = re.compile(r"^(?:\+\+\+|---|rename to|copy to) (?:[ab]/)?(.+?)\s*$")
+_PATH = re.compile(r"^(?:(?:\+\+\+|---|rename to|copy to) (?:[ab]/)?|diff --git .* b/)(.+?)\s*$")
 
 
 class Patch(str):
@@ -17,7 +17,7 @@ class Patch(str):
 
 
 def is_patch(text: str) -> bool:
-    return "\n" in text and len(_HEADER.findall(text[:20_000])) >= 2
+    return "\n" in text and len(_HEADER.findall(text)) >= 2
 
 
 def of_patch(text: str) -> Iterator[tuple[str, Danger, int]]:
@@ -28,7 +28,7 @@ def of_patch(text: str) -> Iterator[tuple[str, Danger, int]]:
             if (
                 path.startswith(("/", "~"))
                 or ".." in re.split(r"[/\\]", path)
-                or path.split("/")[0] == ".git"
+                or ".git" in path.lower().split("/")
             ):
                 yield "path-escape", CRITICAL, number
         elif re.match(r"(new file|new) mode 120000", line):
@@ -40,7 +40,15 @@ def of_patch(text: str) -> Iterator[tuple[str, Danger, int]]:
 
 
 def added(text: str) -> Iterator[tuple[int, str]]:
-    """Number and content of every added line; what a patch removes does no harm by its words."""
+    """The blocks of added lines, each with the number of its first, for a command may go on in the next line; what a
+    patch removes does no harm by its words.
+    """
+    block: list[str] = []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.startswith("+") and not line.startswith("+++ "):
-            yield number, line[1:].strip()
+            block.append(line[1:].strip())
+        elif block:
+            yield number - len(block), "\n".join(block)
+            block = []
+    if block:
+        yield len(text.splitlines()) - len(block) + 1, "\n".join(block)

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import math
 import re
 import time
 import unicodedata
@@ -10,10 +11,11 @@ from functools import lru_cache
 
 import orjson
 
-from penelope.adapters.scanners.commands import CRITICAL, Judged, judged, texts_to_run
+from penelope.adapters.scanners.commands import judged, runs_what_was_loaded, texts_to_run
 from penelope.adapters.scanners.content import of_key, of_text
 from penelope.adapters.scanners.patches import Patch, added, is_patch, of_patch
-from penelope.adapters.scanners.secrets import masked, names_a_secret, redacted, secrets
+from penelope.adapters.scanners.programs import CRITICAL, Judged
+from penelope.adapters.scanners.secrets import names_a_secret, redacted, secrets
 from penelope.adapters.scanners.shell import LONGEST, Script, Unreadable, read
 from penelope.kit.canonical import Json
 from penelope.rooms.gate.ports import Danger, Finding
@@ -34,9 +36,10 @@ _CACHED = 1000
 
 _WRAPPED = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
 _BRACES = re.compile(r"\{([^{}\s]*,[^{}\s]*)\}")
+_SPACES = re.compile(r"\$IFS\b|\$\{IFS[^}]*\}")
 _ODD_QUOTES = re.compile(r"\\[A-Za-z'\"]|[A-Za-z]['\"][A-Za-z'\"\\]|['\"]['\"\\]")
-_QUOTES = re.compile(r"\\\n|[\\'\"]")
-_WORD = re.compile(r"[\w./-]*[A-Za-z][\w./-]*")
+_QUOTES = re.compile(r"[\\'\"]")
+_WORD = re.compile(r"[\w./-]+")
 
 
 class ThoroughScanner:
@@ -56,16 +59,22 @@ class ThoroughScanner:
                     _finding("too-much-to-scan", CRITICAL, place, "it is too large, or nested too deeply")
                 ] = None
                 break
-            if time.thread_time() > deadline:
+            try:
+                found |= dict.fromkeys(_of_leaf(place, key, value, deadline))
+            except _TooSlow:
                 found[_finding("too-slow-to-scan", CRITICAL, place, f"after {self._seconds:g} s")] = None
                 break
-            found |= dict.fromkeys(_of_leaf(place, key, value))
             if len(found) > _MOST_FINDINGS:
                 break
         return list(found)
 
 
 _TOO_DEEP = object()
+_PATCH_KEYS = frozenset({"diff", "patch"})
+
+
+class _TooSlow(Exception):
+    """The deadline is over, perhaps within one text: what a text hides within another makes work that grows."""
 
 
 def _pieces(values: Mapping[str, Json]) -> Iterator[tuple[str, str, Json]]:
@@ -73,8 +82,12 @@ def _pieces(values: Mapping[str, Json]) -> Iterator[tuple[str, str, Json]]:
     for place, key, value in _leaves(values):
         if isinstance(value, str) and is_patch(value):
             yield place, key, Patch(value)
-            yield from ((f"{place}, line {number}", "", line) for number, line in added(value))
-        elif isinstance(value, str) and len(value) > LONGEST:
+            for number, block in added(value):
+                yield from ((f"{place}, line {number}", "", piece) for piece in _lines_of(block))
+            if key.lower() in _PATCH_KEYS:
+                continue
+        # What only looks like a patch may be run as well.
+        if isinstance(value, str) and len(value) > LONGEST:
             yield from ((place, key, piece) for piece in _lines_of(value))
         else:
             yield place, key, value
@@ -86,7 +99,7 @@ def _lines_of(text: str) -> Iterator[Json]:
         if len(line) > LONGEST:
             yield _TOO_DEEP
             return
-        if len(piece) + len(line) > LONGEST:
+        if len(piece) + len(line) > LONGEST and not piece.endswith("\\\n"):
             yield piece
             piece = ""
         piece += line
@@ -134,9 +147,11 @@ def _json_in(text: str) -> Json:
         return None
 
 
-def _of_leaf(place: str, key: str, value: Json) -> Iterator[Finding]:
+def _of_leaf(place: str, key: str, value: Json, deadline: float) -> Iterator[Finding]:
+    if time.thread_time() > deadline:
+        raise _TooSlow
     for rule, danger in of_key(key, value):
-        yield _finding(rule, danger, place, f"{key}: {redacted(str(value))}")
+        yield _finding(rule, danger, place, redacted(f"{key}: {value}"))
     if not isinstance(value, str):
         return
     if names_a_secret(key, value):
@@ -145,67 +160,84 @@ def _of_leaf(place: str, key: str, value: Json) -> Iterator[Finding]:
         for rule, danger, line in of_patch(value):
             yield _finding(rule, danger, f"{place}, line {line}", "in the patch")
         return
-    yield from _of_text(place, value)
+    yield from _of_text(place, value, deadline)
 
 
-def _of_text(place: str, text: str) -> Iterator[Finding]:
-    findings = _remembered(text) if len(text) <= _CACHED else tuple(_judgements(text))
+def _of_text(place: str, text: str, deadline: float) -> Iterator[Finding]:
+    findings = _remembered(text) if len(text) <= _CACHED else tuple(_judgements(text, deadline))
     for rule, danger, excerpt in findings:
         yield _finding(rule, danger, place, excerpt)
 
 
 @lru_cache(maxsize=4096)
 def _remembered(text: str) -> tuple[tuple[str, Danger, str], ...]:
-    return tuple(_judgements(text))
+    return tuple(_judgements(text, math.inf))
 
 
-def _judgements(text: str) -> Iterator[tuple[str, Danger, str]]:
+def _judgements(text: str, deadline: float) -> Iterator[tuple[str, Danger, str]]:
     for kind, value in secrets(text):
         yield "secret", CRITICAL, f"{kind}, {len(value)} characters"
-    found = dict.fromkeys(_all_of(text, 0))
+    found = dict.fromkeys(_all_of(text, 0, deadline))
     excerpt = redacted(text) if found else ""
     for rule, danger in found:
         yield rule, danger, excerpt
 
 
-def _all_of(text: str, depth: int) -> Iterator[Judged]:
+def _all_of(text: str, depth: int, deadline: float) -> Iterator[Judged]:
+    if time.thread_time() > deadline:
+        raise _TooSlow
     if depth > _MOST_WRAPPED:
         yield Judged("wrapped-too-often", CRITICAL)
         return
     yield from of_text(text)
     plain = unicodedata.normalize("NFKC", text)
+    inner: list[str] = list(_unwrapped(plain))
     # A single word can be run, but it has no arguments with which it could do harm.
-    if len(plain) != len(_first_word(plain)):
+    if _WORD.fullmatch(plain) is None:
         try:
-            visible = _BRACES.sub(_spread, _without_invisible(plain))
-            script = read(visible)
-            if script.flawed or _ODD_QUOTES.search(visible):
-                # The grammar loses its way over quotes within words, such as 'r'\m: once more without any.
-                yield from _of_script(read(_QUOTES.sub("", visible)), depth)
+            for script in _scripts(plain):
+                yield from _of_script(script)
+                inner += script.assigned
+                inner += (text for command in script.commands for text in texts_to_run(command))
         except Unreadable:
             yield Judged("unreadable-command", CRITICAL)
-        else:
-            yield from _of_script(script, depth)
-    for inner in _unwrapped(plain):
-        yield from (
-            Judged(item.rule, item.danger) for item in _all_of(inner, depth + 1) if item.danger is CRITICAL
-        )
+    for hidden in dict.fromkeys(inner):
+        if next(secrets(hidden), None):
+            yield Judged("secret", CRITICAL)
+        found = _all_of(hidden, depth + 1, deadline)
+        yield from (item for item in found if item.danger is CRITICAL)
 
 
-def _of_script(script: Script, depth: int) -> Iterator[Judged]:
+def _scripts(text: str) -> Iterator[Script]:
+    """The script in a text; once more with joined lines, for a comment does not go on in the next; and without quotes,
+    where the grammar may have lost its way over those within words.
+    """
+    visible = _spread(_SPACES.sub(" ", _without_invisible(text)))
+    joined = visible.replace("\\\n", "")
+    script = read(visible)
+    yield script
+    if joined != visible:
+        yield read(joined)
+    if script.flawed or _ODD_QUOTES.search(visible):
+        yield read(_QUOTES.sub("", joined))
+    if script.flawed:
+        # What the grammar cannot follow may have swallowed the lines behind it.
+        yield from (read(line) for line in joined.splitlines() if " " in line.strip())
+
+
+def _of_script(script: Script) -> Iterator[Judged]:
     if script.splits_words:
         yield Judged("hidden-command", CRITICAL)
     if script.self_calling:
         yield Judged("fork-bomb", CRITICAL)
+    yield from runs_what_was_loaded(script.commands)
     for command in script.commands:
         yield from judged(command)
-        for inner in texts_to_run(command):
-            yield from _all_of(inner, depth + 1)
 
 
 def _unwrapped(text: str) -> Iterator[str]:
     """What lies in Base64 in a text, as far as it is text itself."""
-    for found in list(_WRAPPED.finditer(text))[:20]:
+    for found in _WRAPPED.finditer(text):
         token = found[0].rstrip("=").replace("-", "+").replace("_", "/")
         try:
             inner = base64.b64decode(token + "=" * (-len(token) % 4), validate=True).decode("utf-8")
@@ -215,19 +247,16 @@ def _unwrapped(text: str) -> Iterator[str]:
             yield inner
 
 
-def _spread(found: re.Match[str]) -> str:
-    """``{rm,-rf,/}`` as the words that a shell makes of it."""
-    return found[1].replace(",", " ")
+def _spread(text: str) -> str:
+    """``{rm,-rf,/}`` as the words that a shell makes of it, and what is in such braces again."""
+    for _ in range(_MOST_WRAPPED):
+        text = _BRACES.sub(lambda found: found[1].replace(",", " "), text)
+    return text
 
 
 def _without_invisible(text: str) -> str:
     return "".join(item for item in text if unicodedata.category(item) not in {"Cf", "Cc"} or item in "\n\t")
 
 
-def _first_word(text: str) -> str:
-    found = _WORD.fullmatch(text)
-    return "" if found is None else found[0]
-
-
 def _finding(rule: str, danger: Danger, place: str, excerpt: str) -> Finding:
-    return Finding(rule=rule, danger=danger, place=masked(place), excerpt=excerpt)
+    return Finding(rule=rule, danger=danger, place=redacted(place, longest=len(place)), excerpt=excerpt)

@@ -17,7 +17,7 @@ _NAMED = re.compile(
 )
 _BEARER = re.compile(r"(?i)\bauthorization\s{0,3}:\s{0,3}(?:bearer|basic|token)\s{1,3}([^\s\"'${}]{8,400})")
 _KEY = re.compile(
-    r"(?i)(^|[_.-])(password|passwd|passphrase|secret|api_?key|access_?key|private_?key|token)$"
+    r"(?i)(^|[_.\s-]|(?<=[a-z])(?-i:(?=[A-Z])))(passwords?|passwd|pwd|passphrase|secrets?|credentials?|(api|access|private|secret|signing|encryption)[_-]?key|token|authorization)$"
 )
 _LONG_TOKEN = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
 _EXCERPT = 80
@@ -37,18 +37,18 @@ def secrets(text: str) -> Iterator[tuple[str, str]]:
 
 def names_a_secret(key: str, value: str) -> bool:
     """Whether a key such as ``db_password`` holds a literal, and no placeholder or reference."""
-    literal = len(value) >= 6 and "$" not in value and "{{" not in value and not value.startswith("/")
-    return literal and _KEY.search(key) is not None
+    reference = re.fullmatch(r"\$\{?[\w.]+\}?|.*(\$\{|\{\{).*|/[\w.-]+(/[\w.-]+)*", value, re.DOTALL)
+    return len(value) >= 6 and reference is None and _KEY.search(key) is not None
 
 
-def redacted(text: str) -> str:
-    """A short excerpt with everything masked that is, or could be, a secret."""
+def redacted(text: str, longest: int = _EXCERPT) -> str:
+    """An excerpt with everything masked that is, or could be, a secret."""
     shown = text
     for _, value in secrets(text):
         shown = shown.replace(value, "***")
     shown = re.sub(r"://[^\s/@]{1,300}@", "://***@", shown)
     shown = masked(shown)
-    return shown if len(shown) <= _EXCERPT else f"{shown[:_EXCERPT]}..."
+    return shown if len(shown) <= longest else f"{shown[:longest]}..."
 
 
 def masked(text: str) -> str:

@@ -1,5 +1,6 @@
 """What policies can ask about: the published variables, and their values for one request."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -66,6 +67,11 @@ VARIABLES: tuple[Variable, ...] = (
 )
 """The schema of docs/policy.md. A name, once published, stays; new ones may be added."""
 
+MOST_ACTIONS, MOST_CHARACTERS = 50, 64 * 1024
+"""Actions of a plan, and characters of all facts together, that policies are measured with when they are read. Neither
+language can be interrupted, so that what judging more would cost nobody knows.
+"""
+
 ACTION_KEYS = ("name", "adapter", "operation", "target", "tier", "timeout_seconds", "params")
 """What each item of ``plan.actions`` has."""
 
@@ -114,6 +120,13 @@ def _recent_failures(request: Request) -> int:
     if breaker is None:
         raise ValueError("the service's breaker cannot be read")
     return len(breaker.failures)
+
+
+def too_large(given: Facts) -> bool:
+    """Whether the facts are more than policies were measured with."""
+    if len(given["plan.actions"]) > MOST_ACTIONS:
+        return True
+    return len(json.dumps(given, default=str, ensure_ascii=False)) > MOST_CHARACTERS
 
 
 def document(given: Facts) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from penelope.domain.gate import RuleVerdict, Ruling
 from penelope.errors import PolicyFailed
-from penelope.rooms.gate.facts import Facts, facts, redacted
+from penelope.rooms.gate.facts import Facts, facts, redacted, too_large
 from penelope.rooms.gate.ports import Objection, Policies
 from penelope.rooms.gate.rules import Request
 
@@ -27,7 +27,7 @@ class PolicyRule:
         if not len(self.policies):
             return RuleVerdict(rule=self.name, ruling=Ruling.PASS, reason="no policies are configured")
         given = facts(request)
-        found = self.policies.objections(given)
+        found = [self._too_large()] if too_large(given) else self.policies.objections(given)
         for item in found:
             if item.broken:
                 _tell(item, given)
@@ -37,6 +37,10 @@ class PolicyRule:
             reason = f"nothing in {len(self.policies)} policies speaks against it"
             return RuleVerdict(rule=self.name, ruling=Ruling.PASS, reason=reason)
         return self._verdict(Ruling.ASK, found)
+
+    def _too_large(self) -> Objection:
+        message = "the plan or its incident is larger than policies were measured with, so it denies"
+        return Objection(policy=self.name, ruling=Ruling.REFUSE, message=message, broken="too large")
 
     def _verdict(self, ruling: Ruling, found: Sequence[Objection]) -> RuleVerdict:
         reason = "; ".join(f"{item.policy}: {item.message}" for item in found)

@@ -33,7 +33,10 @@ class ScannerRule:
             return RuleVerdict(rule=self.name, ruling=Ruling.PASS, reason="nothing was found")
         told = "; ".join(map(str, found[:_MOST_TOLD]))
         reason = told if len(found) <= _MOST_TOLD else f"{told}; and {len(found) - _MOST_TOLD} more"
-        return RuleVerdict(rule=self.name, ruling=self._ruling(found[0].danger), reason=reason)
+        ruling = self._ruling(found[0].danger)
+        return RuleVerdict(
+            rule=self.name, ruling=ruling, reason=reason, noted=found[0].danger is Danger.WARNING
+        )
 
     def _ruling(self, worst: Danger) -> Ruling:
         if worst is Danger.CRITICAL:
