@@ -209,8 +209,22 @@ class TestSlack:
             lambda body: signed(body + b"&x=1"),
             lambda body: {**signed(body), "X-Slack-Request-Timestamp": "soon"},
             lambda body: {**signed(body), "X-Slack-Signature": "v0="},
+            lambda body: {**signed(body), "X-Slack-Signature": b"v0=\xe9"},
+            lambda body: {**signed(body), "X-Slack-Request-Timestamp": b"\xb2"},
+            lambda body: {**signed(body), "X-Slack-Request-Timestamp": "9" * 5000},
         ],
-        ids=["unsigned", "forged", "stale", "from the future", "altered", "no time", "empty"],
+        ids=[
+            "unsigned",
+            "forged",
+            "stale",
+            "from the future",
+            "altered",
+            "no time",
+            "empty",
+            "no ASCII",
+            "odd digits",
+            "too many digits",
+        ],
     )
     def test_what_slack_did_not_sign_a_moment_ago_is_refused(self, door: Doorstep, forge: Any) -> None:
         _, request = waiting(door)
