@@ -3,8 +3,11 @@
 import asyncio
 import json
 import re
+import socket
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,8 +19,11 @@ import pytest
 from aiosmtpd.controller import Controller
 from doorstep import Doorstep, settings
 
-from penelope.adapters.notify.apprise import AppriseChannel
-from penelope.errors import BadSettings
+from penelope.adapters.notify.apprise import AppriseChannel, MailChannel
+from penelope.adapters.notify.threads import MOST
+from penelope.domain.notice import NoticeKind
+from penelope.errors import BadSettings, Unavailable
+from penelope.flow.courier import Message
 from penelope.flow.keys import Scope
 
 PEOPLE = ["ada@example.com slack=U0ADA", "bob@example.com", "carl"]
@@ -232,6 +238,34 @@ def test_a_url_that_nothing_can_use_is_found_at_the_start(tmp_path: Path) -> Non
         standing(tmp_path, ["ops json://127.0.0.1:9"], escalation=["0.5 managers"]),
     ):
         pass
+
+
+@pytest.mark.parametrize("more", ["/team@example.com", "?cc=team@example.com", "?bcc=team@example.com"])
+def test_a_letter_with_somebodys_own_links_goes_to_nobody_else(more: str) -> None:
+    answering: Any = None  # is asked for nothing before a letter is written
+    with pytest.raises(BadSettings, match="would not reach nobody@example.com alone") as refused:
+        MailChannel("mail", f"mailtos://penelope:secret@smtp.example.com{more}", answering)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_channel_that_hangs_holds_up_nothing_else() -> None:
+    async def run(port: int) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
+        channel = AppriseChannel("ops", f"json://127.0.0.1:{port}?rto=60")
+        message = Message(kind=NoticeKind.REQUESTED, about="a", incident="i", title="Well", text="well?")
+        for _ in range(MOST):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(channel.send(message), 0.001)
+        # The loop's own threads are free, and those of the channel are counted.
+        assert await asyncio.wait_for(asyncio.to_thread(int), 5) == 0
+        with pytest.raises(Unavailable, match="has not come back"):
+            await channel.send(message)
+
+    with socket.create_server(("127.0.0.1", 0), backlog=MOST) as silent:
+        begun = time.monotonic()
+        asyncio.run(run(silent.getsockname()[1]))
+        assert time.monotonic() - begun < 30
 
 
 def test_broken_glass_is_told_on_every_channel(tmp_path: Path) -> None:
