@@ -243,7 +243,7 @@ def test_a_url_that_nothing_can_use_is_found_at_the_start(tmp_path: Path) -> Non
 @pytest.mark.parametrize("more", ["/team@example.com", "?cc=team@example.com", "?bcc=team@example.com"])
 def test_a_letter_with_somebodys_own_links_goes_to_nobody_else(more: str) -> None:
     answering: Any = None  # is asked for nothing before a letter is written
-    with pytest.raises(BadSettings, match="would not reach nobody@example.com alone") as refused:
+    with pytest.raises(BadSettings, match=r"would not reach nobody@example\.com alone") as refused:
         MailChannel("mail", f"mailtos://penelope:secret@smtp.example.com{more}", answering)
     assert "secret" not in str(refused.value)
 

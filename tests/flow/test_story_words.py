@@ -149,7 +149,7 @@ class TestAWorldThatMovesOn:
             await stage.heard_of(incident, "ApprovalRequested", times=2)
             assert "more than 0 s ago" in (await requests(stage, incident))[-1].reasons[0]
 
-        play(databases, scene, **ASKING, gate=(replace(APPROVAL, good_seconds=0.0),))
+        play(databases, scene, **ASKING, gate=(replace(APPROVAL, asking=AskingPolicy(good_seconds=0.0)),))
 
 
 def test_another_rule_that_asks_is_content_with_the_answer(databases: Databases) -> None:

@@ -136,7 +136,12 @@ class Approval:
     @property
     def standing(self) -> Standing:
         """What the votes come to."""
-        return standing(self.quorum, [(vote.seat, vote.approve) for vote in self.votes])
+        return standing(self.quorum, self.ballots)
+
+    @property
+    def ballots(self) -> tuple[tuple[str, bool], ...]:
+        """The seat of each vote, and whether it is a yes."""
+        return tuple((vote.seat, vote.approve) for vote in self.votes)
 
     @property
     def approvers(self) -> tuple[str, ...]:
