@@ -113,6 +113,11 @@ class TestOneApproverIsNotCountedTwice:
         assert say(door, request, "approve", bob).json()["status"] == "pending"
         assert len(say(door, request, "approve", bob).json()["votes"]) == 1
 
+    def test_nor_kept_from_voting_under_a_name_for_the_vote(self, door: Doorstep) -> None:
+        _, request = waiting(door)
+        bob = key_of(door, "bob")
+        door.problem(400, "invalid_request", lambda: say(door, request, "approve", bob, id="adas-vote"))
+
     def test_as_an_agent_beside_its_owner(self, door: Doorstep) -> None:
         _, request = waiting(door)
         agent = key_of(door, "helper", "agent:helper")

@@ -67,7 +67,6 @@ class Brief:
 class Vote:
     """One word. `seat` is the role whose seat it took, `instead_of` the identity that delegated it."""
 
-    id: str
     voter: str
     actor: str
     approve: bool
@@ -151,9 +150,8 @@ class Approval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ballot:
-    """A word that is to be cast; the same `id` again is the same word."""
+    """A word that is to be cast."""
 
-    id: str
     approve: bool
     reason: str = ""
     channel: str = "api"
@@ -161,10 +159,8 @@ class Ballot:
 
 def vote(approval: Approval, voter: Voter, ballot: Ballot, now: datetime) -> Approval | Refusal:
     """The request after a word. Saying the same again, on whatever channel, changes nothing."""
-    before = next(
-        (item for item in approval.votes if voter.identity == item.voter or ballot.id == item.id), None
-    )
-    if before is not None and (before.voter, before.approve) == (voter.identity, ballot.approve):
+    before = next((item for item in approval.votes if item.voter == voter.identity), None)
+    if before is not None and before.approve == ballot.approve:
         return approval
     if refusal := _closed(approval, now):
         return refusal
@@ -178,7 +174,6 @@ def vote(approval: Approval, voter: Voter, ballot: Ballot, now: datetime) -> App
             reason=f"{voter.actor} has no seat in this vote ({_shown(approval.quorum)})", forbidden=True
         )
     cast = Vote(
-        id=ballot.id,
         voter=voter.identity,
         actor=voter.actor,
         approve=ballot.approve,

@@ -100,7 +100,7 @@ async def approve_request(
     id: Identifier,  # noqa: A002 - its name in the path
 ) -> ApprovalDetail:
     """Says yes to a plan; saying it again changes nothing. Needs the scope `approve`."""
-    word = Word(approve=True, reason=body.reason, id=body.id)
+    word = Word(approve=True, reason=body.reason)
     return _shown(await application.words.approvals.vote(id, voter, word))
 
 
@@ -112,7 +112,7 @@ async def reject_request(
     id: Identifier,  # noqa: A002 - its name in the path
 ) -> ApprovalDetail:
     """Says no to a plan, and why. Needs the scope `approve`."""
-    word = Word(approve=False, reason=body.reason, id=body.id)
+    word = Word(approve=False, reason=body.reason)
     return _shown(await application.words.approvals.vote(id, voter, word))
 
 
