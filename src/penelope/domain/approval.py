@@ -10,8 +10,11 @@ from enum import StrEnum
 
 from penelope.domain.circumstances import Circumstances
 from penelope.domain.decision import Contribution
-from penelope.domain.people import Voter
+from penelope.domain.people import AGENT, Voter
 from penelope.domain.quorum import ANY_APPROVER, Bench, Quorum, Standing, standing
+
+MOST_COMMENTS = 100
+"""Remarks on one request: each word said later stores them again."""
 
 
 class ApprovalStatus(StrEnum):
@@ -201,6 +204,8 @@ def comment(approval: Approval, voter: Voter, text: str, now: datetime) -> Appro
     """The request with a remark."""
     if refusal := _closed(approval, now):
         return refusal
+    if len(approval.comments) >= MOST_COMMENTS:
+        return Refusal(reason=f"there are {MOST_COMMENTS} remarks already")
     remark = Comment(actor=voter.actor, text=text, at=now)
     return replace(approval, comments=(*approval.comments, remark))
 
@@ -220,8 +225,9 @@ def delegate(
         return Refusal(reason=f"{voter.actor} has no seat to hand on", forbidden=True)
     spent = {voter.identity, approval.requested_by, *(item.by for item in approval.delegations)}
     voted = {item.voter for item in approval.votes}
-    if not to_role and to in spent | voted:
-        return Refusal(reason=f"{to} cannot take the seat: whoever asked, voted or handed on a seat has none")
+    if not to_role and (to in spent | voted or to.startswith(AGENT)):
+        why = "an agent has no person's seat, and whoever asked, voted or handed on a seat has none any more"
+        return Refusal(reason=f"{to} cannot take the seat: {why}")
     handed = Delegation(
         owner=seat.owner,
         by=voter.identity,

@@ -53,8 +53,8 @@ class ApprovalDesk:
         ballot = Ballot(approve=word.approve, reason=word.reason, channel=word.channel)
 
         async def body(transaction: Transaction) -> Json:
-            if token is not None and not await transaction.outbox.spend(token.id, token.expires_at):
-                raise InvalidLink("this answer was given before")
+            if token is not None:
+                await _spend(transaction, token)
             return await cast(transaction, await read(transaction, approval), voter, ballot, self._autonomy)
 
         return await self._told(body)
@@ -112,6 +112,14 @@ class ApprovalDesk:
         if approval.status is not ApprovalStatus.PENDING:
             await self._engine.nudge(approval.incident)
         return approval
+
+
+async def _spend(transaction: Transaction, token: Token) -> None:
+    # What has expired is no longer remembered as spent, and may have been good when it was read a moment ago.
+    if transaction.now() >= token.expires_at:
+        raise InvalidLink(f"this answer expired at {token.expires_at:%Y-%m-%d %H:%M:%S} UTC")
+    if not await transaction.outbox.spend(token.id, token.expires_at):
+        raise InvalidLink("this answer was given before")
 
 
 async def shown(reader: Reader, identifier: str) -> Approval:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penelope.domain.approval import OnTimeout
+from penelope.domain.approval import MOST_COMMENTS, Approval, ApprovalStatus, OnTimeout, Refusal, comment
 from penelope.domain.asking import AskingPolicy, Escalation
 from penelope.domain.circumstances import Circumstances, Present
 from penelope.domain.notice import NoticeKind
@@ -112,6 +112,23 @@ def test_lines_of_the_quorum_are_read() -> None:
 def test_a_quorum_that_makes_no_sense_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match=r"should look|more votes|twice|no person"):
         quorum_rule_from(line)
+
+
+def test_remarks_on_a_request_come_to_an_end() -> None:
+    asked: Approval | Refusal = Approval(
+        id="a",
+        incident="inc_1",
+        plan_digest="p",
+        reasons=(),
+        status=ApprovalStatus.PENDING,
+        requested_at=NOW,
+        expires_at=NOW + timedelta(hours=1),
+    )
+    for _ in range(MOST_COMMENTS):
+        assert isinstance(asked, Approval)
+        asked = comment(asked, People().voter("ada", "key:ada"), "hm", NOW)
+    assert isinstance(asked, Approval)
+    assert isinstance(comment(asked, People().voter("ada", "key:ada"), "hm", NOW), Refusal)
 
 
 def test_no_quorum_carries_nothing() -> None:
