@@ -89,6 +89,7 @@ class TestOneApproverIsNotCountedTwice:
             (("ada", None), ("work", "ada@example.com")),
             (("ada", None), ("a.lovelace", None)),
             (("ci", "carl@example.com"), ("cli", "carl@example.com")),
+            (("laptop", None), ("phone", None)),
         ],
     )
     def test_under_two_keys_or_spellings(self, door: Doorstep, first: Any, second: Any) -> None:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 APPROVER = "approver"
 """The role of everybody who may answer requests."""
 
+NOBODY_KNOWN = "unknown owner"
+"""The one identity of all whose keys name no owner. It holds a space, which no other identity does."""
+
 AGENT = "agent:"
 """What the identity of an AI agent begins with."""
 
