@@ -19,10 +19,11 @@ from sqlalchemy.exc import DBAPIError
 from penelope.domain.approval import Approval, ApprovalStatus
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.people import Voter
+from penelope.domain.quorum import Bench
 from penelope.domain.signal import Severity
-from penelope.errors import AlreadyDecided
+from penelope.errors import AlreadyDecided, InvalidLink
 from penelope.flow import records
-from penelope.flow.approvals import ApprovalDesk, Word
+from penelope.flow.approvals import ApprovalDesk, Token, Word
 from penelope.flow.approving import _look as look
 from penelope.flow.keys import Scope
 from penelope.flow.links import Links
@@ -88,6 +89,7 @@ class TestOneApproverIsNotCountedTwice:
             (("ada", None), ("work", "ada@example.com")),
             (("ada", None), ("a.lovelace", None)),
             (("ci", "carl@example.com"), ("cli", "carl@example.com")),
+            (("laptop", None), ("phone", None)),
         ],
     )
     def test_under_two_keys_or_spellings(self, door: Doorstep, first: Any, second: Any) -> None:
@@ -112,6 +114,11 @@ class TestOneApproverIsNotCountedTwice:
         # The delegate votes as himself: once.
         assert say(door, request, "approve", bob).json()["status"] == "pending"
         assert len(say(door, request, "approve", bob).json()["votes"]) == 1
+
+    def test_nor_kept_from_voting_under_a_name_for_the_vote(self, door: Doorstep) -> None:
+        _, request = waiting(door)
+        bob = key_of(door, "bob")
+        door.problem(400, "invalid_request", lambda: say(door, request, "approve", bob, id="adas-vote"))
 
     def test_as_an_agent_beside_its_owner(self, door: Doorstep) -> None:
         _, request = waiting(door)
@@ -209,8 +216,22 @@ class TestSlack:
             lambda body: signed(body + b"&x=1"),
             lambda body: {**signed(body), "X-Slack-Request-Timestamp": "soon"},
             lambda body: {**signed(body), "X-Slack-Signature": "v0="},
+            lambda body: {**signed(body), "X-Slack-Signature": b"v0=\xe9"},
+            lambda body: {**signed(body), "X-Slack-Request-Timestamp": b"\xb2"},
+            lambda body: {**signed(body), "X-Slack-Request-Timestamp": "9" * 5000},
         ],
-        ids=["unsigned", "forged", "stale", "from the future", "altered", "no time", "empty"],
+        ids=[
+            "unsigned",
+            "forged",
+            "stale",
+            "from the future",
+            "altered",
+            "no time",
+            "empty",
+            "no ASCII",
+            "odd digits",
+            "too many digits",
+        ],
     )
     def test_what_slack_did_not_sign_a_moment_ago_is_refused(self, door: Doorstep, forge: Any) -> None:
         _, request = waiting(door)
@@ -418,6 +439,33 @@ def test_a_timeout_a_cancel_and_votes_that_race_are_decided_once(
         assert len(approval.votes) == (approval.status in {ApprovalStatus.APPROVED, ApprovalStatus.REJECTED})
         for engine in engines:
             await engine.dispose()
+
+    asyncio.run(run())
+
+
+def test_a_token_that_expired_on_its_way_is_not_good_again(databases: tuple[str, str]) -> None:
+    """What was spent is forgotten when it expires: a click read just before must not be taken just after."""
+
+    async def run() -> None:
+        engine = open_engine(parse_url(databases[0]))
+        await migrate(engine)
+        made = replace(racing(), quorum=(Bench(needed=2, seats=2),))
+        desk = Desk(engine, START)
+        await desk.transaction(
+            "ask", lambda transaction: transaction.save(records.of_approval(made, "ApprovalRequested", ""))
+        )
+        token = Token(id="link:x", expires_at=START + timedelta(minutes=1))
+
+        async def vote(name: str) -> Approval:
+            voter = Voter(identity=name, actor=f"key:{name}")
+            return await ApprovalDesk(desk).vote("request", voter, Word(approve=True), token)  # type: ignore[arg-type]  # all that it asks of one
+
+        assert (await vote("ada")).status is ApprovalStatus.PENDING
+        for seconds in (59, 60, 61):
+            desk.now = START + timedelta(seconds=seconds)
+            with pytest.raises(InvalidLink):
+                await vote("bob")
+        await engine.dispose()
 
     asyncio.run(run())
 

@@ -19,6 +19,7 @@ from penelope.adapters.policy.load import load_expressions
 from penelope.adapters.policy.rego import load_rego
 from penelope.adapters.scanners.scan import ThoroughScanner
 from penelope.bootstrap.parts import rules_of
+from penelope.domain.asking import AskingPolicy
 from penelope.domain.gate import GateVerdict, Ruling
 from penelope.domain.outcome import PlaybookRecord
 from penelope.errors import BadSettings, InvalidPolicy
@@ -135,7 +136,7 @@ def test_nobody_can_approve_what_is_refused() -> None:
     approved = replace(CASE, approvals=[approval_of(PLAN, NOW, reasons=("policy: may I?",))])
 
     def with_that_word(rule: Rule) -> Ruling:
-        return judged(approved, [rule], None, 60.0).ruling
+        return judged(approved, [rule], None, AskingPolicy(good_seconds=60.0)).ruling
 
     assert with_that_word(policy("plan.tier == 1")) is Ruling.REFUSE
     assert with_that_word(policy("incident.labels.team == 'x'", Ruling.ASK)) is Ruling.REFUSE

@@ -17,6 +17,7 @@ from penelope.bootstrap import Application
 from penelope.entry.api.app import create_app
 from penelope.flow.keys import Key, Order, Scope
 from penelope.settings import Settings
+from penelope.testing.clock import HurriedClock
 
 PATIENCE_SECONDS = 20.0
 
@@ -84,7 +85,8 @@ class Doorstep:
     """Stands before a Penelope that runs from entry to exit. Stories go on only while something is asked."""
 
     def __init__(self, wanted: Settings) -> None:
-        self.app = create_app(wanted)
+        self.clock = HurriedClock()
+        self.app = create_app(wanted, self.clock)
         self._runner = asyncio.Runner()
         self._stack = AsyncExitStack()
         self._keys: dict[frozenset[Scope], str] = {}

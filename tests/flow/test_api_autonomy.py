@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from doorstep import Doorstep, settings
-from test_cli_server import Server, start
+from serving import Server
 
 from penelope.flow.keys import Scope
 
@@ -119,19 +119,6 @@ def test_the_constitution_is_scored(door: Doorstep, shadowed: str) -> None:
 
 
 # --- the command line -------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = start(tmp_path_factory.mktemp("autonomy-cli"))
-    try:
-        server.wait_until_ready()
-        scopes = [f"--scope={scope}" for scope in ("read", "write", "approve")]
-        server.key = server.run("keys", "create", "anna", *scopes).stdout.strip()
-        yield server
-    finally:
-        if server.process.poll() is None:
-            server.stop()
 
 
 def shown(server: Server, *arguments: str) -> str:

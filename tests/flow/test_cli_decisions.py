@@ -3,24 +3,10 @@
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
 
 import pytest
 from owner import unguarded
-from test_cli_server import Server, start
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = start(tmp_path_factory.mktemp("decisions"))
-    try:
-        server.wait_until_ready()
-        scopes = [f"--scope={scope}" for scope in ("read", "write", "approve")]
-        server.key = server.run("keys", "create", "anna", *scopes).stdout.strip()
-        yield server
-    finally:
-        if server.process.poll() is None:
-            server.stop()
+from serving import Server
 
 
 @pytest.fixture(scope="module")

@@ -5,21 +5,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 from owner import unguarded
-from test_cli_server import Server, start
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = start(tmp_path_factory.mktemp("integrity"))
-    try:
-        server.wait_until_ready()
-        server.key = server.run("keys", "create", "anna", "--scope=read", "--scope=write").stdout.strip()
-        yield server
-    finally:
-        if server.process.poll() is None:
-            server.stop()
+from serving import Server
 
 
 @contextmanager

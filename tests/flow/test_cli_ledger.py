@@ -6,12 +6,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from test_cli_server import PENELOPE, Server, start
+from serving import PENELOPE, Server
 from typer.testing import CliRunner, Result
 
 from penelope.adapters.signers.ed25519 import Ed25519Signer
@@ -22,18 +21,6 @@ from penelope.kit.clock import SystemClock
 
 ORIGIN = "localhost/penelope"
 DAY = "2026-11-21T07:00:00Z"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = start(tmp_path_factory.mktemp("ledger"))
-    try:
-        server.wait_until_ready()
-        server.key = server.run("keys", "create", "anna", "--scope=read", "--scope=write").stdout.strip()
-        yield server
-    finally:
-        if server.process.poll() is None:
-            server.stop()
 
 
 @pytest.fixture(scope="module")

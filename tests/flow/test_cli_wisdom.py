@@ -2,27 +2,13 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli_server import PATIENCE_SECONDS, Server, start
+from serving import PATIENCE_SECONDS, Server
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "past-incidents.jsonl"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = start(tmp_path_factory.mktemp("wisdom"))
-    try:
-        server.wait_until_ready()
-        scopes = [f"--scope={scope}" for scope in ("read", "write")]
-        server.key = server.run("keys", "create", "anna", *scopes).stdout.strip()
-        yield server
-    finally:
-        if server.process.poll() is None:
-            server.stop()
 
 
 def shown(server: Server, *arguments: str) -> str:

@@ -108,6 +108,15 @@ class TestQuorum:
 
         play(databases, scene, **ASKING, asking=quorum("tier 1: 1 approver + 1 agent:second"))
 
+    def test_an_agent_takes_no_persons_seat(self, databases: Databases) -> None:
+        async def scene(stage: Stage) -> None:
+            incident, request = await asked(stage)
+            with pytest.raises(AlreadyDecided, match="an agent has no person's seat"):
+                await ApprovalDesk(stage.engine).delegate(request, person("ada"), "agent:second", "busy")
+            assert (await requests(stage, incident))[0].delegations == ()
+
+        play(databases, scene, **ASKING)
+
     def test_a_role_that_a_seat_was_handed_to_may_answer(self, databases: Databases) -> None:
         async def scene(stage: Stage) -> None:
             incident, request = await asked(stage)
@@ -151,7 +160,7 @@ class TestAWorldThatMovesOn:
             await stage.heard_of(incident, "ApprovalRequested", times=2)
             assert "more than 0 s ago" in (await requests(stage, incident))[-1].reasons[0]
 
-        play(databases, scene, **ASKING, gate=(replace(APPROVAL, good_seconds=0.0),))
+        play(databases, scene, **ASKING, gate=(replace(APPROVAL, asking=AskingPolicy(good_seconds=0.0)),))
 
 
 def test_another_rule_that_asks_is_content_with_the_answer(databases: Databases) -> None:

@@ -83,10 +83,10 @@ class Votes(RuleBasedStateMachine):
             assert result == self.request
         self.request = result
 
-    @rule(name=st.sampled_from(SPELLINGS), approve=st.booleans(), number=st.integers(0, 5))
-    def a_person_votes(self, name: str, *, approve: bool, number: int) -> None:
+    @rule(name=st.sampled_from(SPELLINGS), approve=st.booleans())
+    def a_person_votes(self, name: str, *, approve: bool) -> None:
         voter = PEOPLE.voter(name, f"key:{name}")
-        ballot = Ballot(id=f"{name}-{number}", approve=approve)
+        ballot = Ballot(approve=approve)
         result = vote(self.request, voter, ballot, self.now)
         before = self.request
         self._becomes(result)
@@ -99,7 +99,7 @@ class Votes(RuleBasedStateMachine):
     @rule(role=st.sampled_from(["rule:scanner", "agent:second", "approver"]), approve=st.booleans())
     def a_machine_votes(self, role: str, *, approve: bool) -> None:
         people = [item for item in self.request.votes if item.seat in {"approver", "dba"}]
-        self._becomes(vote(self.request, machine(role), Ballot(id=role, approve=approve), self.now))
+        self._becomes(vote(self.request, machine(role), Ballot(approve=approve), self.now))
         # A machine never takes a person's seat.
         assert [item for item in self.request.votes if item.seat in {"approver", "dba"}] == people
 
@@ -125,9 +125,7 @@ class Votes(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
         if self.now >= self.request.expires_at and self.request.status is ApprovalStatus.PENDING:
-            voted = vote(
-                self.request, PEOPLE.voter("carl", "carl"), Ballot(id="late", approve=True), self.now
-            )
+            voted = vote(self.request, PEOPLE.voter("carl", "carl"), Ballot(approve=True), self.now)
             assert isinstance(voted, Refusal) or voted == self.request
             self._becomes(close(self.request, ApprovalStatus.EXPIRED, self.now))
 

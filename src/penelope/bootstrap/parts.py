@@ -87,5 +87,5 @@ def rules_of(settings: Settings, calendars: Calendars) -> tuple[Rule, ...]:
         ),
         Dependency(**settings.dependency.model_dump()),
         AutonomyRule(low_risk=settings.autonomy.low_risk),
-        ApprovalRule(tier=Tier(settings.gate.approval_tier), good_seconds=settings.approval.good_seconds),
+        ApprovalRule(tier=Tier(settings.gate.approval_tier), asking=asking_of(settings)),
     )

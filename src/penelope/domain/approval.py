@@ -10,8 +10,11 @@ from enum import StrEnum
 
 from penelope.domain.circumstances import Circumstances
 from penelope.domain.decision import Contribution
-from penelope.domain.people import Voter
+from penelope.domain.people import AGENT, Voter
 from penelope.domain.quorum import ANY_APPROVER, Bench, Quorum, Standing, standing
+
+MOST_COMMENTS = 100
+"""Remarks on one request: each word said later stores them again."""
 
 
 class ApprovalStatus(StrEnum):
@@ -67,7 +70,6 @@ class Brief:
 class Vote:
     """One word. `seat` is the role whose seat it took, `instead_of` the identity that delegated it."""
 
-    id: str
     voter: str
     actor: str
     approve: bool
@@ -136,7 +138,12 @@ class Approval:
     @property
     def standing(self) -> Standing:
         """What the votes come to."""
-        return standing(self.quorum, [(vote.seat, vote.approve) for vote in self.votes])
+        return standing(self.quorum, self.ballots)
+
+    @property
+    def ballots(self) -> tuple[tuple[str, bool], ...]:
+        """The seat of each vote, and whether it is a yes."""
+        return tuple((vote.seat, vote.approve) for vote in self.votes)
 
     @property
     def approvers(self) -> tuple[str, ...]:
@@ -146,9 +153,8 @@ class Approval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ballot:
-    """A word that is to be cast; the same `id` again is the same word."""
+    """A word that is to be cast."""
 
-    id: str
     approve: bool
     reason: str = ""
     channel: str = "api"
@@ -156,10 +162,8 @@ class Ballot:
 
 def vote(approval: Approval, voter: Voter, ballot: Ballot, now: datetime) -> Approval | Refusal:
     """The request after a word. Saying the same again, on whatever channel, changes nothing."""
-    before = next(
-        (item for item in approval.votes if voter.identity == item.voter or ballot.id == item.id), None
-    )
-    if before is not None and (before.voter, before.approve) == (voter.identity, ballot.approve):
+    before = next((item for item in approval.votes if item.voter == voter.identity), None)
+    if before is not None and before.approve == ballot.approve:
         return approval
     if refusal := _closed(approval, now):
         return refusal
@@ -173,7 +177,6 @@ def vote(approval: Approval, voter: Voter, ballot: Ballot, now: datetime) -> App
             reason=f"{voter.actor} has no seat in this vote ({_shown(approval.quorum)})", forbidden=True
         )
     cast = Vote(
-        id=ballot.id,
         voter=voter.identity,
         actor=voter.actor,
         approve=ballot.approve,
@@ -201,6 +204,8 @@ def comment(approval: Approval, voter: Voter, text: str, now: datetime) -> Appro
     """The request with a remark."""
     if refusal := _closed(approval, now):
         return refusal
+    if len(approval.comments) >= MOST_COMMENTS:
+        return Refusal(reason=f"there are {MOST_COMMENTS} remarks already")
     remark = Comment(actor=voter.actor, text=text, at=now)
     return replace(approval, comments=(*approval.comments, remark))
 
@@ -220,8 +225,9 @@ def delegate(
         return Refusal(reason=f"{voter.actor} has no seat to hand on", forbidden=True)
     spent = {voter.identity, approval.requested_by, *(item.by for item in approval.delegations)}
     voted = {item.voter for item in approval.votes}
-    if not to_role and to in spent | voted:
-        return Refusal(reason=f"{to} cannot take the seat: whoever asked, voted or handed on a seat has none")
+    if not to_role and (to in spent | voted or to.startswith(AGENT)):
+        why = "an agent has no person's seat, and whoever asked, voted or handed on a seat has none any more"
+        return Refusal(reason=f"{to} cannot take the seat: {why}")
     handed = Delegation(
         owner=seat.owner,
         by=voter.identity,

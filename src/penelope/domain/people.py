@@ -1,28 +1,48 @@
 """Who a person is, however the name was spelled and by whatever channel the person spoke."""
 
+import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 APPROVER = "approver"
 """The role of everybody who may answer requests."""
 
+NOBODY_KNOWN = "unknown owner"
+"""The one identity of all whose keys name no owner. It holds a space, which no other identity does."""
+
 AGENT = "agent:"
 """What the identity of an AI agent begins with."""
 
 
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\ufe00-\ufe0f\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+"""What shows nothing and is neither of Unicode's categories Cf and Cc: the rest of its property
+Default_Ignorable_Code_Point, and the empty Braille cell.
+"""
+
+
 def identity_of(text: str) -> str:
     """One spelling for all spellings of a name: Unicode NFKC, without case, invisible characters and white space,
-    and an e-mail address without what its local part has behind a plus (RFC 5233 calls that the detail).
+    and an e-mail address without what its local part has behind a plus (RFC 5233 calls that the detail), its domain
+    as the network knows it (IDNA, RFC 3490).
     """
     visible = "".join(
         character
         for character in unicodedata.normalize("NFKC", text)
         if unicodedata.category(character) not in {"Cf", "Cc"} and not character.isspace()
     )
-    folded = unicodedata.normalize("NFKC", visible.casefold())
+    folded = unicodedata.normalize("NFKC", _UNSEEN.sub("", visible).casefold())
     local, at, domain = folded.rpartition("@")
-    return f"{local.partition('+')[0]}@{domain.rstrip('.')}" if at else folded
+    return f"{local.partition('+')[0]}@{_on_the_wire(domain.rstrip('.'))}" if at else folded
+
+
+def _on_the_wire(domain: str) -> str:
+    try:
+        return domain.encode("idna").decode()
+    except UnicodeError:  # no domain that the network could know
+        return domain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +99,6 @@ class People:
         roles = frozenset() if person is None else person.roles
         return Voter(identity=identity, actor=actor, roles=roles | {APPROVER})
 
-    def holders(self, role: str) -> Iterable[Person]:
-        """Everybody with a role; all are approvers."""
-        return (person for person in self.persons if role == APPROVER or role in person.roles)
-
 
 def person_from(text: str) -> Person:
     """A person from a line such as ``ada@example.com aka=ada,a.lovelace roles=dba slack=U0ADA``.
@@ -97,15 +113,9 @@ def person_from(text: str) -> Person:
             raise ValueError(f"{word!r} should be aka=, roles=, slack= or mail= with a value")
         known[key] = value.split(",")
     mail = known.get("mail", [name if "@" in name else ""])[0]
-    return Person(
-        id=identity_of(name),
-        roles=frozenset(known.get("roles", ())),
-        aliases=frozenset(
-            [
-                *map(identity_of, known.get("aka", ())),
-                *(identity_of(f"slack:{user}") for user in known.get("slack", ())),
-                *([identity_of(mail)] if mail else ()),
-            ]
-        ),
-        mail=mail or None,
-    )
+    users = (f"slack:{user}" for user in known.get("slack", ()))
+    aliases = frozenset(map(identity_of, [*known.get("aka", ()), *users, *([mail] if mail else [])]))
+    identity = identity_of(name)
+    if any(other.startswith(AGENT) for other in {identity, *aliases}):
+        raise ValueError(f"{text!r} makes a person of an agent, whose word would count as the person's")
+    return Person(id=identity, roles=frozenset(known.get("roles", ())), aliases=aliases, mail=mail or None)

@@ -14,7 +14,6 @@ from penelope.flow.engine import Engine
 from penelope.flow.ports import Reader, Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data
-from penelope.kit.ids import digest_id
 from penelope.rooms.learn.autonomy import Policy
 
 Step = Callable[[Approval, datetime], Approval | Refusal]
@@ -30,12 +29,11 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """A yes or no. `id` is the sender's own; without one, the same word of the same person is the same vote."""
+    """A yes or no."""
 
     approve: bool
     reason: str = ""
     channel: str = "api"
-    id: str | None = None
 
 
 class ApprovalDesk:
@@ -52,16 +50,11 @@ class ApprovalDesk:
         """Says yes or no. A token is spent with it: raises InvalidLink where it was spent before."""
         if not word.approve and not word.reason.strip():
             raise InvalidRequest("a rejection needs a reason", hint="Say why: it is kept with the decision.")
-        ballot = Ballot(
-            id=word.id or digest_id(approval, voter.identity, "yes" if word.approve else "no"),
-            approve=word.approve,
-            reason=word.reason,
-            channel=word.channel,
-        )
+        ballot = Ballot(approve=word.approve, reason=word.reason, channel=word.channel)
 
         async def body(transaction: Transaction) -> Json:
-            if token is not None and not await transaction.outbox.spend(token.id, token.expires_at):
-                raise InvalidLink("this answer was given before")
+            if token is not None:
+                await _spend(transaction, token)
             return await cast(transaction, await read(transaction, approval), voter, ballot, self._autonomy)
 
         return await self._told(body)
@@ -119,6 +112,14 @@ class ApprovalDesk:
         if approval.status is not ApprovalStatus.PENDING:
             await self._engine.nudge(approval.incident)
         return approval
+
+
+async def _spend(transaction: Transaction, token: Token) -> None:
+    # What has expired is no longer remembered as spent, and may have been good when it was read a moment ago.
+    if transaction.now() >= token.expires_at:
+        raise InvalidLink(f"this answer expired at {token.expires_at:%Y-%m-%d %H:%M:%S} UTC")
+    if not await transaction.outbox.spend(token.id, token.expires_at):
+        raise InvalidLink("this answer was given before")
 
 
 async def shown(reader: Reader, identifier: str) -> Approval:

@@ -118,7 +118,6 @@ def _with_machines(approval: Approval, verdict: GateVerdict, now: datetime) -> A
             identity=bench.role, actor=records.PENELOPE, roles=frozenset({bench.role}), machine=True
         )
         ballot = Ballot(
-            id=digest_id(approval.id, bench.role),
             approve=said.ruling is Ruling.PASS,
             reason=f"{said.rule}: {said.reason}",
             channel="gate",

@@ -17,7 +17,7 @@ from penelope.flow.engine import Engine
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data
-from penelope.kit.ids import digest_id, new_id
+from penelope.kit.ids import new_id
 from penelope.rooms.intake.run import Correlation, Known, Rules, Transition, correlate
 from penelope.rooms.learn.autonomy import Policy
 
@@ -113,11 +113,7 @@ class Commands:
             found = _open_approval([from_data(Approval, unit.attributes) for unit in units], answer.incident)
             # The row is locked now: two answers at once are one after the other.
             approval = await read(transaction, found.id)
-            ballot = Ballot(
-                id=digest_id(approval.id, voter.identity, "yes" if answer.approve else "no"),
-                approve=answer.approve,
-                reason=answer.comment,
-            )
+            ballot = Ballot(approve=answer.approve, reason=answer.comment)
             return await cast(transaction, approval, voter, ballot, self._autonomy)
 
         approval: Approval = await self._engine.transaction("answer", body)

@@ -11,6 +11,7 @@ from penelope.domain.approval import Approval, ApprovalStatus
 from penelope.domain.break_glass import BreakGlass, ReviewStatus
 from penelope.domain.notice import Notice, NoticeKind, NoticeState
 from penelope.domain.work import Change, UnitOfWork
+from penelope.errors import PenelopeError
 from penelope.flow import records
 from penelope.flow.engine import Engine
 from penelope.flow.outbox import DueReader
@@ -86,7 +87,10 @@ class Courier:
         if not await self._due.any_due(self._clock.now()):
             return 0
         claimed = await self._claim()
-        await asyncio.gather(*(self._one(notice) for notice in claimed))
+        told = await asyncio.gather(*(self._one(notice) for notice in claimed), return_exceptions=True)
+        for error in filter(None, told):
+            # It is tried again when the claim on it is over; the others are not kept waiting.
+            _log.error("a notice could not be sent", exc_info=error)
         return len(claimed)
 
     async def _claim(self) -> Sequence[Notice]:
@@ -138,8 +142,10 @@ class Courier:
                 await channel.send(message)
         except TimeoutError:
             return f"no answer within {self._limits.timeout_seconds:g} s"
+        except PenelopeError as error:
+            return error.message
         except Exception as error:  # noqa: BLE001 - whatever a channel raises, the request must not be lost
-            return getattr(error, "message", type(error).__name__)
+            return type(error).__name__  # what a library says may hold the URL, and so its secrets
         return ""
 
     async def _message(self, notice: Notice) -> Message | None:

@@ -51,7 +51,7 @@ async def pass_gate(
     transaction: Transaction, parts: Parts, request: Request, glass: BreakGlass | None = None
 ) -> tuple[list[Change], Assessment]:
     """What is to be recorded of the gate, and where the story goes from there; `glass` was broken for this plan."""
-    verdict = judged(request, parts.gate, glass, parts.asking.good_seconds)
+    verdict = judged(request, parts.gate, glass, parts.asking)
     changes = [_of_verdict(request.plan, verdict, request.now)]
     reason = "; ".join(verdict.reasons)
     match verdict.ruling:

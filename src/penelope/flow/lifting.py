@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.domain.asking import AskingPolicy
 from penelope.domain.break_glass import BreakGlass
 from penelope.domain.gate import GateVerdict, RuleVerdict, Ruling
 from penelope.domain.incident import Incident
@@ -25,9 +26,9 @@ async def glass_for(transaction: Transaction, incident: Incident, plan: Plan | N
 
 
 def judged(
-    request: Request, rules: Sequence[Rule], glass: BreakGlass | None, good_seconds: float
+    request: Request, rules: Sequence[Rule], glass: BreakGlass | None, asking: AskingPolicy
 ) -> GateVerdict:
-    """The gate's verdict; `good_seconds` is how long an approval stays good."""
+    """The gate's verdict; `asking` says how long an approval stays good, and whose word it needs."""
     if glass is not None:
         # Every rule is asked, also behind one that refuses: history shall tell all that was overridden.
         each = [gate(request, (rule,)).verdicts[0] for rule in rules]
@@ -35,7 +36,7 @@ def judged(
     verdict = gate(request, rules)
     if verdict.ruling is not Ruling.ASK:
         return verdict
-    approval = _standing(request, good_seconds)
+    approval = _standing(request, asking)
     if approval is None:
         return verdict
     return GateVerdict(verdicts=tuple(_answered(item, approval) for item in verdict.verdicts))
@@ -49,7 +50,7 @@ def _lifted(verdict: RuleVerdict, glass: BreakGlass) -> RuleVerdict:
     )
 
 
-def _standing(request: Request, good_seconds: float) -> Approval | None:
+def _standing(request: Request, asking: AskingPolicy) -> Approval | None:
     """The approval of this very plan that is good now."""
     return next(
         (
@@ -57,7 +58,7 @@ def _standing(request: Request, good_seconds: float) -> Approval | None:
             for item in reversed(request.approvals)
             if item.plan_digest == request.plan.digest
             and item.status is ApprovalStatus.APPROVED
-            and not doubt_of(item, request, good_seconds)
+            and not doubt_of(item, request, asking)
         ),
         None,
     )

@@ -1,12 +1,23 @@
-"""A clock that stands still until it is told otherwise."""
+"""Clocks that a test moves."""
 
 from datetime import UTC, datetime, timedelta
+
+from penelope.kit.clock import SystemClock
 
 _START = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
 
 
+class HurriedClock(SystemClock):
+    """The system's clock, put forward by `ahead`: for what goes on by itself meanwhile."""
+
+    ahead = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
 class FakeClock:
-    """Fulfils `kit.clock.Clock`."""
+    """A clock that stands still until it is told otherwise; fulfils `kit.clock.Clock`."""
 
     def __init__(self, now: datetime = _START) -> None:
         self._now = now

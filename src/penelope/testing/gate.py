@@ -57,7 +57,7 @@ def approval_of(plan: Plan, now: datetime, **changes: Any) -> Approval:
         requested_at=now,
         expires_at=now + timedelta(hours=1),
     )
-    given = vote(asked, Voter(identity="anna", actor="key:anna"), Ballot(id="vote-1", approve=True), now)
+    given = vote(asked, Voter(identity="anna", actor="key:anna"), Ballot(approve=True), now)
     assert isinstance(given, Approval)  # noqa: S101 - nothing closes a request that was made just now
     return replace(given, **changes)
 

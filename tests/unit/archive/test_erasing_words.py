@@ -28,7 +28,7 @@ def request(now: datetime) -> Approval:
     )
     assert isinstance(made, Approval)
     for voter, reason in ((ADA, "my sister says so"), (EVE, "the graphs look right")):
-        made = vote(made, voter, Ballot(id=voter.identity, approve=True, reason=reason), now)
+        made = vote(made, voter, Ballot(approve=True, reason=reason), now)
         assert isinstance(made, Approval)
     made = comment(made, ADA, "call me on 555", now)
     assert isinstance(made, Approval)

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from penelope.domain.approval import OnTimeout
+from penelope.domain.approval import MOST_COMMENTS, Approval, ApprovalStatus, OnTimeout, Refusal, comment
 from penelope.domain.asking import AskingPolicy, Escalation
 from penelope.domain.circumstances import Circumstances, Present
 from penelope.domain.notice import NoticeKind
@@ -22,10 +24,22 @@ NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
         "ada+pager@example.com",
         "\uff41da@example.com",
         "ad\u200ba@example.com.",
+        "ada\ufe0f@example.com",
+        "\u3164ada@example.com",
+        "a\u034fda@example\u3002com",
     ],
 )
 def test_spellings_of_one_person_are_one(spelling: str) -> None:
     assert identity_of(spelling) == "ada@example.com"
+
+
+def test_a_domain_is_one_in_its_two_writings() -> None:
+    assert identity_of("ada@b\u00fccher.example") == identity_of("Ada@xn--bcher-kva.example")
+
+
+@given(st.text() | st.emails())
+def test_the_one_spelling_of_a_name_is_its_own(name: str) -> None:
+    assert identity_of(identity_of(name)) == identity_of(name)
 
 
 def test_a_plus_means_something_in_addresses_only() -> None:
@@ -48,6 +62,12 @@ def test_a_line_names_a_person_with_all_names_and_roles() -> None:
 @pytest.mark.parametrize("line", ["ada roles", "ada colour=red", "ada slack="])
 def test_a_line_that_says_something_else_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match="should be aka="):
+        person_from(line)
+
+
+@pytest.mark.parametrize("line", ["agent:helper", "ada aka=ada,Agent:helper"])
+def test_an_agent_is_no_persons_other_name(line: str) -> None:
+    with pytest.raises(ValueError, match="makes a person of an agent"):
         person_from(line)
 
 
@@ -92,6 +112,23 @@ def test_lines_of_the_quorum_are_read() -> None:
 def test_a_quorum_that_makes_no_sense_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match=r"should look|more votes|twice|no person"):
         quorum_rule_from(line)
+
+
+def test_remarks_on_a_request_come_to_an_end() -> None:
+    asked: Approval | Refusal = Approval(
+        id="a",
+        incident="inc_1",
+        plan_digest="p",
+        reasons=(),
+        status=ApprovalStatus.PENDING,
+        requested_at=NOW,
+        expires_at=NOW + timedelta(hours=1),
+    )
+    for _ in range(MOST_COMMENTS):
+        assert isinstance(asked, Approval)
+        asked = comment(asked, People().voter("ada", "key:ada"), "hm", NOW)
+    assert isinstance(asked, Approval)
+    assert isinstance(comment(asked, People().voter("ada", "key:ada"), "hm", NOW), Refusal)
 
 
 def test_no_quorum_carries_nothing() -> None:

@@ -7,8 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.domain.asking import AskingPolicy
 from penelope.domain.autonomy import Level, Standing
+from penelope.domain.circumstances import Circumstances
+from penelope.domain.decision import Contribution, score
 from penelope.domain.gate import RuleVerdict, Ruling
+from penelope.domain.quorum import Bench, quorum_rule_from
 from penelope.flow.lifting import judged
 from penelope.rooms.gate.autonomy import AutonomyRule
 from penelope.rooms.gate.rules import Request
@@ -17,6 +21,7 @@ from penelope.testing.gate import approval_of, passage, planned
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 PLAN = planned({})
 GOOD_SECONDS = 60.0
+ASKED = AskingPolicy(good_seconds=GOOD_SECONDS, quorums=(quorum_rule_from("risk 0.5: 2 approver"),))
 
 
 class Says:
@@ -30,10 +35,14 @@ class Says:
         return RuleVerdict(rule=self.name, ruling=self._ruling, reason="may I?")
 
 
-def ruling(rules: Sequence[Says | AutonomyRule], *approvals: Approval, at: datetime = NOW) -> Ruling:
+def ruling(
+    rules: Sequence[Says | AutonomyRule], *approvals: Approval, at: datetime = NOW, risk: float = 0.0
+) -> Ruling:
     request = passage(PLAN, at, approvals=approvals)
+    judged_anew = replace(request.decision, risk=score(Contribution(name="r", value=risk, reason="")))
+    request = replace(request, decision=judged_anew)
     standing = Standing(playbook=PLAN.playbook, service=PLAN.service, level=Level.SUGGEST, since=NOW)
-    return judged(replace(request, standing=standing), rules, None, GOOD_SECONDS).ruling
+    return judged(replace(request, standing=standing), rules, None, ASKED).ruling
 
 
 ASKING = (Says("policy", Ruling.ASK), AutonomyRule(low_risk=0.3))
@@ -64,6 +73,18 @@ def test_no_word_answers_a_refusal() -> None:
 )
 def test_nothing_less_than_the_whole_word_counts(other: Approval) -> None:
     assert ruling(ASKING, other) is Ruling.ASK
+
+
+def test_one_word_does_not_pass_what_two_are_needed_for_by_now() -> None:
+    one = replace(WORD, circumstances=Circumstances(risk=0.45))
+    two = replace(
+        one, quorum=(Bench(needed=2, seats=2),), votes=(*one.votes, replace(one.votes[0], voter="bob"))
+    )
+    assert ruling(ASKING, one, risk=0.49) is Ruling.PASS
+    assert ruling(ASKING, one, risk=0.51) is Ruling.ASK
+    assert ruling(ASKING, two, risk=0.51) is Ruling.PASS
+    # Those who were asked at a higher risk were enough.
+    assert ruling(ASKING, replace(one, circumstances=Circumstances(risk=0.6)), risk=0.55) is Ruling.PASS
 
 
 def test_a_word_grows_stale() -> None:

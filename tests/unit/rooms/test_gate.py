@@ -104,7 +104,7 @@ def approval(of: Plan, status: ApprovalStatus = ApprovalStatus.APPROVED) -> Appr
         expires_at=NOW,
         decided_at=NOW,
         decided_by="ada",
-        votes=(Vote(id="v", voter="ada", actor="ada", approve=True, seat="approver", at=NOW),),
+        votes=(Vote(voter="ada", actor="ada", approve=True, seat="approver", at=NOW),),
     )
 
 

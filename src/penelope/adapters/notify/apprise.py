@@ -1,12 +1,12 @@
 """Notices through Apprise, which knows some hundred services; and mail, to each person with links of their own."""
 
-import asyncio
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from penelope.adapters.notify.threads import OwnThreads
 from penelope.domain.people import People, Person
 from penelope.errors import BadSettings, Unavailable
 from penelope.flow.courier import Message
@@ -22,10 +22,10 @@ def _library() -> Any:
     return apprise
 
 
-def _opened(name: str, url: str, **options: str) -> Any:
+def _opened(name: str, url: str) -> Any:
     """An Apprise object for one URL. Raises BadSettings; the URL is not repeated, for it holds secrets."""
     made = _library().Apprise()
-    if not made.add(url if not options else f"{url}{'&' if '?' in url else '?'}{urlencode(options)}"):
+    if not made.add(url):
         raise BadSettings(
             f"notify.channels: Apprise cannot use the URL of {name!r}",
             hint="See https://github.com/caronc/apprise/wiki for the form of each service's URL.",
@@ -33,21 +33,43 @@ def _opened(name: str, url: str, **options: str) -> Any:
     return made
 
 
-async def _sent(made: Any, name: str, title: str, text: str) -> None:
-    # Its own asynchronous way keeps a pool of threads for ever; one call in a thread of ours does the same.
-    if not await asyncio.to_thread(made.notify, body=text, title=title, body_format="text"):
-        raise Unavailable(f"{name} did not take the message")
+class _Sender:
+    """Has Apprise send, which blocks, and has no limit of time for the whole of it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._threads = OwnThreads(name)
+
+    async def send(self, made: Any, title: str, text: str) -> None:
+        call = functools.partial(made.notify, body=text, title=title, body_format="text")
+        if not await self._threads.run(call):
+            raise Unavailable(f"{self._name} did not take the message")
+
+
+def _letter(name: str, url: str, address: str) -> Any:
+    """An Apprise object that writes to this address and to no other: a letter holds links that are one person's.
+
+    Raises BadSettings, also for a URL that names recipients of its own.
+    """
+    made = _opened(name, f"{url}{'&' if '?' in url else '?'}{urlencode({'to': address})}")
+    reached = [other.casefold() for mail in made for _, other in mail.targets]
+    if reached != [address.casefold()] or any(mail.cc or mail.bcc for mail in made):
+        raise BadSettings(
+            f"notify.channels: letters of {name!r} would not reach {address} alone",
+            hint="Name no recipients in the URL (a path, to=, cc= or bcc=): Penelope writes to those in approval.people.",
+        )
+    return made
 
 
 class AppriseChannel:
     """Any service that Apprise knows; fulfils `Channel`. Raises BadSettings for a URL that it does not."""
 
     def __init__(self, name: str, url: str) -> None:
-        self._name = name
         self._made = _opened(name, url)
+        self._sender = _Sender(name)
 
     async def send(self, message: Message) -> None:
-        await _sent(self._made, self._name, message.title, message.text)
+        await self._sender.send(self._made, message.title, message.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +94,16 @@ class MailChannel:
         self._name = name
         self._url = url
         self._answering = answering
-        _opened(name, url, to="nobody@example.com")  # raises now what would be found too late
+        self._sender = _Sender(name)
+        _letter(name, url, "nobody@example.com")  # raises now what would be found too late
 
     async def send(self, message: Message) -> None:
         readers = list(self._readers(message))
         if not readers:
             raise Unavailable(f"{self._name}: nobody in approval.people has an e-mail address and a seat")
         for person in readers:
-            letter = _opened(self._name, self._url, to=person.mail or "")
-            await _sent(letter, self._name, message.title, f"{message.text}{self._ways(message, person)}")
+            letter = _letter(self._name, self._url, person.mail or "")
+            await self._sender.send(letter, message.title, f"{message.text}{self._ways(message, person)}")
 
     def _readers(self, message: Message) -> Iterable[Person]:
         approval = message.approval

@@ -31,6 +31,7 @@ from penelope.entry.api.access import Acquaintances, requires
 from penelope.entry.api.door import Door
 from penelope.entry.api.models import Problem
 from penelope.flow.keys import Scope
+from penelope.kit.clock import Clock
 from penelope.settings import Settings
 
 _DESCRIPTION = """\
@@ -40,7 +41,7 @@ Every error answers with problem details (`application/problem+json`); match on 
 `X-Request-Id`: the one that you sent, if it is at most 64 letters, digits, `.`, `_` and `-`, or a new one."""
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     """The interface to a Penelope with these settings, which runs for the length of the app's lifespan.
 
     The durable engine adopts the event loop that the lifespan runs in; a process can run one at a time.
@@ -48,7 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with bootstrap.application(settings) as running:
+        async with bootstrap.application(settings, clock) as running:
             app.state.acquaintances = Acquaintances(running.keys, running.parts.clock)
             app.state.running = running
             try:

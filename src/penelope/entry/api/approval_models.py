@@ -121,12 +121,11 @@ class ReviewList(BaseModel):
 
 
 class Approve(BaseModel):
-    """A yes. `id` makes a repeat recognisable; without it the same answer of the same person is the same."""
+    """A yes."""
 
     model_config = _STRICT
 
     reason: Remark = ""
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
 
 
 class Reject(BaseModel):
@@ -135,7 +134,6 @@ class Reject(BaseModel):
     model_config = _STRICT
 
     reason: Reason
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
 
 
 class WithReason(BaseModel):

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from penelope.bootstrap import Application
 from penelope.domain import approval as domain
 from penelope.domain.break_glass import BreakGlass, ReviewStatus
-from penelope.domain.people import Voter
+from penelope.domain.people import NOBODY_KNOWN, Voter
 from penelope.entry.api.access import Running, requires
 from penelope.entry.api.approval_models import (
     ApprovalDetail,
@@ -52,9 +52,17 @@ _ANSWERED = documented(UnknownApproval, AlreadyDecided, AppendConflict, TooLarge
 
 
 def voter_of(application: Application, key: Key) -> Voter:
-    """Who speaks with a key: whose it is, and not what it is called, says whose vote it casts."""
-    voter = application.words.people.voter(key.holder, f"key:{key.name}")
-    return replace(voter, actor=f"agent:{key.name}") if voter.machine else voter
+    """Who speaks with a key: whose it is, and not what it is called, says whose vote it casts.
+
+    Keys without an owner, with names that approval.people does not know, may all be one person's; so they count as one.
+    """
+    people = application.words.people
+    voter = people.voter(key.holder, f"key:{key.name}")
+    if voter.machine:
+        return replace(voter, actor=f"agent:{key.name}")
+    if key.owner is None and people.find(key.name) is None:
+        return replace(voter, identity=NOBODY_KNOWN)
+    return voter
 
 
 async def _approver(application: Running, key: Annotated[Key, requires(Scope.APPROVE)]) -> Voter:
@@ -100,7 +108,7 @@ async def approve_request(
     id: Identifier,  # noqa: A002 - its name in the path
 ) -> ApprovalDetail:
     """Says yes to a plan; saying it again changes nothing. Needs the scope `approve`."""
-    word = Word(approve=True, reason=body.reason, id=body.id)
+    word = Word(approve=True, reason=body.reason)
     return _shown(await application.words.approvals.vote(id, voter, word))
 
 
@@ -112,7 +120,7 @@ async def reject_request(
     id: Identifier,  # noqa: A002 - its name in the path
 ) -> ApprovalDetail:
     """Says no to a plan, and why. Needs the scope `approve`."""
-    word = Word(approve=False, reason=body.reason, id=body.id)
+    word = Word(approve=False, reason=body.reason)
     return _shown(await application.words.approvals.vote(id, voter, word))
 
 

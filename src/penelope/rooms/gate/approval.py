@@ -1,17 +1,17 @@
 """Asks for a person's word where one is needed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from penelope.domain.action import Tier
 from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.domain.asking import AskingPolicy
 from penelope.domain.circumstances import present
 from penelope.domain.gate import RuleVerdict, Ruling
-from penelope.domain.quorum import Standing
+from penelope.domain.quorum import Standing, standing
 from penelope.rooms.gate.rules import Request
 
 NAME = "approval"
-GOOD_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,11 +19,11 @@ class ApprovalRule:
     """Asks when the decision wants it, or the plan's tier is at least `tier`.
 
     An approval is good for the very plan that it was given for (found by its digest), in the circumstances that it
-    was given in, with the votes that its quorum asked for, and for `good_seconds` from when it was given.
+    was given in, with the votes that its quorum asked for, and for `asking.good_seconds` from when it was given.
     """
 
     tier: Tier
-    good_seconds: float = GOOD_SECONDS
+    asking: AskingPolicy = field(default_factory=AskingPolicy)
 
     @property
     def name(self) -> str:
@@ -40,7 +40,7 @@ class ApprovalRule:
         ]
         if not given:
             return RuleVerdict(rule=self.name, ruling=Ruling.ASK, reason=self._why(request))
-        doubt = doubt_of(given[-1], request, self.good_seconds)
+        doubt = doubt_of(given[-1], request, self.asking)
         if doubt:
             reason = f"{self._why(request)}; the approval from before is no longer good: {doubt}"
             return RuleVerdict(rule=self.name, ruling=Ruling.ASK, reason=reason)
@@ -53,10 +53,14 @@ class ApprovalRule:
         return f"tier {request.plan.tier} needs an approval"
 
 
-def doubt_of(approval: Approval, request: Request, good_seconds: float) -> str:
+def doubt_of(approval: Approval, request: Request, asking: AskingPolicy) -> str:
     """Why an approval of this very plan does not let it pass now; empty where it does."""
     if approval.standing is not Standing.CARRIED or approval.decided_at is None:
         return "its votes do not carry it"
-    if request.now >= approval.decided_at + timedelta(seconds=good_seconds):
-        return f"it was given more than {good_seconds:g} s ago"
+    if request.now >= approval.decided_at + timedelta(seconds=asking.good_seconds):
+        return f"it was given more than {asking.good_seconds:g} s ago"
+    risk = request.decision.risk.value
+    needed = asking.quorum(int(request.plan.tier), risk)
+    if risk > approval.circumstances.risk and standing(needed, approval.ballots) is not Standing.CARRIED:
+        return f"at a risk of {risk:.2f} it needs {' and '.join(map(str, needed))}"
     return approval.circumstances.outlived(present(request.dossier, request.decision))

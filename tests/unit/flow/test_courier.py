@@ -1,0 +1,91 @@
+"""The courier between notices and channels: what fails is told without its secrets, and keeps nobody else waiting."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.domain.notice import Notice, NoticeKind, NoticeState
+from penelope.flow.courier import Courier, CourierLimits, Message
+from penelope.kit.codec import to_data
+from penelope.testing.clock import FakeClock
+
+NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
+ASKED = Approval(
+    id="asked",
+    incident="inc_1",
+    plan_digest="p",
+    reasons=("may I?",),
+    status=ApprovalStatus.PENDING,
+    requested_at=NOW,
+    expires_at=NOW + timedelta(hours=1),
+)
+
+
+class Outbox:
+    """An engine, its transactions and their outbox, as far as a courier needs them."""
+
+    def __init__(self, *about: str) -> None:
+        self.waiting = [Notice.of(NoticeKind.REQUESTED, name, "inc_1", NOW, ("ops",)) for name in about]
+        self.settled: dict[str, NoticeState] = {}
+        self.reasons: list[str] = []
+
+    async def any_due(self, now: datetime) -> bool:  # noqa: ARG002 - whatever is left is due
+        return bool(self.waiting)
+
+    async def transaction(self, name: str, body: Any) -> Any:  # noqa: ARG002 - the engine's own
+        return await body(self)
+
+    @property
+    def outbox(self) -> "Outbox":
+        return self
+
+    def now(self) -> datetime:
+        return NOW
+
+    async def claim(self, until: datetime, limit: int) -> Sequence[Notice]:  # noqa: ARG002 - all are claimed
+        claimed, self.waiting = self.waiting, []
+        return claimed
+
+    async def settle(self, notice: Notice) -> None:
+        self.settled[notice.about] = notice.state
+
+    async def save(self, *changes: Any) -> None:
+        self.reasons += [change.reason for change in changes]
+
+    async def unit(self, name: str) -> Any:
+        attributes = {"id": name} if name == "garbage" else to_data(ASKED)
+        return SimpleNamespace(kind="approval", attributes=attributes)
+
+
+class Taking:
+    async def send(self, message: Message) -> None:
+        assert message.approval == ASKED
+
+
+class Telling:
+    async def send(self, message: Message) -> None:  # noqa: ARG002 - whatever it is
+        error = RuntimeError()
+        error.message = "https://hooks.example.com/secret"  # type: ignore[attr-defined]  # as libraries have it
+        raise error
+
+
+def deliver(outbox: Outbox, channel: Taking | Telling) -> int:
+    limits = CourierLimits(attempts=1)
+    courier = Courier(outbox, outbox, {"ops": channel}, FakeClock(NOW), limits)  # type: ignore[arg-type]  # all that it asks for
+    return asyncio.run(courier.deliver())
+
+
+def test_a_notice_that_cannot_be_read_stops_no_other() -> None:
+    outbox = Outbox("garbage", "asked")
+    assert deliver(outbox, Taking()) == 2
+    assert outbox.settled == {"asked": NoticeState.SENT}
+
+
+def test_what_a_library_says_of_a_failure_is_not_repeated() -> None:
+    outbox = Outbox("asked")
+    deliver(outbox, Telling())
+    assert outbox.settled == {"asked": NoticeState.FAILED}
+    assert outbox.reasons == ["no channel took it; ops: RuntimeError"]
