@@ -222,9 +222,7 @@ def _look_round(stage: Stage, results: list[Result]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m shop.demo", description=__doc__)
     parser.add_argument("--directory", type=Path, default=Path("var/demo"), help="where everything is kept")
-    parser.add_argument(
-        "--svg", type=Path, help="also write a picture of one scenario and the summary here"
-    )
+    parser.add_argument("--svg", type=Path, help="also write a picture of one scenario and the summary here")
     options = parser.parse_args()
     keep = os.environ.get("KEEP", "") not in {"", "0"}
     console = Console(record=options.svg is not None, width=_WIDTH if options.svg else None, highlight=False)

@@ -49,7 +49,8 @@ class Approval(Section):
 
     refusal_seconds: Seconds = 86_400
     """How long, in seconds, a person's no stands: for so long nobody is asked again for that playbook when the same
-    problem of the service comes back; people get the incident at once, with who refused, when and why."""
+    problem of the service comes back, unless it has proven itself there; people get the incident at once, with who
+    refused, when and why."""
 
     quorum: Annotated[tuple[QuorumLine, ...], Strict(False)] = TWO_FOR_THE_IRREVERSIBLE
     """Whose word plans need, the first line that covers one counting: `tier 4: 2 approver`, or
