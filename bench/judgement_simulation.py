@@ -16,12 +16,14 @@ from penelope.bootstrap.autonomy import policy_of
 from penelope.bootstrap.brakes import brake_rules, brakes_of
 from penelope.bootstrap.constitution import constitution_of
 from penelope.domain.action import Tier
+from penelope.domain.approval import Approval, ApprovalStatus, Ballot, Refusal, vote
 from penelope.domain.autonomy import Level, Standing
 from penelope.domain.decision import Decision, Judgement
 from penelope.domain.gate import Ruling
 from penelope.domain.halt import Breaker, Failure, FailureKind, Scope, ScopeKind, scopes_of
 from penelope.domain.intervention import Usage
 from penelope.domain.outcome import OutcomeKind, PlaybookRecord
+from penelope.domain.people import Voter
 from penelope.domain.plan import Plan, Playbook
 from penelope.domain.precedent import Durations, PastCase, PastDurations, Stratum, traits
 from penelope.domain.signal import Severity
@@ -30,6 +32,7 @@ from penelope.rooms.decide.run import Limits, decide
 from penelope.rooms.decide.survival import Waiting
 from penelope.rooms.gate.approval import ApprovalRule
 from penelope.rooms.gate.autonomy import AutonomyRule
+from penelope.rooms.gate.refusal import before_asking
 from penelope.rooms.gate.rules import Request, Rule
 from penelope.rooms.gate.run import gate
 from penelope.rooms.learn.autonomy import beginning, failed, succeeded
@@ -167,6 +170,8 @@ class Penelope:
         self._breakers: dict[Scope, Breaker] = {}
         self._records: dict[tuple[str, str], PlaybookRecord] = {}
         self._actions: deque[tuple[datetime, str, str]] = deque()
+        self._refusal_seconds = settings.approval.refusal_seconds
+        self._refusals: dict[tuple[str, str], deque[Approval]] = defaultdict(lambda: deque(maxlen=10))
 
     def __call__(self, score: Score, person: Person, episode: Episode) -> str:
         begin, waited = episode.incident.opened_at, 0.0
@@ -190,7 +195,7 @@ class Penelope:
         self, score: Score, person: Person, episode: Episode, case: Case, decision: Decision, waited: float
     ) -> str:
         now = episode.incident.opened_at + timedelta(seconds=waited)
-        ruling = gate(self._request(case, decision, now), self._rules).ruling
+        ruling = self._ruling(self._request(case, decision, now))
         if ruling is Ruling.REFUSE:
             score.handed_over += 1
             self._remember(episode, waited, OutcomeKind.ESCALATED)
@@ -213,6 +218,12 @@ class Penelope:
         score.predictions.append(Prediction(confidence=decision.confidence.value, verified=verified))
         self._learn(episode, case, decision, now, waited, verified=verified)
         return how if verified else "failed"
+
+    def _ruling(self, request: Request) -> Ruling:
+        verdict = gate(request, self._rules)
+        if verdict.ruling is Ruling.ASK:
+            verdict = before_asking(verdict, request, self._refusal_seconds)
+        return verdict.ruling
 
     def _case(self, episode: Episode, now: datetime) -> Case:
         incident = replace(episode.incident, updated_at=now)
@@ -266,6 +277,7 @@ class Penelope:
             usage=self._usage(made, now),
             heals=(),
             upstream=(),
+            refusals=self._refusals[made.playbook, case.incident.fingerprint],
         )
 
     def _usage(self, made: Plan, now: datetime) -> Usage:
@@ -289,6 +301,20 @@ class Penelope:
 
     def _refused(self, case: Case, now: datetime) -> None:
         made, _ = _both(case)
+        asked = Approval(
+            id=case.incident.id,
+            incident=case.incident.id,
+            plan_digest=made.digest,
+            reasons=(),
+            status=ApprovalStatus.PENDING,
+            requested_at=now,
+            expires_at=now + timedelta(days=1),
+        )
+        no = Ballot(id="no", approve=False, reason="it would not help")
+        rejected = vote(asked, Voter(identity="person", actor="person"), no, now)
+        if isinstance(rejected, Refusal):
+            raise TypeError(rejected.reason)
+        self._refusals[made.playbook, case.incident.fingerprint].append(rejected)
         self._standings[made.playbook, made.service] = failed(
             self._standing(made, now), self._policy, now, "a person refused its plan"
         )

@@ -74,6 +74,7 @@ def asking_of(settings: Settings) -> AskingPolicy:
         escalations=escalations,
         channels=names,
         good_seconds=wanted.good_seconds,
+        refusal_seconds=wanted.refusal_seconds,
     )
 
 

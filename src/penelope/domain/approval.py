@@ -150,6 +150,14 @@ class Approval:
         """The actors who said yes."""
         return tuple(vote.actor for vote in self.votes if vote.approve)
 
+    @property
+    def objection(self) -> Vote | None:
+        """The last no of a person in a request that was rejected; silence and machines reject without one."""
+        if self.status is not ApprovalStatus.REJECTED:
+            return None
+        noes = (vote for vote in reversed(self.votes) if not vote.approve)
+        return next((vote for vote in noes if not Bench(role=vote.seat).machine), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ballot:

@@ -22,7 +22,7 @@ class Escalation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskingPolicy:
     """How requests are made. `reminders` are shares (0…1) of the wait; `channels` are tried in order; an
-    approval is good for `good_seconds` from when it was given.
+    approval is good for `good_seconds` from when it was given, and a person's no stands for `refusal_seconds`.
     """
 
     quorums: tuple[QuorumRule, ...] = ()
@@ -32,6 +32,7 @@ class AskingPolicy:
     escalations: tuple[Escalation, ...] = ()
     channels: tuple[str, ...] = ()
     good_seconds: float = 3600.0
+    refusal_seconds: float = 86_400.0
 
     def quorum(self, tier: int, risk: float) -> Quorum:
         return quorum_for(self.quorums, tier, risk)

@@ -107,6 +107,10 @@ class Traces:
             for each in comments:
                 if value.endswith(f": {each}"):
                     value = value.removesuffix(each) + ERASED
+            if self.name_in(value):
+                # Other incidents repeat a refusal of theirs together with the name.
+                for each in {word for words in self.comments.values() for word in words}:
+                    value = value.replace(f": {each}", f": {ERASED}")
             for name in (self.actor, *sorted(self.identities, key=len, reverse=True)):
                 value = _word(name).sub(ERASED, value)
             return value
@@ -226,15 +230,18 @@ class Eraser:
             return draft.finish()
 
     async def _scrub(self, traces: Traces) -> int:
-        """An incident at once, so that its comments are known until all of them are gone."""
+        """An incident at once, and those that hold comments last, so that these are known until all of them are gone."""
         total = 0
-        async for units in self._persons.units(traces.actor, traces.pseudonym):
-            changes = [
-                change for change in (_scrubbing(unit, traces) for unit in units) if change is not None
-            ]
-            if changes:
-                await self._parts.writer.save(*changes)
-            total += len(changes)
+        for commented in (False, True):
+            async for units in self._persons.units(traces.actor, traces.pseudonym):
+                if (units[0].incident in traces.comments) is not commented:
+                    continue
+                changes = [
+                    change for change in (_scrubbing(unit, traces) for unit in units) if change is not None
+                ]
+                if changes:
+                    await self._parts.writer.save(*changes)
+                total += len(changes)
         told = await self._persons.cases({traces.actor, *traces.identities})
         await self._persons.rewrite([new for case in told if (new := traces.without_name(case)) != case])
         return total

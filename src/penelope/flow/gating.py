@@ -1,6 +1,7 @@
 """Takes a plan through the gate: it goes on, waits for its turn, is refused, or a person is asked."""
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from penelope.domain.approval import Approval
 from penelope.domain.break_glass import BreakGlass
@@ -19,6 +20,7 @@ from penelope.flow.ports import Transaction
 from penelope.flow.upstream import broken_upstream
 from penelope.kit.codec import from_data, to_data
 from penelope.rooms.decide.case import Case
+from penelope.rooms.gate.refusal import before_asking
 from penelope.rooms.gate.rules import Request
 
 
@@ -52,6 +54,8 @@ async def pass_gate(
 ) -> tuple[list[Change], Assessment]:
     """What is to be recorded of the gate, and where the story goes from there; `glass` was broken for this plan."""
     verdict = judged(request, parts.gate, glass, parts.asking)
+    if verdict.ruling is Ruling.ASK:
+        verdict = await _unless_refused(transaction, request, verdict, parts.asking.refusal_seconds)
     changes = [_of_verdict(request.plan, verdict, request.now)]
     reason = "; ".join(verdict.reasons)
     match verdict.ruling:
@@ -69,6 +73,17 @@ async def pass_gate(
             if asking.notices:
                 await transaction.outbox.add(asking.notices)
             return [*changes, *asking.changes], asking.assessment
+
+
+async def _unless_refused(
+    transaction: Transaction, request: Request, verdict: GateVerdict, stands_seconds: float
+) -> GateVerdict:
+    incident = request.incident
+    since = request.now - timedelta(seconds=stands_seconds)
+    refusals = await transaction.refusals(
+        incident.service, incident.fingerprint, request.plan.playbook, since
+    )
+    return before_asking(verdict, replace(request, refusals=refusals), stands_seconds)
 
 
 def _wait(verdict: GateVerdict, request: Request, shortest_seconds: float) -> Assessment:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from penelope.domain.approval import Approval
 from penelope.domain.incident import Incident
 from penelope.domain.intervention import Heal, Intervention, Usage
 from penelope.domain.outcome import Outcome, PlaybookRecord
@@ -109,6 +110,11 @@ class Transaction(Protocol):
 
     async def heals(self, service: str, fingerprint: str, since: datetime) -> Sequence[Heal]:
         """When and by what a problem was healed since a moment, oldest first."""
+
+    async def refusals(
+        self, service: str, fingerprint: str, playbook: str, since: datetime
+    ) -> Sequence[Approval]:
+        """The newest requests for plans of a playbook about a problem that were rejected since a moment, ten at most."""
 
     async def usage(self, service: str, playbook: str, besides: str, since: datetime) -> Usage:
         """What was let through for others than the incident `besides`: the actions of what ended after a moment, or has

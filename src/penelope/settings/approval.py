@@ -47,6 +47,11 @@ class Approval(Section):
     good_seconds: Seconds = 3600
     """How long, in seconds, an approval is good once it was given; what has not begun by then is asked for anew."""
 
+    refusal_seconds: Seconds = 86_400
+    """How long, in seconds, a person's no stands: for so long nobody is asked again for that playbook when the same
+    problem of the service comes back, unless it has proven itself there; people get the incident at once, with who
+    refused, when and why."""
+
     quorum: Annotated[tuple[QuorumLine, ...], Strict(False)] = TWO_FOR_THE_IRREVERSIBLE
     """Whose word plans need, the first line that covers one counting: `tier 4: 2 approver`, or
     `risk 0.8: 2 of 3 approver + 1 dba + 1 rule:scanner + 1 agent:second-opinion`. A plan that no line covers needs

@@ -36,6 +36,8 @@ class Asked:
     """service -> id of an incident that changes it now"""
     open_incidents: str
     """names of services, before -> id, service, opened_at; oldest first, of those that still take signals in"""
+    refusals: str
+    """since, service, fingerprint, playbook -> LOADED of requests that were rejected, newest first"""
     outcome_counts: str
     """playbook, service -> verified, how many"""
     last_moments: str
@@ -62,16 +64,18 @@ class Asked:
 def asked(dialect: str) -> Asked:
     """The statements for `sqlite` or `postgresql`."""
     if dialect == "sqlite":
-        return _asked(dialect, "json_each(?) AS given", "json_extract(given.value, '$[{}]')", "")
+        of = "json_extract(units_of_work.attributes, '$.brief.playbook')"
+        return _asked(dialect, "json_each(?) AS given", "json_extract(given.value, '$[{}]')", of, "")
     return _asked(
         dialect,
         "json_array_elements(?::json) AS given(value)",
         "given.value->>{}",
+        "units_of_work.attributes::json #>> '{brief,playbook}'",
         "FOR UPDATE OF units_of_work",
     )
 
 
-def _asked(dialect: str, given: str, item: str, lock: str) -> Asked:
+def _asked(dialect: str, given: str, item: str, of_playbook: str, lock: str) -> Asked:
     first, second = item.format(0), item.format(1)
     # CROSS: so that SQLite begins with what is given, whatever it knows of the tables.
     texts = {
@@ -96,6 +100,14 @@ def _asked(dialect: str, given: str, item: str, lock: str) -> Asked:
             f"SELECT incidents.id, incidents.service, incidents.opened_at FROM {given} CROSS JOIN incidents "  # noqa: S608 - our own names
             f"WHERE incidents.service = {first} AND incidents.open_key IS NOT NULL AND incidents.opened_at < ? "
             "ORDER BY incidents.opened_at, incidents.id LIMIT 10"
+        ),
+        # Rejected requests first: people reject few a day, but a problem may have had incidents without number.
+        "refusals": (
+            f"SELECT {LOADED} FROM units_of_work CROSS JOIN incidents "  # noqa: S608 - our own names
+            "WHERE units_of_work.kind = 'approval' AND units_of_work.status = 'rejected' "
+            "AND units_of_work.updated_at >= ? AND incidents.id = units_of_work.incident "
+            f"AND incidents.service = ? AND incidents.fingerprint = ? AND {of_playbook} = ? "
+            "ORDER BY units_of_work.updated_at DESC LIMIT 10"
         ),
         "outcome_counts": (
             "SELECT verified, count(*) FROM outcomes WHERE playbook = ? AND service = ? GROUP BY verified"

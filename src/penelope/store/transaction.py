@@ -6,6 +6,7 @@ from operator import attrgetter
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from penelope.domain.approval import Approval
 from penelope.domain.halt import ScopeKind
 from penelope.domain.incident import Incident
 from penelope.domain.intervention import Heal, Intervention, Usage
@@ -221,6 +222,13 @@ class SqlTransaction:
             Heal(incident=incident, playbook=playbook, at=datetime.fromisoformat(ended))
             for incident, playbook, ended in found
         ]
+
+    async def refusals(
+        self, service: str, fingerprint: str, playbook: str, since: datetime
+    ) -> Sequence[Approval]:
+        given = (timestamp(since), service, fingerprint, playbook)
+        found = sound_units_from(await self._session.rows(self._sql.refusals, *given))
+        return [from_data(Approval, unit.attributes) for unit in found]
 
     async def usage(self, service: str, playbook: str, besides: str, since: datetime) -> Usage:
         given = (timestamp(since), service, playbook, playbook, besides, besides, besides)

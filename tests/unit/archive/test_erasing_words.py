@@ -8,6 +8,7 @@ from penelope.domain.approval import Approval, ApprovalStatus, Ballot, comment, 
 from penelope.domain.break_glass import BreakGlass, Review
 from penelope.domain.people import Voter
 from penelope.domain.quorum import Bench
+from penelope.domain.work import Change
 from penelope.flow import records
 from penelope.flow.breaking_glass import of_glass
 
@@ -70,5 +71,42 @@ def test_votes_remarks_and_reviews_go_with_the_person(on_empty: Play) -> None:
         for word in ("ada@example.com", "key:ada", "sister", "555"):
             assert word not in text
         assert "the graphs look right" in text
+
+    on_empty(scene)
+
+
+def test_a_refusal_that_other_incidents_repeat_goes_with_the_person(on_empty: Play) -> None:
+    """The words are found as long as the request holds them: whatever repeats them is scrubbed first."""
+
+    async def scene(vault: Vault) -> None:
+        now = vault.clock.now()
+        told = "key:ada refused fix for this problem, which stands for 86400 s: my sister says so"
+        gate = Change(
+            unit="inc-1:gate",
+            kind="gate",
+            incident="inc-1",
+            status="refuse",
+            attributes={"verdicts": [{"reason": told}], "note": "others say: my sister says so"},
+            event="GateRefused",
+            actor="penelope",
+            reason=f"refusal: {told}",
+            details={"verdicts": [{"reason": f"{told}; overridden: key:eve broke the glass"}]},
+        )
+        await vault.ledger.save(
+            records.of_approval(request(now), "ApprovalVoted", "my sister says so", actor=ADA.actor), gate
+        )
+        await vault.log_all()
+        await vault.eraser.erase(ADA.actor, "request 4712")
+        async with vault.reading.connect() as connection:
+            rows = await connection.exec_driver_sql(
+                "SELECT attributes FROM units_of_work WHERE kind = 'gate'"
+            )
+            text = " ".join(row[0] for row in rows)
+            rows = await connection.exec_driver_sql("SELECT body FROM history_payloads")
+            history = " ".join(row[0] for row in rows)
+        assert "(erased) refused fix for this problem, which stands for 86400 s: (erased)" in text
+        assert "key:ada" not in text + history
+        assert "others say: my sister says so" in text
+        assert "sister" not in history
 
     on_empty(scene)

@@ -80,6 +80,13 @@ def test_a_plan_lists_its_steps() -> None:
     ]
 
 
+def test_a_mark_stays_with_its_rule() -> None:
+    verdicts = [{"rule": "rule-of-seventeen", "ruling": "pass", "reason": "fine"}] * 20
+    for text in shown("GatePassed", verdicts=verdicts):
+        assert not text.rstrip().endswith("✓")
+        assert text.count("✓ rule-of-seventeen") == text.count("✓") > 0
+
+
 def test_a_gate_shows_every_rule_and_why_one_did_not_pass() -> None:
     verdicts = [
         {"rule": "halt", "ruling": "pass", "reason": "quiet"},

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import DBAPIError
 
+from penelope.domain.approval import Approval, ApprovalStatus, Brief
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.outcome import Outcome, OutcomeKind, PlaybookRecord
 from penelope.domain.signal import Severity, Signal, SignalStatus
 from penelope.domain.work import Change
 from penelope.errors import AppendConflict, ChainBroken
-from penelope.flow.records import of_incident
+from penelope.flow.records import of_approval, of_incident
 from penelope.kit.canonical import content_hash
 
 OnStores = Callable[[Any], None]
@@ -383,3 +384,54 @@ class TestLessons:
                 assert empty == PlaybookRecord(playbook="none", service="nowhere")
 
         on_stores(scene)
+
+
+def rejected(identifier: str, of: str, **changes: Any) -> Change:
+    brief = Brief(
+        service="shop",
+        playbook=changes.pop("playbook", "fix"),
+        rationale="",
+        tier=1,
+        risk=0.1,
+        confidence=0.9,
+        steps=(),
+        risks=(),
+        evidence=(),
+        silence="",
+    )
+    made = Approval(
+        id=identifier,
+        incident=of,
+        plan_digest="",
+        reasons=(),
+        status=ApprovalStatus.REJECTED,
+        requested_at=NOW,
+        expires_at=NOW,
+        brief=brief,
+    )
+    return of_approval(replace(made, **changes), "ApprovalRefused", "no")
+
+
+def test_refusals_are_found_by_problem_playbook_and_time(on_stores: OnStores) -> None:
+    async def scene(store: Any) -> None:
+        other = incident("inc_2", fingerprint="other")
+        async with store.transaction() as transaction:
+            await transaction.save(
+                saved(incident()),
+                saved(other),
+                rejected("a", "inc_1"),
+                rejected("b", "inc_2"),
+                rejected("c", "inc_1", playbook="fix more"),
+                rejected("d", "inc_1", status=ApprovalStatus.EXPIRED),
+                rejected("e", "inc_1", brief=None),
+            )
+        async with store.transaction() as transaction:
+            now = transaction.now()
+            found = await transaction.refusals("shop", "problem", "fix", now - timedelta(days=1))
+            assert [item.id for item in found] == ["a"]
+            assert await transaction.refusals("bakery", "problem", "fix", now - timedelta(days=1)) == []
+            assert await transaction.refusals("shop", "problem", "fix", now + timedelta(days=1)) == []
+            await transaction.save(*(rejected(f"more-{number}", "inc_1") for number in range(12)))
+            assert len(await transaction.refusals("shop", "problem", "fix", now)) == 10
+
+    on_stores(scene)

@@ -1,7 +1,8 @@
 """Incidents: what there is, what was done about it, and a person's word."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from penelope.adapters.sources.body import fit, parse
 from penelope.bootstrap import Application
 from penelope.domain import incident as domain
+from penelope.domain.gate import Ruling
 from penelope.entry.api.access import Running, requires
 from penelope.entry.api.approvals import voter_of
 from penelope.entry.api.models import Approval, Entry, Incident, IncidentDetail, IncidentPage, Timeline, Unit
@@ -69,9 +71,8 @@ async def get_incident(application: Running, id: Identifier) -> IncidentDetail: 
         for unit in await application.reader.units(id)
         if unit.kind != "incident"
     ]
-    prepared = [unit.attributes.get("briefing") for unit in units if unit.kind == "decision"]
     return IncidentDetail.model_validate(
-        {"incident": to_data(incident), "units": units, "briefing": prepared[-1] if prepared else None}
+        {"incident": to_data(incident), "units": units, "briefing": _briefing(units)}
     )
 
 
@@ -89,6 +90,18 @@ async def get_timeline(
     )
     entries = [Entry.model_validate(entry, from_attributes=True) for entry in found]
     return Timeline(entries=entries, next=entries[-1].seq if entries else after)
+
+
+def _briefing(units: Sequence[Unit]) -> Mapping[str, Any] | None:
+    """What the decision prepared, with what the gate refused its plan for: that was judged later."""
+    latest = {unit.kind: unit for unit in units}
+    prepared = latest["decision"].attributes.get("briefing") if "decision" in latest else None
+    gate = latest.get("gate")
+    if not prepared or gate is None or gate.status != Ruling.REFUSE:
+        return prepared
+    said = [item for item in gate.attributes["verdicts"] if item["ruling"] == Ruling.REFUSE]
+    stopped = [f"the plan, by the gate: {item['rule']}: {item['reason']}" for item in said]
+    return {**prepared, "ruled_out": [*stopped, *prepared["ruled_out"]]}
 
 
 async def _incident(reader: Reader, identifier: str) -> domain.Incident:

@@ -16,6 +16,8 @@ Entry = Mapping[str, Any]
 _LABEL_WIDTH = 11
 _INDENT = len("07:00:00  ") + _LABEL_WIDTH
 _NAME_WIDTH = 14
+_TIE = "\ue000"
+"""Stands for a space at which no line is broken, until the lines are made."""
 _RULER = Console(width=80)  # rich wants one to measure text with
 
 
@@ -37,6 +39,7 @@ def _wrapped(paragraph: Text, width: int) -> Iterator[Text]:
     hanging = "    " if paragraph.plain.startswith(" ") else ""
     for number, part in enumerate(paragraph.wrap(_RULER, max(20, width - len(hanging)))):
         part.rstrip()
+        part.plain = part.plain.replace(_TIE, " ")
         yield Text(hanging).append_text(part) if number else part
 
 
@@ -91,7 +94,7 @@ def _gate(entry: Entry) -> Text:
     remarks = Text(style="dim")
     for verdict in entry["details"].get("verdicts", ()):
         mark, style = _RULINGS.get(verdict["ruling"], ("·", ""))
-        text.append(f"{mark} {visible(verdict['rule'])}  ", style)
+        text.append(f"{mark}{_TIE}{visible(verdict['rule'])}  ", style)
         if verdict["ruling"] != "pass":
             remarks.append(f"\n {visible(verdict['rule'])}: {visible(verdict['reason'])}")
     return text.append_text(remarks)

@@ -32,8 +32,9 @@ class Request:
     """What asks for passage. `standing` is that of the plan's playbook on its service.
 
     `breakers`, `usage` and `heals` tell what the brakes stand at (domain/halt, domain/intervention), as far back as
-    every rule looks; `upstream` what broke before among the services that this one depends on. All these are None
-    where nobody has looked.
+    every rule looks; `upstream` what broke before among the services that this one depends on; `refusals` the requests for
+    plans of this playbook about this problem that were rejected lately, which only who is about to ask looks up. All
+    these are None where nobody has looked.
     """
 
     incident: Incident
@@ -50,6 +51,7 @@ class Request:
     usage: Usage | None = None
     heals: Sequence[Heal] | None = None
     upstream: Sequence[Upstream] | None = None
+    refusals: Sequence[Approval] | None = None
 
 
 class Rule(Protocol):

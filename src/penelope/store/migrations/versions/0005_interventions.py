@@ -19,11 +19,11 @@ def upgrade() -> None:
         sa.Column(
             "actions", sa.Integer(), nullable=False, comment="how many its plan does, reserved in full"
         ),
-        sa.Column("counted_from", sa.String(), nullable=False),
+        sa.Column("began_at", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("incident", name=op.f("pk_interventions")),
         comment="the plans that the gate let through",
     )
-    op.create_index("ix_interventions_counted_from", "interventions", ["counted_from"])
+    op.create_index("ix_interventions_began_at", "interventions", ["began_at"])
 
 
 def downgrade() -> None:
