@@ -44,7 +44,10 @@ async def send(pool, number, answers):
     if reader is None or reader.at_eof():
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request(number))
-    head = (await reader.readuntil(b"\\r\\n\\r\\n")).decode().lower()
+    try:
+        head = (await reader.readuntil(b"\\r\\n\\r\\n")).decode().lower()
+    except (OSError, asyncio.IncompleteReadError):  # the server closed it in the same moment: it had been idle
+        return await send([], number, answers)
     await reader.readexactly(int(head.split("content-length:")[1].split()[0]))
     answers.append((int(head.split()[1]), time.perf_counter() - began))
     pool.append((reader, writer))
