@@ -98,7 +98,9 @@ def test_what_was_noted_as_abort_is_never_acted_upon(databases: Databases) -> No
     async def scene(stage: Stage) -> None:
         incident = await incident_of(stage, 1)
         await stage.until(incident, IncidentState.AWAITING_APPROVAL)
-        await stage.commands.answer_approval(Answer(incident=incident, actor="key:bob", approve=False))
+        await stage.commands.answer_approval(
+            Answer(incident=incident, actor="key:bob", approve=False, comment="no")
+        )
         with pytest.raises(AlreadyDecided):
             await stage.commands.answer_approval(Answer(incident=incident, actor="key:eve", approve=True))
         await stage.until(incident, IncidentState.ESCALATED)
@@ -163,7 +165,9 @@ def test_a_standing_that_somebody_wrote_or_deleted_in_the_database_is_not_believ
         await stage.until(waiting, IncidentState.AWAITING_APPROVAL)
         async with stage.database.begin() as connection:
             await connection.exec_driver_sql(tampering)
-        await stage.commands.answer_approval(Answer(incident=waiting, actor="key:bob", approve=False))
+        await stage.commands.answer_approval(
+            Answer(incident=waiting, actor="key:bob", approve=False, comment="no")
+        )
         assert (await stage.until(waiting)).state is IncidentState.ESCALATED
         again = await incident_of(stage, 2)
         assert (await stage.until(again)).state is IncidentState.ESCALATED

@@ -27,7 +27,9 @@ def made(door: Doorstep) -> list[str]:
     """Incidents, newest decision first: plain ones, and one whose plan was refused before all of them."""
     refused = door.open(id="refused", type="Stuck", data={"labels": {"stuck": "yes"}})
     door.wait_for(refused, "awaiting_approval")
-    answer = door.ask("POST", f"/api/v1/incidents/{refused}/reject", key=door.key(Scope.APPROVE))
+    answer = door.ask(
+        "POST", f"/api/v1/incidents/{refused}/reject", key=door.key(Scope.APPROVE), json={"comment": "no"}
+    )
     assert answer.status_code == 200
     incidents = [refused]
     door.wait_for(refused, "escalated")

@@ -135,7 +135,7 @@ def test_from_the_command_line(server: Server) -> None:
     server.wait_for(incident, "awaiting_approval")
     early = server.run("report", incident, "--did", "other")
     assert (early.exit_code, "still Penelope's to handle" in early.stderr) == (1, True)
-    assert server.run("reject", incident).exit_code == 0
+    assert server.run("reject", incident, "--comment", "not now").exit_code == 0
     server.wait_for(incident, "escalated")
     assert "people did something else" in shown(server, "report", incident, "--did", "other")
     text = shown(server, "autonomy")

@@ -102,3 +102,14 @@ def test_the_switch_needs_the_scope_approve(door: Doorstep, turn: str) -> None:
 
 def _open(door: Doorstep, scope: str) -> httpx.Response:
     return door.ask("POST", f"/api/v1/halts/{scope}/open", json={"reason": "a test"})
+
+
+@pytest.mark.parametrize("turn", ["close", "reset"])
+def test_an_agent_may_stop_healing_and_not_let_it_go_on(door: Doorstep, turn: str) -> None:
+    name = f"agent-{turn}"
+    _, key = door.new_key(name=name, scopes=frozenset({Scope.APPROVE}), owner=f"agent:{name}")
+    path, why = "/api/v1/halts/service:shop", {"json": {"reason": "because"}}
+    assert door.ask("POST", f"{path}/open", key=key, **why).status_code == 200
+    problem = door.problem(403, "forbidden", lambda: door.ask("POST", f"{path}/{turn}", key=key, **why))
+    assert "only a person" in problem["detail"]
+    assert door.ask("POST", f"{path}/close", key=door.key(Scope.APPROVE), **why).status_code == 200

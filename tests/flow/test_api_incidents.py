@@ -92,7 +92,7 @@ def test_an_incident_shows_what_was_done_about_it(door: Doorstep) -> None:
     assert plan["attributes"]["playbook"] == "free-the-lock"
     assert gate["status"] == "ask"
     assert approval["status"] == "pending"
-    assert answer(door, incident, "reject").status_code == 200
+    assert answer(door, incident, "reject", json={"comment": "no"}).status_code == 200
     door.wait_for(incident, "escalated")
 
 
@@ -148,7 +148,12 @@ def test_an_approval_names_the_key_and_is_given_once(door: Doorstep) -> None:
 
 def test_a_rejection_hands_the_incident_over(door: Doorstep) -> None:
     incident = waiting(door, "rejected")
-    given = answer(door, incident, "reject")
+    for silent in ({}, {"json": {"comment": " "}}):
+        why = door.problem(
+            400, "invalid_request", lambda said=silent: answer(door, incident, "reject", **said)
+        )
+        assert why["detail"] == "a rejection needs a reason"
+    given = answer(door, incident, "reject", json={"comment": "not on a Friday"})
     assert (given.status_code, given.json()["status"]) == (200, "rejected")
     door.wait_for(incident, "escalated")
     events = [entry["event"] for entry in door.get(f"/api/v1/incidents/{incident}/timeline")["entries"]]

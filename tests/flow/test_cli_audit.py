@@ -16,7 +16,7 @@ def refused(server: Server) -> str:
     """An incident whose plan was refused, older than another one that nothing fits."""
     incident = server.open(id="refused", type="Stuck", data={"labels": {"stuck": "yes"}})
     server.wait_for(incident, "awaiting_approval")
-    assert server.run("reject", incident).exit_code == 0
+    assert server.run("reject", incident, "--comment", "not now").exit_code == 0
     server.wait_for(server.open(id="odd", type="Odd"), "escalated")
     return incident
 

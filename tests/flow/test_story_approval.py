@@ -115,12 +115,14 @@ def test_a_hard_step_needs_a_word_whatever_the_playbook_says(databases: Database
 def test_a_plan_that_is_rejected_is_not_carried_out(databases: Databases) -> None:
     async def scene(stage: Stage) -> None:
         incident = await awaiting(stage)
-        await stage.commands.answer_approval(Answer(incident=incident, actor="bob", approve=False))
+        await stage.commands.answer_approval(
+            Answer(incident=incident, actor="bob", approve=False, comment="no")
+        )
         assert (await stage.until(incident)).state is IncidentState.ESCALATED
-        assert await reason(stage, incident) == "the plan was rejected"
+        assert await reason(stage, incident) == "the plan was rejected: no"
         assert stage.adapter.effects == {}
         entries = await stage.reader.entries(incident=incident, after=0, limit=100)
-        assert [entry.reason for entry in entries if entry.actor == "bob"] == ["bob rejected the plan"]
+        assert [entry.reason for entry in entries if entry.actor == "bob"] == ["no"]
 
     play(databases, scene, **ASKING)
 
@@ -164,7 +166,7 @@ def test_only_the_first_answer_counts(databases: Databases) -> None:
         await stage.commands.answer_approval(yes(incident))
         await stage.until(incident)
         before = await stage.events(incident)
-        no = Answer(incident=incident, actor="bob", approve=False)
+        no = Answer(incident=incident, actor="bob", approve=False, comment="no")
         with pytest.raises(AlreadyDecided, match="was approved by ada"):
             await stage.commands.answer_approval(no)
         assert await stage.events(incident) == before

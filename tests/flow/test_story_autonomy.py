@@ -279,7 +279,9 @@ def test_a_person_who_refuses_its_plan_lowers_it(databases: Databases) -> None:
     async def scene(stage: Stage) -> None:
         incident = await begin(stage)
         await stage.until(incident, IncidentState.AWAITING_APPROVAL)
-        await stage.commands.answer_approval(Answer(incident=incident, actor="key:bob", approve=False))
+        await stage.commands.answer_approval(
+            Answer(incident=incident, actor="key:bob", approve=False, comment="no")
+        )
         await stage.until(incident)
         assert (await standing(stage)).level is Level.SHADOW
         assert await history(stage) == [("AutonomyLowered", "a person refused its plan")]
@@ -349,7 +351,7 @@ def test_incidents_that_end_at_once_are_all_counted(databases: Databases) -> Non
         for incident in incidents:
             await stage.until(incident, IncidentState.AWAITING_APPROVAL)
         answers = [
-            Answer(incident=incident, actor=f"key:person-{number}", approve=False)
+            Answer(incident=incident, actor=f"key:person-{number}", approve=False, comment="no")
             for number, incident in enumerate(incidents)
         ]
         await asyncio.gather(*map(stage.commands.answer_approval, answers))

@@ -48,8 +48,6 @@ class ApprovalDesk:
 
     async def vote(self, approval: str, voter: Voter, word: Word, token: Token | None = None) -> Approval:
         """Says yes or no. A token is spent with it: raises InvalidLink where it was spent before."""
-        if not word.approve and not word.reason.strip():
-            raise InvalidRequest("a rejection needs a reason", hint="Say why: it is kept with the decision.")
         ballot = Ballot(approve=word.approve, reason=word.reason, channel=word.channel)
 
         async def body(transaction: Transaction) -> Json:
@@ -145,11 +143,14 @@ async def cast(
 ) -> Approval:
     """Records a vote, unless it was cast before; a rejection costs the plan's playbook of what it has earned.
 
-    Raises AlreadyDecided or Forbidden.
+    Raises AlreadyDecided or Forbidden, and InvalidRequest for a rejection without a reason: it is what others read
+    when the problem comes back.
     """
     after = accepted(domain.vote(before, voter, ballot, transaction.now()))
     if after == before:
         return after
+    if not ballot.approve and not ballot.reason.strip():
+        raise InvalidRequest("a rejection needs a reason", hint="Say why: it is kept with the decision.")
     event = {
         ApprovalStatus.APPROVED: "ApprovalGiven",
         ApprovalStatus.REJECTED: "ApprovalRefused",

@@ -104,7 +104,7 @@ class Commands:
         return correlate(signals, known, self._rules, now=transaction.now(), new_id=lambda: new_id("inc"))
 
     async def answer_approval(self, answer: Answer) -> Approval:
-        """Approves or rejects. Raises UnknownIncident, Forbidden, or AlreadyDecided where nothing waits for it."""
+        """Approves or rejects. Raises UnknownIncident, AlreadyDecided where nothing waits for it, and as `cast`."""
         voter = answer.voter or Voter(identity=identity_of(answer.actor), actor=answer.actor)
 
         async def body(transaction: Transaction) -> Json:

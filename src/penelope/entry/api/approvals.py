@@ -77,6 +77,18 @@ Approver = Annotated[Voter, Depends(_approver)]
 Breaker = Annotated[Voter, Depends(_breaker)]
 
 
+def _person(voter: Approver) -> Voter:
+    if voter.machine:
+        raise Forbidden(
+            "only a person says how far healing may go",
+            hint="Ask an approver; an agent may vote on a plan, and stop what goes wrong.",
+        )
+    return voter
+
+
+Person = Annotated[Voter, Depends(_person)]
+
+
 @router.get("/approvals", dependencies=[requires(Scope.READ)])
 async def list_approvals(
     application: Running,

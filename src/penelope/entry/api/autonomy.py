@@ -3,13 +3,12 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from penelope.domain.autonomy import Comparison, Level, Standing
-from penelope.domain.people import Voter
 from penelope.entry.api.access import Running, requires
-from penelope.entry.api.approvals import Approver
+from penelope.entry.api.approvals import Person
 from penelope.entry.api.incidents import Identifier
 from penelope.entry.api.problems import documented
 from penelope.errors import (
@@ -33,17 +32,6 @@ from penelope.rooms.learn.autonomy import Policy, bounds, hindrance
 Text = Annotated[str, Field(max_length=4096)]
 Name = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]*$")]
 
-
-def _person(voter: Approver) -> Voter:
-    if voter.machine:
-        raise Forbidden(
-            "only a person says how far a playbook may go",
-            hint="Ask an approver; an agent may vote on a plan.",
-        )
-    return voter
-
-
-Person = Annotated[Voter, Depends(_person)]
 
 router = APIRouter(
     prefix="/api/v1",

@@ -10,6 +10,7 @@ from penelope.domain import halt as domain
 from penelope.domain.halt import FailureKind, Scope, ScopeKind
 from penelope.domain.work import UnitOfWork
 from penelope.entry.api.access import Running, requires
+from penelope.entry.api.approvals import Person
 from penelope.entry.api.problems import documented
 from penelope.errors import (
     AppendConflict,
@@ -196,14 +197,14 @@ async def open_halt(application: Running, key: Approver, scope: Label, body: Sto
 
 
 @router.post("/{scope}/close", responses=_PROBLEMS)
-async def close_halt(application: Running, key: Approver, scope: Label, body: Word) -> Halt:
-    """Lets healing go on; the failures of late still count. Needs the scope `approve`."""
-    order = Order(scope=_scope(scope), actor=f"key:{key.name}", reason=body.reason)
+async def close_halt(application: Running, person: Person, scope: Label, body: Word) -> Halt:
+    """Lets healing go on; the failures of late still count. Needs the scope `approve`, and a person."""
+    order = Order(scope=_scope(scope), actor=person.actor, reason=body.reason)
     return Halt.of(await application.switch.close(order), application.parts.clock.now())
 
 
 @router.post("/{scope}/reset", responses=_PROBLEMS)
-async def reset_halt(application: Running, key: Approver, scope: Label, body: Word) -> Halt:
-    """Lets healing go on, with all failures forgotten. Needs the scope `approve`."""
-    order = Order(scope=_scope(scope), actor=f"key:{key.name}", reason=body.reason)
+async def reset_halt(application: Running, person: Person, scope: Label, body: Word) -> Halt:
+    """Lets healing go on, with all failures forgotten. Needs the scope `approve`, and a person."""
+    order = Order(scope=_scope(scope), actor=person.actor, reason=body.reason)
     return Halt.of(await application.switch.reset(order), application.parts.clock.now())

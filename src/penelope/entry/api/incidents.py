@@ -155,7 +155,10 @@ async def reject_incident(
     key: Approver,
     id: Identifier,  # noqa: A002 - its name in the path
 ) -> Approval:
-    """Refuses the plan that the incident waits with, which is then escalated. Needs the scope `approve`."""
+    """Refuses the plan that the incident waits with, which is then escalated; the comment says why and must be there.
+
+    Needs the scope `approve`.
+    """
     return await _answer(request, application, _said(application, key, id, approve=False))
 
 

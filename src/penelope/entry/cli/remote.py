@@ -138,7 +138,7 @@ def approve(
 def reject(
     context: typer.Context, incident: Id, *, comment: Comment = "", server: Server = None, key: ApiKey = None
 ) -> None:
-    """Refuse the plan that an incident waits with; people take the incident over."""
+    """Refuse the plan that an incident waits with, with a comment that says why; people take the incident over."""
     with connected(context, server, key) as client:
         screens.show(screens.answered(client.post(f"{incident_path(incident)}/reject", {"comment": comment})))
 
