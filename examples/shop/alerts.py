@@ -1,6 +1,7 @@
 """Alerting rules as Prometheus has them, with the inhibition and the webhook format of Alertmanager."""
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -127,11 +128,12 @@ class Alarm:
     """Evaluates the rules; its clock is the `now` that it is given."""
 
     rhythm: Rhythm
-    _tracks: dict[str, _Track] = field(default_factory=lambda: {rule.name: _Track() for rule in RULES})
+    rules: Sequence[Rule] = RULES
+    _tracks: dict[str, _Track] = field(default_factory=lambda: defaultdict(_Track))
 
     def evaluate(self, now: datetime, histories: Mapping[str, History]) -> list[Alert]:
         """The alerts that began to fire just now; one that ends has its `ends_at` set in place."""
-        begun = (self._step(rule, now, histories) for rule in RULES)
+        begun = (self._step(rule, now, histories) for rule in self.rules)
         return [alert for alert in begun if alert is not None]
 
     def _step(self, rule: Rule, now: datetime, histories: Mapping[str, History]) -> Alert | None:

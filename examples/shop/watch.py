@@ -1,12 +1,12 @@
 """A small stand-in for Prometheus and Alertmanager: scrapes the shop, judges, and tells a receiver."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import httpx
 
-from shop.alerts import Alarm, Alert, Rhythm, payload
+from shop.alerts import RULES, Alarm, Alert, Rhythm, Rule, payload
 from shop.scrape import History, Scrape, parse
 
 _SCRAPE_TIMEOUT_SECONDS = 1.0
@@ -20,14 +20,19 @@ class Watch:
     """
 
     def __init__(
-        self, instance_urls: Mapping[str, str], receiver: str, key: str, rhythm: Rhythm | None = None
+        self,
+        instance_urls: Mapping[str, str],
+        receiver: str,
+        key: str,
+        rhythm: Rhythm | None = None,
+        rules: Sequence[Rule] = RULES,
     ) -> None:
         self.problem: str | None = None
         self._instance_urls = instance_urls
         self._receiver = receiver
         self._headers = {"Authorization": f"Bearer {key}", "User-Agent": "Alertmanager/0.25.0"}
         self._rhythm = rhythm or Rhythm()
-        self._alarm = Alarm(self._rhythm)
+        self._alarm = Alarm(self._rhythm, rules)
         self._histories = {name: History() for name in instance_urls}
         self._alerts: list[Alert] = []
         self._stopping = threading.Event()
