@@ -12,7 +12,6 @@ from shop.load import Load
 from shop.watch import Watch
 from shop.world import World
 
-
 # Where the machine is slow, so is the shop: that would be another incident, beside the one that is watched here.
 _RULES = [rule for rule in RULES if rule.name != "ShopHighLatency"]
 
