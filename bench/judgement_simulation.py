@@ -310,7 +310,7 @@ class Penelope:
             requested_at=now,
             expires_at=now + timedelta(days=1),
         )
-        no = Ballot(id="no", approve=False, reason="it would not help")
+        no = Ballot(approve=False, reason="it would not help")
         rejected = vote(asked, Voter(identity="person", actor="person"), no, now)
         if isinstance(rejected, Refusal):
             raise TypeError(rejected.reason)

@@ -38,7 +38,7 @@ def asked(*benches: Bench) -> Approval:
 
 
 def said(approval: Approval, voter: Voter, *, approve: bool = False, reason: str = "not now") -> Approval:
-    ballot = Ballot(id=voter.identity, approve=approve, reason=reason)
+    ballot = Ballot(approve=approve, reason=reason)
     after = vote(approval, voter, ballot, NOW)
     assert isinstance(after, Approval)
     return after
