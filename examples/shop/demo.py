@@ -23,7 +23,17 @@ from rich.text import Text
 from shop.evidence import evidence, prove
 from shop.release import BAD
 from shop.runaway import Runaway, run_away
-from shop.stage import CALM_SECONDS, PATIENCE_SECONDS, Stage, calm, incidents, news, open_stage, pulse
+from shop.stage import (
+    CALM_SECONDS,
+    PATIENCE_SECONDS,
+    Stage,
+    approve,
+    calm,
+    incidents,
+    news,
+    open_stage,
+    pulse,
+)
 from shop.world import World
 
 _WIDTH = 100
@@ -126,22 +136,13 @@ def _follow(stage: Stage, result: Result, broken_at: datetime) -> bool:
         result.decide = (decided - opened).total_seconds()
     if "ApprovalRequested" in at and not result.approved_by and result.scenario.asks:
         result.escalated = True
-        _approve(stage, result)
+        result.approved_by = approve(stage, result.incident, "backup is fresh, go")
     for outcome in ("healed", "resolved", "escalated"):
         ended = at.get(f"Incident{outcome.title()}")
         if ended:
             result.outcome, result.heal = outcome, (ended - broken_at).total_seconds()
             return True
     return False
-
-
-def _approve(stage: Stage, result: Result) -> None:
-    """What a person would do, by the same way as a person: POST with a key that may approve."""
-    stage.console.print("  [dim]a person looks at the plan and approves it through the API[/]")
-    answer = stage.client.post(
-        f"/api/v1/incidents/{result.incident}/approve", json={"comment": "backup is fresh, go"}
-    )
-    result.approved_by = answer.raise_for_status().json()["decided_by"]
 
 
 def summary(stage: Stage, results: list[Result], runaway: Runaway, seconds: float) -> Table:
@@ -160,7 +161,7 @@ def summary(stage: Stage, results: list[Result], runaway: Runaway, seconds: floa
         table.add_row(f"{result.scenario.number} {name}", Text(outcome, style=style), *row)
     called = runaway.endings.count("escalated")
     healed, style = runaway.endings.count("healed"), "green" if runaway.good else "bold red"
-    outcome = f"halted after {runaway.failures} failures ({healed} healed and back), {called} escalated"
+    outcome = f"halted after {runaway.failures} failures ({healed} healed and back, {len(runaway.asked)} asked), {called} escalated"
     row = ("-", _seconds(runaway.decide, 3), "-", str(runaway.lost))
     table.add_row("4 runaway", Text(outcome, style=style), *row)
     table.caption = (

@@ -8,7 +8,7 @@ from rich.live import Live
 
 from shop.alerts import Rhythm
 from shop.release import GOOD, TIRING
-from shop.stage import PATIENCE_SECONDS, Stage, calm, incidents, news, pulse
+from shop.stage import PATIENCE_SECONDS, Stage, approve, calm, incidents, news, pulse
 from shop.watch import Watch
 
 _ALERTS = 5
@@ -25,11 +25,14 @@ _ENDINGS = {"IncidentHealed": "healed", "IncidentEscalated": "escalated"}
 
 @dataclass(kw_only=True)
 class Runaway:
-    """How five alerts about one fault ended, in order; `reasons` are those of the ones that people were called to."""
+    """How five alerts about one fault ended, in order; `reasons` are those of the ones that people were called to,
+    `asked` are the incidents of which a person was asked before anything was done.
+    """
 
     incidents: list[str] = field(default_factory=list)
     endings: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     breaker: str = ""
     failures: int = 0
     restarts: int = 0
@@ -38,11 +41,14 @@ class Runaway:
 
     @property
     def good(self) -> bool:
-        """Three times it was let try; after three failures nothing was touched any more, whatever fired."""
+        """Three times it was let try, the last time only by a person's word, for it had lost what trust it had; after
+        three failures nothing was touched any more, whatever fired.
+        """
         calls = [ending == "escalated" for ending in self.endings]
         return (
             calls == [False] * _FAILURES + [True] * (_ALERTS - _FAILURES)
             and all(reason.startswith(f"halt: {_SERVICE} is halted") for reason in self.reasons)
+            and self.asked == self.incidents[_FAILURES - 1 : _FAILURES]
             and (self.breaker, self.failures, self.restarts) == ("open", _FAILURES, _FAILURES)
         )
 
@@ -50,7 +56,8 @@ class Runaway:
     def proof(self) -> str:
         return (
             f"{_SERVICE} is {self.breaker} after {self.failures} failures; Penelope restarted instance b "
-            f"{self.restarts} times, and not once for alerts {_FAILURES + 1} and {_ALERTS}"
+            f"{self.restarts} times, {len(self.asked)} of them by a person's word, and not once for alerts "
+            f"{_FAILURES + 1} and {_ALERTS}"
         )
 
 
@@ -106,6 +113,9 @@ def _next_alert(stage: Stage, live: Live, result: Runaway, known: set[str]) -> b
 
 def _ended(stage: Stage, incident: str, result: Runaway) -> bool:
     entries = news(stage, incident)
+    if incident not in result.asked and any(entry["event"] == "ApprovalRequested" for entry in entries):
+        result.asked.append(incident)
+        approve(stage, incident, "one more restart may do")
     found = next((entry for entry in entries if entry["event"] in _ENDINGS), None)
     if found is None:
         return False

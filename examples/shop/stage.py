@@ -77,6 +77,13 @@ def news(stage: Stage, incident: str) -> list[dict[str, Any]]:
     return entries
 
 
+def approve(stage: Stage, incident: str, comment: str) -> str:
+    """What a person would do, by the same way as a person: POST with a key that may approve. Returns who did it."""
+    stage.console.print("  [dim]a person looks at the plan and approves it through the API[/]")
+    answer = stage.client.post(f"/api/v1/incidents/{incident}/approve", json={"comment": comment})
+    return str(answer.raise_for_status().json()["decided_by"])
+
+
 def calm(stage: Stage, live: Live) -> None:
     """Waits until no alert fires, so that the next scenario is an incident of its own."""
     quiet_since = time.monotonic()

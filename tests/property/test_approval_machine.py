@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from penelope.domain.approval import Approval, ApprovalStatus
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.signal import Severity
-from penelope.errors import AlreadyDecided, UnknownIncident
+from penelope.errors import AlreadyDecided, InvalidRequest, UnknownIncident
 from penelope.flow import records
 from penelope.flow.approving import _look as look
 from penelope.flow.commands import Answer, Commands
@@ -111,12 +111,19 @@ class Approvals(RuleBasedStateMachine):
         self.statuses.append(ApprovalStatus.PENDING)
         self.changes += 1
 
-    @rule(approve=st.booleans(), actor=st.sampled_from(["ada", "bob"]))
-    def answer(self, *, approve: bool, actor: str) -> None:
-        command = self.commands.answer_approval(Answer(incident="inc_1", actor=actor, approve=approve))
+    @rule(approve=st.booleans(), actor=st.sampled_from(["ada", "bob"]), why=st.sampled_from(["", " ", "so"]))
+    def answer(self, *, approve: bool, actor: str, why: str) -> None:
+        command = self.commands.answer_approval(
+            Answer(incident="inc_1", actor=actor, approve=approve, comment=why)
+        )
         nudged = self.desk.nudged
         if not self._pending or self.desk.now >= self.expiry:
             with pytest.raises(AlreadyDecided):
+                self.runner.run(command)
+            assert self.desk.nudged == nudged
+            return
+        if not approve and not why.strip():
+            with pytest.raises(InvalidRequest):
                 self.runner.run(command)
             assert self.desk.nudged == nudged
             return
