@@ -14,9 +14,7 @@ import pytest
 from penelope.domain.decision import Decision, Judgement, added
 from penelope.domain.evidence import Dossier, Evidence
 from penelope.domain.incident import IncidentState
-from penelope.domain.outcome import OutcomeKind
 from penelope.domain.precedent import Durations, PastCase, PastDurations, Stratum, Tallies, Tally
-from penelope.domain.signal import Severity
 from penelope.errors import ChainBroken
 from penelope.flow.recording import of_decision
 from penelope.flow.replaying import Replaying
@@ -28,6 +26,7 @@ from penelope.store.database import migrate, open_engine, open_reader, parse_url
 from penelope.store.reader import SqlReader
 from penelope.store.transaction import SqlTransaction
 from penelope.testing.cases import BEGINNING, drawn_case
+from penelope.testing.past import past_case
 
 LIMITS = Limits(risk_limit=0.7, confidence_floor=0.5, observe_seconds=60, recheck_seconds=10)
 
@@ -188,26 +187,8 @@ def test_imported_healings_do_not_outweigh_lived_ones_that_lasted() -> None:
 
 
 def past(number: int, **changes: Any) -> PastCase:
-    made = PastCase(
-        incident=f"inc_{number}",
-        service="shop",
-        fingerprint="problem",
-        name="Broken",
-        severity=Severity.ERROR,
-        labels={},
-        summary="",
-        playbook="fix",
-        kind=OutcomeKind.HEALED,
-        verified=False,
-        alone_seconds=900.0,
-        healed_itself=False,
-        stratum=Stratum.CONFIRMED,
-        confidence=0.7,
-        imported=False,
-        opened_at=BEGINNING,
-        ended_at=BEGINNING,
-    )
-    return replace(made, **changes)
+    lasted = past_case(incident=f"inc_{number}", verified=False, alone_seconds=900.0)
+    return replace(lasted, **changes)
 
 
 class Store:

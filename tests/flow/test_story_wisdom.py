@@ -11,15 +11,15 @@ from stage import BAD, GOOD, Script, Stage, begin, performing, play, playbook, s
 
 from penelope.adapters.vector.memory import MemoryIndex
 from penelope.domain.incident import IncidentState
-from penelope.domain.outcome import OutcomeKind
 from penelope.domain.plan import Match
 from penelope.domain.precedent import PastCase, Stratum
-from penelope.domain.signal import Severity, SignalStatus, problem_fingerprint
+from penelope.domain.signal import SignalStatus, problem_fingerprint
 from penelope.flow.importing import CaseImport
 from penelope.flow.wisdom import Limits, WisdomBase
 from penelope.kit.clock import SystemClock
 from penelope.store.cases import SqlCases
 from penelope.store.database import open_reader, parse_url
+from penelope.testing.past import past_case
 
 Databases = tuple[str, str]
 
@@ -50,19 +50,11 @@ class TopicEmbedder:
 
 def past(number: int = 1, **changes: Any) -> PastCase:
     opened = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=number)
-    made = PastCase(
+    made = past_case(
         incident=f"past_{number:032x}",
-        service="shop",
         fingerprint=problem_fingerprint("shop", "Other"),
         name="Other",
-        severity=Severity.ERROR,
-        labels={},
         summary="the disk is full",
-        playbook="fix",
-        kind=OutcomeKind.HEALED,
-        verified=True,
-        alone_seconds=60.0,
-        healed_itself=False,
         stratum=Stratum.UNSEEN,
         confidence=None,
         imported=True,

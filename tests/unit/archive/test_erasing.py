@@ -11,7 +11,6 @@ from vault import DAYS, Play, Vault, change
 from penelope.domain.approval import Approval, ApprovalStatus
 from penelope.domain.outcome import OutcomeKind
 from penelope.domain.precedent import PastCase, Stratum
-from penelope.domain.signal import Severity
 from penelope.domain.work import Change
 from penelope.errors import ChainBroken, InvalidRequest, Unavailable
 from penelope.flow import records
@@ -24,6 +23,7 @@ from penelope.store.keys import SqlKeys
 from penelope.store.persons import SqlPersons
 from penelope.store.reader import SqlReader
 from penelope.store.transaction import SqlTransaction
+from penelope.testing.past import past_case
 
 ADA = "key:ada"
 WORDS = "my sister's shop is down"
@@ -103,9 +103,9 @@ def test_past_cases_do_not_name_the_person_any_more(on_empty: Play) -> None:
         now = vault.clock.now()
         names = ("past_1", "past_2", "past_3")
         told = [
-            past_case(now, names[0], f"{ADA} restarted it", {"runbook": "restart"}),
-            past_case(now, names[1], "100 % of requests failed", {"on_call": ADA}),
-            past_case(now, names[2], "it is key:adam again", {"on_call": "key:adam"}),
+            imported_case(now, names[0], f"{ADA} restarted it", {"runbook": "restart"}),
+            imported_case(now, names[1], "100 % of requests failed", {"on_call": ADA}),
+            imported_case(now, names[2], "it is key:adam again", {"on_call": "key:adam"}),
         ]
         store = SqlCases(vault.writer, vault.reading)
         async with vault.writer.connect() as connection:
@@ -124,20 +124,14 @@ def test_past_cases_do_not_name_the_person_any_more(on_empty: Play) -> None:
     on_empty(scene)
 
 
-def past_case(now: datetime, incident: str, summary: str, labels: dict[str, str]) -> PastCase:
-    return PastCase(
+def imported_case(now: datetime, incident: str, summary: str, labels: dict[str, str]) -> PastCase:
+    return past_case(
         incident=incident,
-        service="shop",
-        fingerprint="problem",
-        name="Broken",
-        severity=Severity.ERROR,
-        labels=labels,
         summary=summary,
+        labels=labels,
         playbook=None,
         kind=OutcomeKind.ESCALATED,
         verified=None,
-        alone_seconds=60.0,
-        healed_itself=False,
         stratum=Stratum.UNSEEN,
         confidence=None,
         imported=True,

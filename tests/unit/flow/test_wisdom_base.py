@@ -19,6 +19,7 @@ from penelope.errors import Unavailable
 from penelope.flow.wisdom import Indexed, Limits, WisdomBase
 from penelope.kit.clock import timestamp
 from penelope.testing.clock import FakeClock
+from penelope.testing.past import past_case
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -199,22 +200,15 @@ class Kept:
 
 
 def past(number: int) -> PastCase:
-    return PastCase(
+    return past_case(
         incident=f"inc_{number:04}",
-        service="shop",
         fingerprint=f"f{number}",
         name=f"Problem{number}",
-        severity=Severity.ERROR,
-        labels={},
-        summary="",
         playbook=None,
         kind=OutcomeKind.ESCALATED,
         verified=None,
-        alone_seconds=1.0,
-        healed_itself=False,
         stratum=Stratum.UNSEEN,
         confidence=None,
-        imported=False,
         opened_at=NOW,
         ended_at=NOW,
     )

@@ -9,9 +9,10 @@ import pytest
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.likeness import Hit
 from penelope.domain.outcome import OutcomeKind
-from penelope.domain.precedent import PastCase, Stratum
+from penelope.domain.precedent import PastCase
 from penelope.domain.signal import Severity
 from penelope.rooms.decide.precedents import agrees, rank, terms_of, text_of
+from penelope.testing.past import past_case
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -31,22 +32,12 @@ INCIDENT = Incident(
 
 
 def past(incident: str, **changes: Any) -> PastCase:
-    made = PastCase(
+    made = past_case(
         incident=incident,
-        service="shop",
         fingerprint="f1",
         name="HighErrorRate",
         severity=Severity.CRITICAL,
-        labels={},
-        summary="",
-        playbook="fix",
-        kind=OutcomeKind.HEALED,
-        verified=True,
-        alone_seconds=60,
-        healed_itself=False,
-        stratum=Stratum.CONFIRMED,
         confidence=0.8,
-        imported=False,
         opened_at=NOW - timedelta(days=1),
         ended_at=NOW - timedelta(hours=1),
     )

@@ -5,9 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from penelope.domain.outcome import OutcomeKind
 from penelope.domain.precedent import PastCase, Stratum, Tallies, Tally
-from penelope.domain.signal import Severity
+from penelope.testing.past import past_case
 
 OnStores = Callable[[Any], None]
 
@@ -15,22 +14,11 @@ NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 
 
 def past(incident: str = "inc_1", **changes: Any) -> PastCase:
-    made = PastCase(
+    made = past_case(
         incident=incident,
-        service="shop",
-        fingerprint="problem",
-        name="Broken",
-        severity=Severity.ERROR,
         labels={"alertname": "Broken"},
         summary="it broke",
-        playbook="fix",
-        kind=OutcomeKind.HEALED,
-        verified=True,
         alone_seconds=3.5,
-        healed_itself=False,
-        stratum=Stratum.CONFIRMED,
-        confidence=0.7,
-        imported=False,
         opened_at=NOW,
         ended_at=NOW,
     )
