@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 from doorstep import Doorstep, settings
-from sqlalchemy.exc import DBAPIError
+from tests.flow.committing import commit
 
 from penelope.domain.approval import Approval, ApprovalStatus
 from penelope.domain.incident import Incident, IncidentState
@@ -359,16 +359,7 @@ class Desk:
         self.database, self.now = database, now
 
     async def transaction(self, name: str, body: Any) -> Any:  # noqa: ARG002 - the engine's own
-        # As the durable engine does it: serializable, and again where the database asks for that.
-        while True:
-            try:
-                async with self.database.connect() as plain:
-                    connection = await plain.execution_options(isolation_level="SERIALIZABLE")
-                    async with connection.begin():
-                        return await body(SqlTransaction(connection, self.now))
-            except DBAPIError as error:
-                if not str(getattr(error.orig, "sqlstate", "")).startswith("40"):
-                    raise
+        return await commit(self.database, self.now, body)
 
     async def nudge(self, incident: str) -> None:
         pass

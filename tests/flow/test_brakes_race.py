@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from stage import APPROVAL, BAD, DECIDE, HALT, RATE, TIMING, Library, NoChanges, playbook, shop, step
+from tests.flow.committing import Body, commit
 
 from penelope.domain.evidence import Dossier
 from penelope.domain.halt import FLEET, Breaker, Scope, ScopeKind, Trip
@@ -38,8 +38,6 @@ INCIDENTS = 12
 SURE = replace(DECIDE, confidence_floor=0.0, risk_limit=1.0)
 FIX = Scope(kind=ScopeKind.PLAYBOOK, name="fix")
 
-Body = Callable[[SqlTransaction], Awaitable[Any]]
-
 
 @dataclass(frozen=True)
 class Worker:
@@ -48,17 +46,7 @@ class Worker:
     database: AsyncEngine
 
     async def transaction(self, name: str, body: Body) -> Any:  # noqa: ARG002 - as the engine has it
-        while True:
-            try:
-                async with self.database.connect() as connection:
-                    await connection.execution_options(isolation_level="SERIALIZABLE")
-                    async with connection.begin():
-                        return await body(SqlTransaction(connection, NOW))
-            except DBAPIError as error:
-                # As the engine does: whatever else is raised has broken a story.
-                if getattr(error.orig, "sqlstate", None) not in {"40001", "40P01"}:
-                    raise
-                await asyncio.sleep(0.01)
+        return await commit(self.database, NOW, body)
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """The part of the story in which a person has the word."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from stage import BAD, DECIDE, GOOD, TIMING, Script, Stage, begin, performing, play, playbook, signal, step
+from tests.flow.committing import Body, commit
 
 from penelope.domain.action import Tier
 from penelope.domain.approval import Approval, ApprovalStatus
@@ -44,9 +45,8 @@ class DeadEngine:
         self._database = database
         self._now = now
 
-    async def transaction(self, name: str, body: Callable[[SqlTransaction], Awaitable[Any]]) -> Any:  # noqa: ARG002 - the engine's own
-        async with self._database.begin() as connection:
-            return await body(SqlTransaction(connection, self._now or datetime.now(UTC)))
+    async def transaction(self, name: str, body: Body) -> Any:  # noqa: ARG002 - the engine's own
+        return await commit(self._database, self._now or datetime.now(UTC), body)
 
     async def start(self, *_: str) -> None:
         """Never comes to it."""

@@ -40,11 +40,12 @@ async def await_word(engine: Engine, incident: str, identifier: str) -> Word:
 
 
 async def _look(transaction: Transaction, incident: str, identifier: str) -> Word:
+    # The incident before its request, as whoever answers locks them: the other way round they wait for each other.
+    ended = (await records.incident_of(transaction, incident)).resolved_at is not None
     unit = await transaction.unit(identifier)
     if unit is None:
         return Word(status=ApprovalStatus.REJECTED, reason="the request for approval is lost", seconds=0.0)
     approval = from_data(Approval, unit.attributes)
-    ended = (await records.incident_of(transaction, incident)).resolved_at is not None
     closing = _closing(approval, transaction.now(), ended=ended)
     if closing is not None:
         approval, event, why = closing
