@@ -180,7 +180,7 @@ def test_of_two_answers_at_once_one_counts(databases: Databases) -> None:
     async def scene(stage: Stage) -> None:
         incident = await awaiting(stage)
         answers = [
-            Answer(incident=incident, actor=f"person-{number}", approve=number % 2 == 0)
+            Answer(incident=incident, actor=f"person-{number}", approve=number % 2 == 0, comment="so be it")
             for number in range(8)
         ]
         results = await asyncio.gather(
