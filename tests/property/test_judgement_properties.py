@@ -4,7 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 from random import Random
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penelope.domain.decision import Contribution, Judgement, Steps, added, score
@@ -127,6 +127,7 @@ def brute(durations: Durations, after: float, until: float) -> Fraction:
     return left
 
 
+@example(healed=[], cut=[5.0] * 5, after=1.0, within=3.9)
 @given(st.lists(SECONDS, max_size=40), st.lists(SECONDS, max_size=40), SECONDS, SECONDS)
 def test_survival_is_what_a_slow_estimator_says(
     healed: list[float], cut: list[float], after: float, within: float

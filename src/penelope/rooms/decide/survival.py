@@ -62,7 +62,8 @@ def _estimated(
         within_seconds=within,
         cases=at_risk,
         source=source,
-        recheck_seconds=curve.when(waiting.quantile * probability) - lasted,
+        # Rounding may bring the end of the window, less its beginning, beyond its length.
+        recheck_seconds=min(within, curve.when(waiting.quantile * probability) - lasted),
     )
 
 
