@@ -128,8 +128,10 @@ def test_it_is_verified_without_a_server(door: Doorstep, tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("incident")
-def test_without_a_server_a_bad_anchor_is_one_flaw_more(tmp_path: Path) -> None:
+def test_without_a_server_a_bad_anchor_is_one_flaw_more(door: Doorstep, tmp_path: Path) -> None:
+    checkpoint(door)
     anchor = tmp_path / "ledger-keys" / "anchor"
+    door.until(anchor.exists, bool)
     lines = anchor.read_text().splitlines(keepends=True)
     anchor.write_text("".join([lines[0], "9999\n", *lines[2:]]))
     found = command(tmp_path, "verify", "--offline", "--json")
