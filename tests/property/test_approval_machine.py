@@ -17,11 +17,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from penelope.domain.approval import Approval, ApprovalStatus
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.signal import Severity
+from penelope.domain.work import UnitOfWork
 from penelope.errors import AlreadyDecided, InvalidRequest, UnknownIncident
 from penelope.flow import records
 from penelope.flow.approving import _look as look
 from penelope.flow.commands import Answer, Commands
-from penelope.kit.codec import from_data
+from penelope.kit.codec import from_data, to_data
 from penelope.rooms.intake.run import Rules
 from penelope.store.database import migrate, open_engine, open_reader, parse_url
 from penelope.store.reader import SqlReader
@@ -195,8 +196,21 @@ TestApprovals.settings = settings(max_examples=40, stateful_step_count=20)
 
 def test_a_request_that_is_lost_is_no_approval() -> None:
     class Nothing:
-        async def unit(self, identifier: str) -> None:
-            assert identifier == "approval-1"
+        """But for the incident."""
 
+        async def unit(self, identifier: str) -> UnitOfWork | None:
+            return None if identifier == "approval-1" else unit
+
+    unit = UnitOfWork(
+        id=INCIDENT.id,
+        kind="incident",
+        incident=INCIDENT.id,
+        status=INCIDENT.state.value,
+        attributes=to_data(INCIDENT),
+        content_hash="",
+        version=1,
+        updated_at=START,
+        head="",
+    )
     word = asyncio.run(look(Nothing(), "inc_1", "approval-1"))  # type: ignore[arg-type]  # all that it asks for
     assert (word.status, word.reason) == (ApprovalStatus.REJECTED, "the request for approval is lost")
