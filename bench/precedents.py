@@ -11,10 +11,9 @@ import numpy as np
 
 from penelope.adapters.vector.memory import MemoryIndex
 from penelope.domain.incident import Incident, IncidentState
-from penelope.domain.outcome import OutcomeKind
-from penelope.domain.precedent import PastCase, Stratum
 from penelope.domain.signal import Severity
 from penelope.rooms.decide.precedents import rank, terms_of
+from penelope.testing.past import past_case
 
 SIZES = (10_000, 50_000)
 DIMENSIONS = 384
@@ -71,22 +70,12 @@ def ranking() -> float:
         labels={"team": "shop", "region": "eu", "instance": "a"},
     )
     cases = [
-        PastCase(
+        past_case(
             incident=f"case-{number}",
-            service="shop",
             fingerprint="f",
             name="Odd",
-            severity=Severity.ERROR,
             labels={"team": "shop", "region": "eu", "instance": str(number)},
-            summary="",
-            playbook="fix",
-            kind=OutcomeKind.HEALED,
-            verified=True,
-            alone_seconds=60,
-            healed_itself=False,
-            stratum=Stratum.CONFIRMED,
             confidence=0.8,
-            imported=False,
             opened_at=NOW,
             ended_at=NOW - timedelta(hours=number),
         )

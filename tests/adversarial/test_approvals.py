@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
+from committing import commit
 from doorstep import Doorstep, settings
-from tests.flow.committing import commit
 
 from penelope.domain.approval import Approval, ApprovalStatus
 from penelope.domain.incident import Incident, IncidentState

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from committing import Body, commit
 from sqlalchemy.ext.asyncio import AsyncEngine
 from stage import APPROVAL, BAD, DECIDE, HALT, RATE, TIMING, Library, NoChanges, playbook, shop, step
-from tests.flow.committing import Body, commit
 
 from penelope.domain.evidence import Dossier
 from penelope.domain.halt import FLEET, Breaker, Scope, ScopeKind, Trip

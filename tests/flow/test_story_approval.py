@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from committing import Body, commit
 from stage import BAD, DECIDE, GOOD, TIMING, Script, Stage, begin, performing, play, playbook, signal, step
-from tests.flow.committing import Body, commit
 
 from penelope.domain.action import Tier
 from penelope.domain.approval import Approval, ApprovalStatus

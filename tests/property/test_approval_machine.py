@@ -195,11 +195,14 @@ TestApprovals.settings = settings(max_examples=40, stateful_step_count=20)
 
 
 def test_a_request_that_is_lost_is_no_approval() -> None:
+    asked: list[str] = []
+
     class Nothing:
         """But for the incident."""
 
         async def unit(self, identifier: str) -> UnitOfWork | None:
-            return None if identifier == "approval-1" else unit
+            asked.append(identifier)
+            return unit if identifier == INCIDENT.id else None
 
     unit = UnitOfWork(
         id=INCIDENT.id,
@@ -212,5 +215,8 @@ def test_a_request_that_is_lost_is_no_approval() -> None:
         updated_at=START,
         head="",
     )
-    word = asyncio.run(look(Nothing(), "inc_1", "approval-1"))  # type: ignore[arg-type]  # all that it asks for
+    word = asyncio.run(look(Nothing(), INCIDENT.id, "approval-1"))  # type: ignore[arg-type]  # all that it asks for
     assert (word.status, word.reason) == (ApprovalStatus.REJECTED, "the request for approval is lost")
+    assert asked == [INCIDENT.id, "approval-1"], (
+        "answers lock them in this order, and must not wait for each other"
+    )
