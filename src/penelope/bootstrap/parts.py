@@ -49,7 +49,7 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
     stack.push_async_callback(metrics.close)
     await background(stack, metrics.run())
     routers: dict[str, Router] = {"traefik": TraefikRouter(), "noop": NoopRouter()}
-    surroundings = Surroundings(services=services, routers=routers)
+    surroundings = Surroundings(services=services, routers=routers, keep=settings.act.keep)
     return Parts(
         services=services,
         playbooks=playbooks,

@@ -14,6 +14,7 @@ from pydantic import (
 )
 from sqlalchemy.engine import make_url
 
+from penelope.settings.act import Act
 from penelope.settings.approval import Approval, Notify
 from penelope.settings.autonomy import Autonomy
 from penelope.settings.brakes import Brakes
@@ -298,6 +299,7 @@ class Settings(Section):
     autonomy: Autonomy = Autonomy()
     constitution: Constitution = Constitution()
     notify: Notify = Notify()
+    act: Act = Act()
     verify: Verify = Verify()
     wisdom: Wisdom = Wisdom()
     log: Log = Log()

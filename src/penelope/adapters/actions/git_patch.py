@@ -3,7 +3,7 @@
 import asyncio
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from penelope.adapters.actions import patch_policy
 from penelope.adapters.actions.git import Repository, scratch_index
 from penelope.adapters.actions.installed import Surroundings
 from penelope.adapters.actions.options import operation, read_options, read_params, require_operation
-from penelope.domain.action import Action, Effect, Preview, Progress, Snapshot, Tier
+from penelope.domain.action import Action, Difference, Effect, Preview, Progress, Snapshot, Tier
 from penelope.domain.service import Target
 from penelope.errors import (
     ActionFailed,
@@ -184,6 +184,19 @@ class GitPatchAdapter:
         return Effect(
             summary=f"taken back by {commit[:12]}", details={"commit": commit}, repeated=trace.compensation
         )
+
+    async def differences(self, action: Action, snapshot: Snapshot) -> Sequence[Difference]:
+        """The files that the action's commit touched, in commit and working tree; what others commit meanwhile is theirs."""
+        repository = _repository(action.target)
+        trace = await _trace(repository, action, snapshot)
+        if trace.commit is None:
+            return []
+        before = snapshot.state["head"]
+        touched = await repository.names(
+            "diff-tree", "-r", "--no-renames", "--name-only", "-z", f"{trace.commit}^", trace.commit
+        )
+        changed = await _edited(repository, before, touched)
+        return [Difference(subject=path, before=before[:12], now="changed") for path in sorted(changed)]
 
     async def observe(self, action: Action) -> Mapping[str, Json]:
         repository = _repository(action.target)

@@ -1,7 +1,7 @@
 """Calls an HTTP endpoint once, by idempotency key."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Self
 from urllib.parse import quote, unquote
@@ -11,7 +11,7 @@ import msgspec
 from penelope.adapters.actions.installed import Surroundings
 from penelope.adapters.actions.options import operation, read_options, read_params, require_operation
 from penelope.adapters.outbound import Answer, Call, ask
-from penelope.domain.action import Action, Effect, Preview, Progress, Snapshot
+from penelope.domain.action import Action, Difference, Effect, Preview, Progress, Snapshot
 from penelope.errors import (
     ActionFailed,
     CompensationFailed,
@@ -129,6 +129,13 @@ class HttpAdapter:
         return Effect(
             summary=f"POST {params.compensate_path} answered {answer.status}", details=_said(answer)
         )
+
+    async def differences(self, action: Action, snapshot: Snapshot) -> Sequence[Difference]:
+        """Nothing but the call itself is known of the target: it must not be in effect."""
+        progress = await self.probe(action, snapshot)
+        if progress is Progress.NOT_APPLIED:
+            return []
+        return [Difference(subject="call", before=Progress.NOT_APPLIED.value, now=progress.value)]
 
     async def observe(self, action: Action) -> Mapping[str, Json]:
         path = read_options(HttpOptions, action.target).observe_path

@@ -66,7 +66,7 @@ def values_of_playbook(playbook: Playbook) -> dict[str, Json]:
     """Everything that a playbook may put into a plan, by place."""
     steps: Mapping[str, Json] = {
         f"{number}. {step.name} ({step.adapter}.{step.operation})": dict(step.params)
-        for number, step in enumerate((*playbook.steps, *playbook.after), start=1)
+        for number, step in enumerate(playbook.every_step, start=1)
     }
     defaults = {f"parameter {item.name}": item.default for item in playbook.parameters}
     return {**steps, **{place: value for place, value in defaults.items() if value is not None}}

@@ -7,7 +7,7 @@ from penelope.domain.action import Action
 from penelope.domain.contract import Clause, Contract, judge
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import Incident
-from penelope.domain.plan import Match, Parameter, Plan, Playbook, StepTemplate
+from penelope.domain.plan import BlockTemplate, Match, Parameter, Plan, Playbook, StepTemplate
 from penelope.domain.service import Service
 from penelope.kit.canonical import Json, canonical
 from penelope.kit.ids import digest_id
@@ -155,13 +155,14 @@ def _require_arms(playbook: Playbook, service: Service) -> None:
 def _actions(
     plan_id: str,
     section: str,
-    steps: tuple[StepTemplate, ...],
+    steps: tuple[StepTemplate | BlockTemplate, ...],
     service: Service,
     values: Mapping[str, Json],
 ) -> tuple[Action, ...]:
     return tuple(
         _action(digest_id(plan_id, section, str(index)), step, service, values)
         for index, step in enumerate(steps)
+        if isinstance(step, StepTemplate)
     )
 
 
