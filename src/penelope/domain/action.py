@@ -40,6 +40,9 @@ class Retry:
     pause_seconds: float = 1.0
 
 
+ONCE = Retry()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
     """One change of one target. `key` is the idempotency key: unique to incident, plan and step, and stable
@@ -60,7 +63,7 @@ class Action:
     tier: Tier
     timeout_seconds: float
     contract: Contract | None = None
-    retry: Retry = Retry()
+    retry: Retry = ONCE
     idempotent: bool = False
     rollback: "Action | None" = None
     keep: bool = False

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from penelope.domain.action import Action, Retry, Tier
+from penelope.domain.action import ONCE, Action, Retry, Tier
 from penelope.domain.contract import Clause, Contract
 from penelope.domain.rollout import RolloutSpec
 from penelope.kit.canonical import Json, content_hash
@@ -53,7 +53,7 @@ class StepTemplate:
     tier: Tier
     timeout_seconds: float
     expect: Contract | None = None
-    retry: Retry = Retry()
+    retry: Retry = ONCE
     idempotent: bool = False
     rollback: RollbackTemplate | None = None
     keep: bool = False

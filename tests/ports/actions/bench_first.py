@@ -35,6 +35,7 @@ def _process(operation: str, params: dict[str, Any], request: pytest.FixtureRequ
         shown=("state", "release"),
         unreachable=(ProcessAdapter(), with_options(action, supervisor="http://penny:s3cret@127.0.0.1:9")),
         half=half,
+        restores=operation != "restart",
     )
 
 
@@ -123,6 +124,7 @@ def _traffic(router: Any, service: Service, unreachable: TrafficAdapter) -> Benc
         action=action,
         effects=lambda: len(calls),
         shown=("weights", "weight.blue", "weight.green"),
+        counts_compensations=True,
         unreachable=(unreachable, action),
     )
 
