@@ -30,10 +30,10 @@ from penelope.domain.service import (
 from penelope.domain.signal import Severity, Signal, SignalStatus, problem_fingerprint
 from penelope.domain.work import Entry
 from penelope.flow.commands import Commands
-from penelope.flow.engine import Engine, EngineSettings
+from penelope.flow.engine import Engine, EngineSettings, Pool
 from penelope.flow.halting import DEFAULTS, Brakes
 from penelope.flow.parts import Parts, Timing
-from penelope.flow.remediation import story
+from penelope.flow.remediation import chapters, story
 from penelope.flow.wisdom import NoRecall, Recall
 from penelope.kit.clock import Clock, SystemClock
 from penelope.rooms.decide.run import Limits as DecideLimits
@@ -266,9 +266,11 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
             workflows,
             transaction,
             heard,
-            EngineSettings(executor_id="test", poll_seconds=0.02, stop_seconds=1),
+            EngineSettings(
+                executor_id="test", poll_seconds=0.02, stop_seconds=1, pool=Pool(poll_seconds=0.02)
+            ),
         )
-        await engine.launch(story(engine, parts))
+        await engine.launch(story(engine, parts), chapters(engine, parts))
         stack.push_async_callback(engine.stop)
         yield Stage(
             commands=Commands(engine, Rules(hold_seconds=3600), script.autonomy),

@@ -28,7 +28,7 @@ from penelope.flow.audit import DecisionAudit
 from penelope.flow.autonomy_desk import AutonomyDesk
 from penelope.flow.commands import Commands
 from penelope.flow.compliance import ComplianceWatch, TallyReader
-from penelope.flow.engine import Engine, EngineSettings
+from penelope.flow.engine import Engine, EngineSettings, Pool
 from penelope.flow.export import HistoryReader, Recalled
 from penelope.flow.heartbeat import ActorStore, Heartbeat
 from penelope.flow.importing import CaseImport
@@ -38,7 +38,7 @@ from penelope.flow.log import LogStore
 from penelope.flow.parts import Parts
 from penelope.flow.ports import LedgerWriter, Observer, Reader, Verification
 from penelope.flow.recalling import Recall
-from penelope.flow.remediation import story
+from penelope.flow.remediation import chapters, story
 from penelope.flow.replaying import Replaying
 from penelope.flow.sequencing import LogKeys, LogParts, Sequencer
 from penelope.flow.sweep import sweep_forever
@@ -235,10 +235,16 @@ async def _engine(
         return SqlTransaction(connection, parts.clock.now())
 
     identity = EngineSettings(
-        executor_id=settings.engine.executor_id, poll_seconds=settings.engine.poll_seconds
+        executor_id=settings.engine.executor_id,
+        poll_seconds=settings.engine.poll_seconds,
+        pool=Pool(
+            size=settings.act.pool,
+            shard_size=settings.act.shard_pool,
+            poll_seconds=settings.act.queue_poll_seconds,
+        ),
     )
     engine = Engine(writer, workflows, transaction, observer, identity)
-    await engine.launch(story(engine, parts))
+    await engine.launch(story(engine, parts), chapters(engine, parts))
     stack.push_async_callback(engine.stop)
     # What was made until now lives as long as the process: the collector need not walk it again and again.
     gc.freeze()

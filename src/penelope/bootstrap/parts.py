@@ -68,6 +68,7 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
             window_seconds=settings.metrics.window_seconds,
             verify_poll_seconds=settings.verify.poll_seconds,
             approval_expires_seconds=settings.approval.expires_seconds,
+            heartbeat_seconds=settings.act.heartbeat_seconds,
         ),
         autonomy=policy_of(settings.autonomy, services, [item.name for item in playbooks.playbooks()]),
         brakes=brakes_of(settings),

@@ -72,7 +72,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One entry of the catalogue. `tier` 1 is the most critical, 4 the least."""
+    """One entry of the catalogue. `tier` 1 is the most critical, 4 the least.
+
+    Services of one `shard` share its places for actions under way; "" is the shard of all that name none.
+    """
 
     name: str
     owner: str
@@ -82,3 +85,4 @@ class Service:
     metrics: MetricQueries | None = None
     router: RouterReference | None = None
     targets: Mapping[str, Target] = field(default_factory=dict)
+    shard: str = ""

@@ -159,6 +159,8 @@ class Courier:
             return None
         if unit.kind == "approval":
             return _of_request(notice, from_data(Approval, unit.attributes))
+        if unit.kind == "action":
+            return _of_alarm(notice, unit)
         return _of_glass(notice, from_data(BreakGlass, unit.attributes))
 
     async def _settled(self, notice: Notice, event: tuple[str, str] | None) -> None:
@@ -209,6 +211,20 @@ def _of_request(notice: Notice, approval: Approval) -> Message | None:
         title=title,
         text="\n".join(lines),
         approval=approval,
+    )
+
+
+def _of_alarm(notice: Notice, unit: UnitOfWork) -> Message:
+    action = unit.attributes["action"]
+    target = action["target"]
+    title = f"COULD NOT BE TAKEN BACK: {action['name']} on {target['service']}"
+    lines = [
+        str(unit.attributes.get("error", "")),
+        f"Target {target['name']}, {action['adapter']}.{action['operation']}.",
+        f"Healing of {target['service']} is halted until a person resumes it. Incident {notice.incident}.",
+    ]
+    return Message(
+        kind=notice.kind, about=unit.id, incident=notice.incident, title=title, text="\n".join(lines)
     )
 
 

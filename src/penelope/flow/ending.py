@@ -40,6 +40,7 @@ async def finish(
         found = await records.incident_of(transaction, incident)
         if not found.state.ended:
             await transaction.save(*await end(transaction, found, ending, brakes, policy))
+            await transaction.leases.give_back_all(incident)
 
     await engine.transaction("finish", body)
 

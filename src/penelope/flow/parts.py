@@ -32,6 +32,7 @@ class Timing:
     window_seconds: float
     verify_poll_seconds: float
     approval_expires_seconds: float
+    heartbeat_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from penelope.domain.outcome import Outcome, PlaybookRecord
 from penelope.domain.precedent import PastCase, PastDurations, Stratum, Tallies
 from penelope.domain.signal import Signal
 from penelope.domain.work import Change, Entry, UnitOfWork
+from penelope.flow.leases import Leases
 from penelope.flow.outbox import Outbox
 from penelope.ledger.chain import Flaw
 from penelope.ledger.notes import Checkpoint
@@ -38,6 +39,10 @@ class Transaction(Protocol):
     @property
     def outbox(self) -> Outbox:
         """What is to be said to people, in the same transaction."""
+
+    @property
+    def leases(self) -> Leases:
+        """Who may change which target."""
 
     async def save(self, *changes: Change) -> None:
         """Changes units of work and appends one entry each. Raises AppendConflict for a version passed by."""

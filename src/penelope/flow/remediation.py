@@ -1,9 +1,8 @@
 """The whole story of an incident, as a durable workflow: every await below is a place where the process may die."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from penelope.domain.action import Action
 from penelope.domain.approval import ApprovalStatus
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import Incident, IncidentState
@@ -14,10 +13,12 @@ from penelope.flow.acting import Acting, Done
 from penelope.flow.approving import await_word
 from penelope.flow.assessment import Assessment, Next
 from penelope.flow.canary import Canary
+from penelope.flow.carrying_out import BRANCH, Journey, Stretch, branch_chapter, stretch_of
 from penelope.flow.checking import Question, verify
 from penelope.flow.deciding import assess
 from penelope.flow.ending import Ending, finish
-from penelope.flow.engine import Engine, Story
+from penelope.flow.engine import Chapter, Engine, Story
+from penelope.flow.executing import ACT, act_chapter
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
@@ -32,6 +33,11 @@ def story(engine: Engine, parts: Parts) -> Story:
         return await Remediation(engine, parts, incident, service).run()
 
     return remediate
+
+
+def chapters(engine: Engine, parts: Parts) -> Mapping[str, Chapter]:
+    """What stories tell beside themselves, by the names under which the engine knows it."""
+    return {ACT: act_chapter(engine, parts), BRANCH: branch_chapter(engine, parts)}
 
 
 class Remediation:
@@ -115,33 +121,35 @@ class Remediation:
 
     async def _intervene(self, plan: Plan) -> Ending:
         done: list[Done] = []
-        stopped = False
-        trouble = await self._carry_out(plan.steps, done)
-        if not trouble and plan.rollout is not None:
-            await self._enter(IncidentState.ROLLING_OUT, "RolloutBegun", f"canary {plan.rollout.canary}")
-            canary = Canary(self._engine, self._parts, plan, plan.rollout)
-            trouble = await canary.run()
-            stopped = canary.stopped
-        if not trouble:
-            trouble = await self._carry_out(plan.after, done)
-        if not trouble:
-            trouble = await self._verify(plan)
+        canary = None if plan.rollout is None else Canary(self._engine, self._parts, plan, plan.rollout)
+        try:
+            trouble = await self._forward(plan, canary, done)
+        except Exception as error:  # noqa: BLE001 - whatever breaks, what was done so far is taken back
+            trouble = f"Penelope failed: {type(error).__name__}: {error}"
         if not trouble:
             reason = f"{plan.playbook} did what it said"
             return Ending(kind=OutcomeKind.HEALED, reason=reason, playbook=plan.playbook, acted=True)
         reason = await self._unwind(done, trouble)
-        stopped = stopped or any(item.stopped for item in done)
+        stopped = any(item.stopped for item in done) or (canary is not None and canary.stopped)
         acted = not stopped or any(item.touched for item in done)
         return Ending(
             kind=OutcomeKind.ESCALATED, reason=reason, playbook=plan.playbook, acted=acted, stopped=stopped
         )
 
-    async def _carry_out(self, actions: Sequence[Action], done: list[Done]) -> str:
-        for action in actions:
-            done.append(await self._acting.act(action))
-            if done[-1].trouble:
-                return f"{action.name}: {done[-1].trouble}"
-        return ""
+    async def _forward(self, plan: Plan, canary: Canary | None, done: list[Done]) -> str:
+        """Does what the plan says, and notes what it did; returns what went wrong, or nothing."""
+        trouble = await self._carry_out(stretch_of(plan, plan.steps, plan.course), done)
+        if not trouble and canary is not None:
+            await self._enter(IncidentState.ROLLING_OUT, "RolloutBegun", f"canary {canary.name}")
+            trouble = await canary.run()
+        if not trouble:
+            trouble = await self._carry_out(stretch_of(plan, plan.after, plan.after_course), done)
+        return trouble or await self._verify(plan)
+
+    async def _carry_out(self, stretch: Stretch, done: list[Done]) -> str:
+        travelled = await Journey(self._engine, self._parts, self._incident, stretch).go()
+        done += travelled.done
+        return travelled.trouble
 
     async def _verify(self, plan: Plan) -> str:
         since = await self._enter(IncidentState.VERIFYING, "VerificationBegun", f"{plan.playbook} is done")
@@ -159,14 +167,17 @@ class Remediation:
 
     async def _unwind(self, done: Sequence[Done], trouble: str) -> str:
         """Takes back what was done, last first. What may or may not have happened is left for a person to see."""
-        if done and done[-1].unknown:
+        if any(item.unknown for item in done):
             return f"{trouble}; nothing was taken back, for nobody knows what is there"
         await self._enter(IncidentState.COMPENSATING, "CompensationBegun", trouble)
-        for item in reversed([item for item in done if item.touched]):
+        touched = [item for item in done if item.touched]
+        for item in reversed([item for item in touched if not item.action.keep]):
             failure = await self._acting.take_back(item)
             if failure:
                 return f"{trouble}; TAKING IT BACK FAILED: {failure}"
-        return f"{trouble}; what was done has been taken back"
+        kept = ", ".join(item.action.name for item in touched if item.action.keep)
+        stays = f", but for what stays: {kept}" if kept else ""
+        return f"{trouble}; what was done has been taken back{stays}"
 
     async def _enter(self, state: IncidentState, event: str, reason: str) -> datetime:
         async def body(transaction: Transaction) -> Json:

@@ -243,6 +243,18 @@ interventions = Table(
     comment="the plans that the gate let through",
 )
 
+leases = Table(
+    "leases",
+    metadata,
+    Column("target", String, primary_key=True),
+    Column("fence", BigInteger, nullable=False, comment="rises with each holder"),
+    Column("holder", String, comment="an action; null while the target is free"),
+    Column("incident", String, nullable=False, index=True),
+    Column("since", String, nullable=False),
+    Column("beat_at", String, nullable=False),
+    comment="who may change a target: one action at a time",
+)
+
 outcomes = Table(
     "outcomes",
     metadata,

@@ -65,6 +65,7 @@ class _Loader:
                 )
                 for key, target in rule.targets.items()
             },
+            shard=rule.shard or "",
         )
 
     def _router(self, rule: RouterRule, where: Where) -> RouterReference:

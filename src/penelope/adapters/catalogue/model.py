@@ -134,6 +134,8 @@ class ServiceRule(Part):
     """The router that splits its traffic."""
     targets: dict[Name, TargetRule] = Field(default_factory=dict)
     """What of it can be changed, by the name that playbooks use."""
+    shard: Name | None = None
+    """The domain that it belongs to, such as payments: services of one shard share its places for actions under way."""
 
     def objectives(self) -> tuple[Objective, ...]:
         return tuple(Objective(name=slo.name, metric=slo.metric, at_most=slo.at_most) for slo in self.slos)
