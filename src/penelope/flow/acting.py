@@ -86,6 +86,7 @@ class Acting:
         try:
             return await self._verified(done, datetime.fromisoformat(tried.ended_at))
         except Exception as error:  # noqa: BLE001 - what was done must be known, whatever breaks after it
+            await self._give_back(action)
             return replace(done, trouble=f"it could not be verified: {type(error).__name__}: {error}")
 
     async def take_back(self, done: Done) -> str:
@@ -111,7 +112,7 @@ class Acting:
             await transaction.save(change)
             if error:
                 await sound(transaction, self._parts.asking, done.action, self._incident, error)
-            await transaction.leases.give_back(means.key)
+            await transaction.leases.give_back(place_of(means), means.key)
 
         await self._engine.transaction(f"{event} {done.action.name}", body)
         return f"{done.action.name}: {error}" if error else ""
@@ -193,7 +194,7 @@ class Acting:
 
     async def _give_back(self, action: Action) -> None:
         async def body(transaction: Transaction) -> Json:
-            await transaction.leases.give_back(action.key)
+            await transaction.leases.give_back(place_of(action), action.key)
 
         await self._engine.transaction(f"give back {action.name}", body)
 

@@ -166,7 +166,7 @@ class Executing:
         async def body(transaction: Transaction) -> Json:
             await transaction.save(change)
             if tried.effect is None or action.contract is None:
-                await transaction.leases.give_back(action.key)
+                await transaction.leases.give_back(place_of(action), action.key)
             return transaction.now().isoformat()
 
         return replace(tried, ended_at=await self._engine.transaction(f"{event} {action.name}", body))

@@ -19,8 +19,8 @@ class Leases(Protocol):
     async def beat(self, target: str, holder: str, fence: int) -> bool:
         """Notes that the holder is alive. False where the lease has passed on."""
 
-    async def give_back(self, holder: str) -> None:
-        """Frees what an action holds."""
+    async def give_back(self, target: str, holder: str) -> None:
+        """Frees a target, if the action holds it."""
 
     async def give_back_all(self, incident: str) -> None:
         """Frees what actions of an incident hold."""

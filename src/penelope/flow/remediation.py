@@ -56,7 +56,7 @@ class Remediation:
             ending = await self._decide()
         except Exception as error:  # noqa: BLE001 - whatever breaks, a person must hear of the incident
             reason = f"Penelope failed: {type(error).__name__}: {error}"
-            ending = Ending(kind=OutcomeKind.ESCALATED, reason=reason, acted=True)
+            ending = Ending(kind=OutcomeKind.ESCALATED, reason=reason, acted=True, broke=True)
         if ending is not None:
             brakes, autonomy = self._parts.brakes, self._parts.autonomy
             await finish(self._engine, self._incident, ending, brakes, autonomy)

@@ -18,7 +18,7 @@ class _Statements:
     beat: str
     """moment, target, action, fence -> target; nothing where the lease has passed on"""
     give_back: str
-    """action"""
+    """target, action"""
     give_back_all: str
     """incident"""
     held: str
@@ -38,7 +38,7 @@ def _statements(dialect: str) -> _Statements:
         ),
         "holder": f"SELECT {columns} FROM leases WHERE target = ? AND holder IS NOT NULL",  # noqa: S608 - our own names
         "beat": "UPDATE leases SET beat_at = ? WHERE target = ? AND holder = ? AND fence = ? RETURNING target",
-        "give_back": "UPDATE leases SET holder = NULL WHERE holder = ?",
+        "give_back": "UPDATE leases SET holder = NULL WHERE target = ? AND holder = ?",
         "give_back_all": "UPDATE leases SET holder = NULL WHERE incident = ? AND holder IS NOT NULL",
         "held": f"SELECT {columns} FROM leases WHERE holder IS NOT NULL ORDER BY since, target",  # noqa: S608 - our own names
     }
@@ -66,8 +66,8 @@ class SqlLeases:
         found = await self._session.rows(self._sql.beat, timestamp(self._now), target, holder, fence)
         return bool(found)
 
-    async def give_back(self, holder: str) -> None:
-        await self._session.rows(self._sql.give_back, holder)
+    async def give_back(self, target: str, holder: str) -> None:
+        await self._session.rows(self._sql.give_back, target, holder)
 
     async def give_back_all(self, incident: str) -> None:
         await self._session.rows(self._sql.give_back_all, incident)
