@@ -25,7 +25,7 @@ title: Broken
 match: {names: [X]}
 steps:
   - {name: Do, action: proces.restart, target: a, tier: 1}
-  - {name: Do, action: process.restart, target: a, tier: 9}
+  - {name: Do again, action: process.restart, target: a, tier: 9}
 verify: {within: 1s, clauses: [{subject: metric.error_ratio, at_most: 1}]}
 """
 
@@ -113,7 +113,7 @@ def test_every_mistake_is_printed_with_its_place(tmp_path: Path) -> None:
     shown = run("playbooks", "lint", str(file), str(tmp_path / "missing.yaml"))
     assert shown.exit_code == 1
     lines = shown.stdout.splitlines()
-    assert lines[0] == f"{file}:9:58: must be less than or equal to 4"
+    assert lines[0] == f"{file}:9:64: must be less than or equal to 4"
     assert lines[-1] == f"{tmp_path / 'missing.yaml'}:1:1: no such file"
 
 
