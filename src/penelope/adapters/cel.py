@@ -83,7 +83,7 @@ def _seconds(program: Any, activation: Any) -> float:
 
 def _too_much(source: str) -> Iterator[str]:
     if len(source) > LONGEST:
-        yield f"is longer than {LONGEST} characters; split it into several policies"
+        yield f"is longer than {LONGEST} characters"
     if source.count("+") > MOST_PLUSES:
         yield f"has more than {MOST_PLUSES} plus signs"
     if not source.isprintable() and not all(item.isprintable() or item in "\n\t" for item in source):

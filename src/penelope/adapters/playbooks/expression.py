@@ -51,7 +51,10 @@ def holds(source: str) -> Callable[[Incident], bool]:
 
 def _try_out(program: Any) -> None:
     activation = _environment().Activation(dict(_LARGEST))
-    answer = program.eval(activation)
+    try:
+        answer = program.eval(activation)
+    except RuntimeError as error:  # it goes through the labels of an incident too often, say
+        raise ValueError(f"cannot be judged: {str(error).splitlines()[0]}") from None
     if answer.type().name() == "ERROR" and (why := cel.complaint(str(answer.value()))) is not None:
         raise ValueError(f"cannot be judged: {why}")
     if cel.cost(program, activation) > SLOWEST_SECONDS:
