@@ -13,7 +13,6 @@ from penelope.domain.plan import (
     BlockKind,
     BlockTemplate,
     Match,
-    NodeKind,
     Parameter,
     Plan,
     Playbook,
