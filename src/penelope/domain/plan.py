@@ -191,6 +191,13 @@ class Plan:
         return (*self.steps, *self.after)
 
     @property
+    def every_action(self) -> tuple[Action, ...]:
+        """All that it may come to: its actions, each followed by what takes it back, where a step names that itself."""
+        return tuple(
+            item for action in self.actions for item in (action, action.rollback) if item is not None
+        )
+
+    @property
     def tier(self) -> Tier:
         return max((action.tier for action in self.actions), default=Tier.LOCAL)
 
