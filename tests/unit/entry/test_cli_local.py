@@ -195,7 +195,7 @@ def test_a_rollout_is_shown_where_it_happens() -> None:
     assert [shown.index(item) for item in words] == sorted(shown.index(item) for item in words)
 
 
-def test_a_playbook_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_playbook_that_is_not_there_is_said() -> None:
     shown = run("playbooks", "show", "rolback-release")
     assert shown.exit_code == 1
     assert "there is no playbook 'rolback-release' in force; did you mean 'rollback-release'?" in shown.stderr
