@@ -386,6 +386,16 @@ def test_bounds_of_lists_hold_for_their_items_and_their_length(bounds, members, 
     assert why_not(book, members=members) == (f"p: parameter members {said}",)
 
 
+def test_a_long_text_is_not_held_against_a_pattern():
+    parameter = labelled(pattern="[a-z]+")
+    book = playbook(step(params={"v": "${v}"}), parameters=(parameter,))
+
+    assert bound(book, replace(INCIDENT, labels={"pod": "a" * 1024}))
+    assert why_not(book, replace(INCIDENT, labels={"pod": "a" * 1025})) == (
+        "p: parameter v has a value that is longer than 1024 characters",
+    )
+
+
 def test_true_is_not_one_among_choices():
     parameter = Parameter(name="v", kind="boolean", source="change.pool.v", choices=(1,))
 

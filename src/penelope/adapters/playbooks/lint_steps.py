@@ -30,6 +30,8 @@ def of_steps(data: Json, scope: Scope, adapters: Adapters | None) -> Iterator[Fi
     """Every mistake of steps and blocks. Without `adapters`, actions are not looked up."""
     every = list(places(data, scope))
     yield from _size(every)
+    if len(every) > MOST_ITEMS:
+        return  # what follows compares steps with each other, which takes long for very many
     yield from _names(every)
     for place in every:
         if place.kind == "action":

@@ -15,6 +15,9 @@ LABEL = "label."
 MOST_ITEMS = 1000
 """Items of a list; a longer one is no evidence that a plan could be made from."""
 
+LONGEST_TEXT = 1024
+"""Characters of a text that is held against a pattern."""
+
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
 
@@ -95,11 +98,15 @@ def beyond(parameter: Parameter, value: Json) -> str:
     subject = "has an item that" if isinstance(value, list) else "has a value that"
     if parameter.choices and not all(_among(item, parameter.choices) for item in items):
         return f"{subject} is not one of {canonical(list(parameter.choices)).decode()}"
+    if why := _out_of_range(parameter, value):
+        return why
     if parameter.pattern is not None:
+        if any(isinstance(item, str) and len(item) > LONGEST_TEXT for item in items):
+            return f"{subject} is longer than {LONGEST_TEXT} characters"
         follows = pattern(parameter.pattern).matches
         if not all(isinstance(item, str) and follows(item) for item in items):
             return f"{subject} does not follow its pattern {parameter.pattern}"
-    return _out_of_range(parameter, value)
+    return ""
 
 
 def _among(item: Json, choices: Sequence[Json]) -> bool:
