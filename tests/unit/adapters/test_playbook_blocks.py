@@ -197,7 +197,7 @@ def test_what_is_not_said_about_a_rollback_is_left_to_the_adapter(tmp_path):
         ("name: Again", "name: Switch", "32:20: another step is called 'Switch' already"),
         # what operations declare
         ("params: {release: r1}", "params: {relase: r1}", "26:17: the key 'release' is missing"),
-        ("params: {release: r1}", "params: {release: r1, relase: r1}", "26:39: unknown key 'relase'; did you mean 'release'?"),
+        ("params: {release: r1}", "params: {release: r1, relase: r1}", "26:31: unknown key 'relase'; did you mean 'release'?"),
         ("params: {release: r1}", "params: {release: 7}", "26:27: must be of type string"),
         ("params: {release: r0}", "params: {release: [r0]}", "30:70: must be of type string"),
         ("rollback: {action: process.switch_release,", "rollback: {action: process.switch,", "30:28: the adapter 'process' has no operation 'switch'; did you mean 'switch_release'?"),

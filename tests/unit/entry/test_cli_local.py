@@ -203,6 +203,23 @@ def test_a_playbook_that_is_not_there_is_said() -> None:
     assert (missing.exit_code, "no such file" in missing.stderr) == (1, True)
 
 
+def test_the_actions_that_there_are() -> None:
+    every = run("playbooks", "actions").stdout
+    assert re.search(r"^process\.switch_release +1 +\S", every, re.MULTILINE)
+    assert [line for line in every.splitlines() if line.startswith(("http.", "traffic."))]
+    one = re.sub(r" +", " ", run("playbooks", "actions", "git_patch.apply").stdout)
+    assert one.startswith("git_patch.apply ")
+    assert " tier 2 or above, reversible with a snapshot" in one
+    assert " params diff: string" in one
+    assert " message: string, may be left out" in one
+    assert " needs write: the repository and its files" in one
+    both = run("playbooks", "actions", "process").stdout
+    assert ("process.restart" in both, "params none" in re.sub(r" +", " ", both)) == (True, True)
+    assert "http.call" not in both
+    missing = run("playbooks", "actions", "proces")
+    assert (missing.exit_code, "no installed adapter has the action 'proces'" in missing.stderr) == (1, True)
+
+
 # --- keys -------------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,8 @@ VARIABLES: Mapping[str, str] = {
 SLOWEST_SECONDS = 0.02
 """CPU that an expression may take on an incident with as many and as long labels as there may be."""
 
+_WORDS: Mapping[str, str] = {"NOT_FOUND": "it asks for a label that the incident does not have"}
+
 _LARGEST: Mapping[str, Any] = {
     **dict.fromkeys(VARIABLES, "a" * 256),
     "incident.severity": "critical",
@@ -43,7 +45,8 @@ def holds(source: str) -> Callable[[Incident], bool]:
             raise ValueError(type(error).__name__) from error
         if kind != "BOOL":
             # The library's text may quote a value of the incident: only its kind is told.
-            raise ValueError(str(value).partition(":")[0] if kind == "ERROR" else f"it is {kind.lower()}")
+            reason = str(value).partition(":")[0] if kind == "ERROR" else f"it is {kind.lower()}"
+            raise ValueError(_WORDS.get(reason, reason))
         return bool(value)
 
     return judge

@@ -7,6 +7,7 @@ from pathlib import Path
 from penelope.adapters.playbooks.file import PlaybookFile, RolloutRule
 from penelope.adapters.playbooks.lint_parameters import of_parameters
 from penelope.adapters.playbooks.lint_steps import Adapters, of_steps
+from penelope.adapters.playbooks.operation_params import UNKNOWN_KEY
 from penelope.adapters.playbooks.places import Finding
 from penelope.adapters.yaml_model import validate
 from penelope.adapters.yaml_source import Document, Problem, Where, read
@@ -27,7 +28,9 @@ def check(path: Path, adapters: Adapters | None) -> tuple[PlaybookFile | None, l
         return None, sorted(problems)
     # One mistake may be found in several ways, such as a list of weights that is missing.
     found = dict.fromkeys(_findings(document, playbook, adapters))
-    problems = [document.problem(where, message) for where, message in found]
+    problems = [
+        document.problem(where, message, at_key=message.startswith(UNKNOWN_KEY)) for where, message in found
+    ]
     return (None if problems else playbook), sorted(problems)
 
 

@@ -12,6 +12,9 @@ from penelope.kit.canonical import Json
 from penelope.kit.codec import to_data
 from penelope.rooms.plan.binding import names
 
+UNKNOWN_KEY = "unknown key"
+"""What a message about a key begins with, that is told where the key stands."""
+
 _ABOUT_KEYS = frozenset({"required", "additionalProperties"})
 
 
@@ -39,7 +42,7 @@ def _told(error: ValidationError) -> Iterator[tuple[Where, str]]:
             if not isinstance(expected, bool):
                 yield where, "has a value that does not fit"
             for key in error.instance.keys() - known.keys() if isinstance(expected, bool) else ():
-                yield (*where, key), f"unknown key '{key}'{suggestion(key, known)}"
+                yield (*where, key), f"{UNKNOWN_KEY} '{key}'{suggestion(key, known)}"
         case "type":
             kinds = [expected] if isinstance(expected, str) else list(expected)
             yield where, f"must be of type {' or '.join(kinds)}"

@@ -152,6 +152,7 @@ _playbooks = _group("Check, list and show playbooks.")
 _playbooks.command("lint")(local.lint_playbooks)
 _playbooks.command("list")(local.list_playbooks)
 _playbooks.command("show")(playbooks.show)
+_playbooks.command("actions")(playbooks.list_actions)
 _playbooks.command("scan")(scanning.scan)
 app.add_typer(_playbooks, name="playbooks")
 

@@ -1,14 +1,16 @@
 """What a playbook looks like on the terminal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from penelope.domain.action import Operation
 from penelope.domain.contract import Clause, Contract
 from penelope.domain.plan import BlockKind, BlockTemplate, Match, Parameter, Playbook, StepTemplate
+from penelope.entry.cli.screens import table
 from penelope.entry.cli.words import seconds, visible
 from penelope.kit.canonical import Json, canonical
 
@@ -25,6 +27,55 @@ def playbook(item: Playbook) -> list[RenderableType]:
     """All of a playbook: a head, its course as a tree, and what must be true in the end."""
     head = Text.assemble((item.name, "bold"), f" version {visible(item.version)}\n{visible(item.title)}\n")
     return [head, _facts(item), Text(), _course(item)]
+
+
+def actions(every: Mapping[str, Operation]) -> Table:
+    """All actions, a line each."""
+    rows = [
+        (Text(name), str(int(operation.tier)), Text(visible(operation.summary)))
+        for name, operation in every.items()
+    ]
+    return table("action", "tier", "what it does", rows=rows, keep=("action",))
+
+
+def action(name: str, operation: Operation) -> list[RenderableType]:
+    """One action: what a step must give it, what its credentials must be allowed, what is kept before it."""
+    head = Text.assemble((name, "bold"), f"  {visible(operation.summary)}")
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style=_DIM, no_wrap=True)
+    grid.add_column(overflow="fold")
+    lines = [
+        ("tier", f"{int(operation.tier)} or above, {_TIERS[int(operation.tier)]}"),
+        *_labelled("params", list(_params(operation)) or ["none"]),
+        *_labelled("needs", operation.permissions),
+        *_labelled("keeps", operation.snapshots),
+    ]
+    for label, line in lines:
+        grid.add_row(f"  {label}", Text(visible(line)))
+    return [head, grid]
+
+
+def _params(operation: Operation) -> Iterator[str]:
+    properties, required = operation.params.get("properties", {}), operation.params.get("required", ())
+    for name in sorted(properties, key=lambda item: (item not in required, item)):
+        shape = properties[name]
+        parts = [f"{name}: {_shape(shape)}"]
+        if name not in required:
+            parts.append(
+                f"{_json(shape['default'])} if left out" if shape.get("default") else "may be left out"
+            )
+        yield ", ".join(parts)
+
+
+def _shape(shape: Mapping[str, Json]) -> str:
+    """The type of a parameter, in a word or two."""
+    if "enum" in shape:
+        return f"one of {_json(shape['enum'])}"
+    if options := [item for item in shape.get("anyOf", ()) if item.get("type") != "null"]:
+        return " or ".join(map(_shape, options))
+    if shape.get("type") == "array":
+        return f"list of {_shape(shape.get('items') or {})}"
+    return str(shape.get("type") or str(shape.get("$ref", "any value")).rpartition("/")[2])
 
 
 def _facts(item: Playbook) -> Table:
