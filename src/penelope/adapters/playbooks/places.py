@@ -25,6 +25,9 @@ CHILDREN: Mapping[str, tuple[str, ...]] = {
 }
 """The keys of each kind of item under which further items stand."""
 
+_BOUNDS = frozenset({"at_most", "at_least", "between", "changes_at_most", "changes_at_least"})
+"""What is compared with numbers only."""
+
 _NOT_COMPARED = frozenset({"subject", "weight", "severity", "within", "hold"})
 
 
@@ -111,7 +114,7 @@ def _of_call(where: Where, call: Mapping[str, Json], scope: Scope) -> Iterator[W
 def _of_clauses(items: Json, where: Where, scope: Scope) -> Iterator[Words]:
     for index, clause in enumerate(items):
         for key in sorted(clause.keys() - _NOT_COMPARED):
-            role = "bound" if key in {"at_most", "at_least"} else "value"
+            role = "bound" if key in _BOUNDS else "value"
             yield from _within(clause[key], (*where, index, key), scope, role)
 
 
