@@ -1,11 +1,12 @@
 """What exactly would be done: playbooks, and plans made from them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from penelope.domain.action import ONCE, Action, Retry, Tier
 from penelope.domain.contract import Clause, Contract
+from penelope.domain.incident import Incident
 from penelope.domain.rollout import RolloutSpec
 from penelope.kit.canonical import Json, content_hash
 from penelope.kit.codec import to_data
@@ -14,10 +15,10 @@ from penelope.kit.codec import to_data
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
     """A value that a playbook needs: bound from a concept of the evidence, a label of the incident
-    (``label.<name>``), or a default.
+    (``label.<name>``), or a default. Its `kind` is string, integer, number, boolean, or list (of texts).
 
-    What is bound must lie within the bounds that are given: `choices`, `pattern` (in full), `at_least` and `at_most`
-    (for texts and lists, of their length).
+    What is bound must lie within the bounds that are given: `choices`, `pattern` (in full; see `kit.pattern`), `at_least`
+    and `at_most` (for texts and lists, of their length). For a list, choices and pattern hold for each of its items.
     """
 
     name: str
@@ -91,6 +92,8 @@ class BlockTemplate:
 class Match:
     """Which incidents a playbook is for: signal names, labels (all must be equal), severities, services, fingerprints
     and an expression (CEL) over the incident; all that are given must fit.
+
+    `holds` is the expression, compiled by who read it; it raises ValueError that says why it cannot be judged.
     """
 
     names: tuple[str, ...] = ()
@@ -99,6 +102,7 @@ class Match:
     severities: tuple[str, ...] = ()
     fingerprints: tuple[str, ...] = ()
     expression: str | None = None
+    holds: Callable[[Incident], bool] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +189,13 @@ class Plan:
     @property
     def actions(self) -> tuple[Action, ...]:
         return (*self.steps, *self.after)
+
+    @property
+    def every_action(self) -> tuple[Action, ...]:
+        """All that it may come to: its actions, each followed by what takes it back, where a step names that itself."""
+        return tuple(
+            item for action in self.actions for item in (action, action.rollback) if item is not None
+        )
 
     @property
     def tier(self) -> Tier:

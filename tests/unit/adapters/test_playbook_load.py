@@ -105,7 +105,7 @@ def test_a_migration_asks_a_person():
 def test_defaults_of_what_a_playbook_leaves_out(tmp_path):
     [playbook] = load([write(tmp_path, "small")], shipped=False).playbooks()
 
-    assert playbook.steps[0].timeout_seconds == 30.0
+    assert playbook.steps[0].timeout_seconds == 60.0
     assert playbook.steps[0].params == {}
     assert playbook.rollout is None
     assert playbook.match.labels == {"severity": "warning"}

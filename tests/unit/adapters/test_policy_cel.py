@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from penelope.adapters.cel import LONGEST
 from penelope.adapters.policy.builtins import ADMITTED
-from penelope.adapters.policy.cel import EXAMPLE, LONGEST, Expressions, compiled
+from penelope.adapters.policy.cel import EXAMPLE, Expressions, compiled
 from penelope.adapters.policy.load import files_in, load_expressions
 from penelope.domain.gate import Ruling
 from penelope.errors import InvalidPolicy

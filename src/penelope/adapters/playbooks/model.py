@@ -1,16 +1,13 @@
-"""The shape of a playbook file: the one source of its checks, its JSON schema and its domain value."""
+"""What the parts of a playbook file share: its words, its clauses and its effects."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from penelope.adapters.yaml_model import Duration, Form, Part, PositiveDuration
-from penelope.domain.action import Tier
 from penelope.domain.contract import Clause, Comparator, Contract
-from penelope.domain.plan import Match, Parameter, Playbook, StepTemplate
-from penelope.domain.rollout import RolloutLimits, RolloutSpec
 from penelope.kit.canonical import Json
 
 _WHOLE_PLACEHOLDER = r"\$\{[a-z][a-z0-9_]*\}"
@@ -26,7 +23,7 @@ def _bound_check(value: Json) -> Json:
     return value
 
 
-def _something(value: Json) -> Json:
+def something(value: Json) -> Json:
     if value is None:
         raise PydanticCustomError("nothing", "must not be empty")
     return value
@@ -39,7 +36,7 @@ Bound = Annotated[
 ]
 Something = Annotated[
     Any,
-    BeforeValidator(_something),
+    BeforeValidator(something),
     WithJsonSchema({"type": ["string", "number", "boolean", "array", "object"]}),
 ]
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -137,191 +134,4 @@ class Effect(Part):
             clauses=tuple(item.clause(item.subject) for item in self.clauses),
             deadline_seconds=self.within,
             hold_seconds=self.hold,
-        )
-
-
-class MatchRule(Part):
-    """Which incidents the playbook is for; all that is given must fit."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "anyOf": [
-                {"required": ["names"], "properties": {"names": {"minItems": 1}}},
-                {"required": ["labels"], "properties": {"labels": {"minProperties": 1}}},
-            ]
-        }
-    )
-
-    names: list[Word] = Field(default_factory=list)
-    """Names of signals; one of them must be the incident's."""
-    labels: dict[str, str] = Field(default_factory=dict)
-    """Labels of the incident; all must be equal."""
-    services: list[Word] = Field(default_factory=list)
-    """Services that it is for; empty means all."""
-
-    @model_validator(mode="after")
-    def _says_something(self) -> "MatchRule":
-        if not self.names and not self.labels:
-            raise PydanticCustomError("match", "needs names or labels, or it would fit every incident")
-        return self
-
-
-class ParameterRule(Part):
-    """A value that is filled in from the evidence, or else from a default."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"required": ["from"]}, {"required": ["default"]}]}
-    )
-
-    type: Literal["string", "integer", "number", "boolean"]
-    """The type that the value must have."""
-    source: Concept = Field(default="", alias="from")
-    """The concept of the evidence that the value comes from, such as change.instance-b.previous_release."""
-    default: Annotated[
-        Any, BeforeValidator(_something), WithJsonSchema({"type": ["string", "number", "boolean"]})
-    ] = None
-    """The value where the evidence knows none."""
-
-    @model_validator(mode="after")
-    def _has_an_origin(self) -> "ParameterRule":
-        if not self.model_fields_set.intersection(("source", "default")):
-            raise PydanticCustomError("parameter", "needs 'from' or 'default'")
-        return self
-
-
-class StepRule(Part):
-    """One change of one target."""
-
-    name: Word
-    """What the step does, for people."""
-    action: Operation
-    """Adapter and operation, such as process.switch_release."""
-    target: TargetName
-    """A target of the service in services.yaml."""
-    params: dict[str, Any] = Field(default_factory=dict)
-    """What the operation needs; ${name} stands for a parameter, $${ for a literal ${."""
-    tier: Annotated[int, Field(ge=1, le=4)]
-    """How hard it is to take back: 1 local, 2 needs a snapshot, 3 hard to reverse, 4 irreversible."""
-    timeout: PositiveDuration = 30.0
-    """How long the operation may take."""
-    expect: Effect | None = None
-    """What must be seen afterwards; otherwise the step is taken back."""
-
-    def template(self) -> StepTemplate:
-        adapter, _, operation = self.action.partition(".")
-        return StepTemplate(
-            name=self.name,
-            adapter=adapter,
-            operation=operation,
-            target=self.target,
-            params=self.params,
-            tier=Tier(self.tier),
-            timeout_seconds=self.timeout,
-            expect=self.expect.contract() if self.expect else None,
-        )
-
-
-class LimitsRule(Part):
-    """The guard rails of the rollout."""
-
-    min_success_ratio: Ratio = 0.95
-    """The least share of requests of the canary that must succeed."""
-    max_error_ratio: Ratio = 0.02
-    """The largest share of requests of the canary that may fail."""
-    max_latency_p99_increase: Duration = 0.5
-    """The most that the canary's 99th percentile may exceed the control's."""
-    min_requests: Annotated[int, Field(ge=1)] = 20
-    """How many requests the canary must have served before it is judged."""
-
-
-class RolloutRule(Part):
-    """Moves traffic to the changed arm in steps, judged against the unchanged one."""
-
-    canary: TargetName
-    """The changed arm of the service's router."""
-    control: TargetName
-    """The unchanged arm."""
-    steps: Annotated[list[Annotated[int, Field(ge=1, le=100)]], Field(min_length=1)] = Field(
-        default_factory=lambda: [10, 25, 50, 100]
-    )
-    """Weights of the canary in percent, rising, the last one 100."""
-    interval: PositiveDuration = 5.0
-    """The time between two looks."""
-    looks_per_step: Annotated[int, Field(ge=1)] = 3
-    """How many good looks on end promote to the next step."""
-    max_step: PositiveDuration = 900.0
-    """How long one step may last before it is rolled back."""
-    limits: LimitsRule = LimitsRule()
-    """The guard rails."""
-
-    def spec(self) -> RolloutSpec:
-        return RolloutSpec(
-            canary=self.canary,
-            control=self.control,
-            steps=tuple(self.steps),
-            interval_seconds=self.interval,
-            looks_per_step=self.looks_per_step,
-            max_step_seconds=self.max_step,
-            limits=RolloutLimits(
-                min_success_ratio=self.limits.min_success_ratio,
-                max_error_ratio=self.limits.max_error_ratio,
-                max_latency_p99_increase_seconds=self.limits.max_latency_p99_increase,
-                min_requests=self.limits.min_requests,
-            ),
-        )
-
-
-class PlaybookFile(Part):
-    """A template of a fix: when it applies, what it changes, what must be true afterwards."""
-
-    model_config = ConfigDict(title="Playbook")
-
-    api_version: Literal["penelope.dev/v1"] = Field(alias="apiVersion")
-    """The version of this format."""
-    kind: Literal["Playbook"]
-    """What the file is."""
-    name: Slug
-    """The identity of the playbook; precedents are kept under it."""
-    version: Word
-    """Changes with the content, as text in quotes."""
-    title: Word
-    """What the playbook does, in one line for people."""
-    match: MatchRule
-    """Which incidents it is for."""
-    parameters: dict[ParameterName, ParameterRule] = Field(default_factory=dict)
-    """The values that steps and clauses use as ${name}."""
-    preconditions: list[Precondition] = Field(default_factory=list)
-    """What the evidence must say; otherwise the playbook is not used."""
-    steps: Annotated[list[StepRule], Field(min_length=1)]
-    """What is done, in order."""
-    rollout: RolloutRule | None = None
-    """How traffic moves to what the steps changed."""
-    after: list[StepRule] = Field(default_factory=list)
-    """What is done once the rollout has promoted."""
-    approval: bool = False
-    """Whether a person must always agree."""
-    verify: Effect
-    """What must be true at the very end."""
-
-    def playbook(self) -> Playbook:
-        """The domain's value."""
-        return Playbook(
-            name=self.name,
-            version=self.version,
-            title=self.title,
-            match=Match(
-                names=tuple(self.match.names),
-                labels=self.match.labels,
-                services=tuple(self.match.services),
-            ),
-            parameters=tuple(
-                Parameter(name=name, kind=rule.type, source=rule.source or None, default=rule.default)
-                for name, rule in self.parameters.items()
-            ),
-            preconditions=tuple(item.clause(item.subject) for item in self.preconditions),
-            steps=tuple(step.template() for step in self.steps),
-            rollout=self.rollout.spec() if self.rollout else None,
-            after=tuple(step.template() for step in self.after),
-            approval=self.approval,
-            verify=self.verify.contract(),
         )

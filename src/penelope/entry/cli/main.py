@@ -19,6 +19,7 @@ from penelope.entry.cli import (
     integrity,
     ledger,
     local,
+    playbooks,
     policies,
     remote,
     scanning,
@@ -147,9 +148,11 @@ _wisdom.command("show")(wisdom.show_case)
 _wisdom.command("import")(wisdom.import_cases)
 app.add_typer(_wisdom, name="wisdom")
 
-_playbooks = _group("Check and list playbooks.")
+_playbooks = _group("Check, list and show playbooks.")
 _playbooks.command("lint")(local.lint_playbooks)
 _playbooks.command("list")(local.list_playbooks)
+_playbooks.command("show")(playbooks.show)
+_playbooks.command("actions")(playbooks.list_actions)
 _playbooks.command("scan")(scanning.scan)
 app.add_typer(_playbooks, name="playbooks")
 
