@@ -1,0 +1,311 @@
+"""Plans whose steps follow each other in other ways than one after the other."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from stage import BAD, GOOD, Moody, Script, Stage, begin, healthy, performing, play, playbook, state_is, step
+
+from penelope.domain.action import Action, Effect, Retry, Snapshot
+from penelope.domain.contract import Clause, Comparator, Contract
+from penelope.domain.halt import Scope, ScopeKind
+from penelope.domain.incident import IncidentState
+from penelope.domain.outcome import OutcomeKind
+from penelope.domain.plan import BlockKind, BlockTemplate, RollbackTemplate
+from penelope.errors import ActionFailed
+from penelope.flow.ending import Ending, finish
+from penelope.flow.switching import HaltSwitch, Order
+from penelope.testing.actions import FakeAction, Mood
+
+Databases = tuple[str, str]
+
+
+def at_least(subject: str, bound: float, seconds: float = 0.0) -> Contract:
+    clause = Clause(subject=subject, comparator=Comparator.AT_LEAST, expected=bound)
+    return Contract(clauses=(clause,), deadline_seconds=seconds)
+
+
+def block(kind: BlockKind, *steps: Any, **more: Any) -> BlockTemplate:
+    return BlockTemplate(kind=kind, name=kind.value, steps=steps, **more)
+
+
+async def reason_of(stage: Stage, incident: str) -> str:
+    (found,) = [item for item in await stage.reader.units(incident) if item.kind == "outcome"]
+    return str(found.attributes["reason"])
+
+
+async def statuses(stage: Stage, incident: str) -> dict[str, str]:
+    return {
+        item.attributes["action"]["name"]: item.status
+        for item in await stage.reader.units(incident)
+        if item.kind == "action"
+    }
+
+
+class Overlapping(FakeAction):
+    """Notes how many executions were under way at once, in all and on one target."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.under_way: list[str] = []
+        self.most = 0
+        self.most_on_one = 0
+
+    async def execute(self, action: Action, snapshot: Snapshot) -> Effect:
+        self.under_way.append(action.target.name)
+        self.most = max(self.most, len(self.under_way))
+        self.most_on_one = max(self.most_on_one, self.under_way.count(action.target.name))
+        await asyncio.sleep(0.2)
+        self.under_way.remove(action.target.name)
+        return await super().execute(action, snapshot)
+
+
+def test_branches_run_side_by_side_and_a_target_is_changed_by_one_at_a_time(databases: Databases) -> None:
+    adapter = Overlapping()
+
+    async def scene(stage: Stage) -> None:
+        incident = await begin(stage)
+        stage.metrics.script("shop", BAD, GOOD)
+        assert (await stage.until(incident)).state is IncidentState.HEALED
+        assert set(adapter.effects.values()) == {1}
+        assert len(adapter.effects) == 3
+        assert (adapter.most, adapter.most_on_one) == (2, 1)
+        fences = {
+            item.attributes["action"]["name"]: item.attributes["action"]["fence"]
+            for item in await stage.reader.units(incident)
+            if item.kind == "action"
+        }
+        assert fences["two"] == 1
+        assert {fences["one"], fences["again"]} == {1, 2}
+        assert "ActionWaits" in await stage.events(incident)
+        assert await stage.flaws() == []
+
+    parallel = block(BlockKind.PARALLEL, step("one"), step("two", "two"), step("again"))
+    play(databases, scene, adapter=adapter, playbooks=[playbook(steps=(parallel,))])
+
+
+def test_what_was_done_side_by_side_is_taken_back_in_the_reverse_order_of_its_leases(
+    databases: Databases,
+) -> None:
+    """Two branches change one target: only the reverse order restores what was there at first."""
+
+    async def scene(stage: Stage) -> None:
+        stage.adapter.world["one"] = {"value": "at first"}
+        incident = await begin(stage)
+        assert (await stage.until(incident)).state is IncidentState.ESCALATED
+        assert stage.adapter.world == {"one": {"value": "at first"}}
+        assert set((await statuses(stage, incident)).values()) == {"compensated"}
+
+    branches = [step("one"), step("again"), step("two", "two"), step("third")]
+    never = Contract(clauses=healthy().clauses, deadline_seconds=0.1)
+    book = playbook(steps=(block(BlockKind.PARALLEL, *branches),), verify=never)
+    play(databases, scene, playbooks=[book])
+
+
+def test_trouble_in_one_branch_lets_the_others_come_to_a_known_end(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        incident = await begin(stage)
+        assert (await stage.until(incident)).state is IncidentState.ESCALATED
+        assert "fails, as it was told to" in await reason_of(stage, incident)
+        found = await statuses(stage, incident)
+        assert found == {"one": "compensated", "after one": "compensated", "two": "compensated"}
+        assert stage.adapter.world == {}
+
+    slow = block(BlockKind.SEQUENCE, step("one"), step("after one"))
+    parallel = block(BlockKind.PARALLEL, slow, step("two", "two"))
+    play(databases, scene, adapter=Moody({"two": Mood.FAILS}), playbooks=[playbook(steps=(parallel,))])
+
+
+@pytest.mark.parametrize(("bound", "done"), [(0.1, "one"), (0.9, "two")])
+def test_a_condition_chooses(databases: Databases, bound: float, done: str) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.metrics.script("shop", BAD, BAD, GOOD)
+        incident = await begin(stage)
+        await stage.until(incident)
+        assert list(await statuses(stage, incident)) == [done]
+        assert "ConditionJudged" in await stage.events(incident)
+
+    choice = block(
+        BlockKind.CONDITION,
+        step("one"),
+        otherwise=(step("two", "two"),),
+        condition=at_least("metric.error_ratio", bound),
+    )
+    play(databases, scene, playbooks=[playbook(steps=(choice,))])
+
+
+def test_a_condition_that_cannot_be_seen_decides_nothing(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        incident = await begin(stage)
+        assert (await stage.until(incident)).state is IncidentState.ESCALATED
+        assert "cannot be seen (metric.queue_length)" in await reason_of(stage, incident)
+        assert stage.adapter.effects == {}
+
+    choice = block(BlockKind.CONDITION, step("one"), condition=at_least("metric.queue_length", 1))
+    play(databases, scene, playbooks=[playbook(steps=(choice,))])
+
+
+def test_a_wait_ends_when_its_condition_holds(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.metrics.script("shop", BAD, BAD, BAD, GOOD)
+        incident = await begin(stage)
+        assert (await stage.until(incident)).state is IncidentState.HEALED
+        events = await stage.events(incident)
+        assert events.index("VerdictReached") < events.index("ActionDone")
+
+    wait = block(BlockKind.WAIT, condition=healthy(5.0))
+    play(databases, scene, playbooks=[playbook(steps=(wait, step("one")))])
+
+
+def test_a_wait_in_vain_is_trouble(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        incident = await begin(stage)
+        assert (await stage.until(incident)).state is IncidentState.ESCALATED
+        assert "did not come true in time (metric.error_ratio)" in await reason_of(stage, incident)
+        assert stage.adapter.world == {}
+        assert await statuses(stage, incident) == {"one": "compensated"}
+
+    wait = block(BlockKind.WAIT, condition=healthy(0.2))
+    play(databases, scene, playbooks=[playbook(steps=(step("one"), wait, step("two", "two")))])
+
+
+class Hesitant(FakeAction):
+    """Certainly fails so often before it does what it is told."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+        self.tries = 0
+
+    async def execute(self, action: Action, snapshot: Snapshot) -> Effect:
+        self.tries += 1
+        if self.tries <= self.failures:
+            raise ActionFailed("not yet")
+        return await super().execute(action, snapshot)
+
+
+@pytest.mark.parametrize(("failures", "healed"), [(2, True), (3, False)])
+def test_what_certainly_did_not_happen_is_tried_again(
+    databases: Databases, failures: int, healed: object
+) -> None:
+    adapter = Hesitant(failures)
+
+    async def scene(stage: Stage) -> None:
+        stage.metrics.script("shop", BAD, GOOD)
+        incident = await begin(stage)
+        ended = (await stage.until(incident)).state
+        assert ended is (IncidentState.HEALED if healed else IncidentState.ESCALATED)
+        assert adapter.tries == 3
+        assert (await stage.events(incident)).count("ActionStarted") == 3
+
+    again = step("one", retry=Retry(attempts=3, pause_seconds=0.01))
+    play(databases, scene, adapter=adapter, playbooks=[playbook(steps=(again,))])
+
+
+def test_what_may_have_happened_is_never_tried_again(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.adapter.can_tell = False
+        incident = await begin(stage)
+        assert (await stage.until(incident)).state is IncidentState.ESCALATED
+        assert sum(stage.adapter.effects.values()) == 1
+        assert await statuses(stage, incident) == {"one": "unknown"}
+
+    again = step("one", retry=Retry(attempts=3, pause_seconds=0.01))
+    adapter = Moody({"one": Mood.LOSES_THE_ANSWER})
+    play(databases, scene, adapter=adapter, playbooks=[playbook(steps=(again,))])
+
+
+def test_a_step_is_taken_back_by_the_operation_that_it_names(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        incident = await begin(stage)
+        assert (await stage.until(incident)).state is IncidentState.ESCALATED
+        assert stage.adapter.world == {"one": {"value": "back"}}
+        assert stage.adapter.compensations == {}
+        assert (await statuses(stage, incident))["one"] == "compensated"
+        assert (await stage.reader.units(incident)) != []
+        assert "taken back" in await reason_of(stage, incident)
+
+    back = RollbackTemplate(
+        adapter="fake", operation="set", target="one", params={"value": "back"}, timeout_seconds=1
+    )
+    never = Contract(clauses=healthy().clauses, deadline_seconds=0.1)
+    play(databases, scene, playbooks=[playbook(steps=(step("one", rollback=back),), verify=never)])
+
+
+def test_a_step_that_is_kept_stays_when_the_rest_is_taken_back(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        incident = await begin(stage)
+        assert (await stage.until(incident)).state is IncidentState.ESCALATED
+        assert stage.adapter.world == {"two": {"value": "two"}}
+        assert "but for what stays: two" in await reason_of(stage, incident)
+
+    never = Contract(clauses=healthy().clauses, deadline_seconds=0.1)
+    steps = (step("one"), step("two", "two", keep=True))
+    play(databases, scene, playbooks=[playbook(steps=steps, verify=never)])
+
+
+class Forgetting(FakeAction):
+    """Says that it has put everything back, and has not."""
+
+    async def compensate(self, action: Action, snapshot: Snapshot) -> Effect:  # noqa: ARG002 - it does nothing
+        return Effect(summary="all is as before")
+
+
+@pytest.mark.parametrize("make", [Forgetting, lambda: Moody({}, stubborn={"one"})], ids=["lies", "fails"])
+def test_a_compensation_that_failed_halts_the_service_at_once(
+    databases: Databases, make: Callable[[], FakeAction]
+) -> None:
+    async def scene(stage: Stage) -> None:
+        incident = await begin(stage)
+        assert (await stage.until(incident)).state is IncidentState.ESCALATED
+        assert "TAKING IT BACK FAILED" in await reason_of(stage, incident)
+        assert (await statuses(stage, incident))["one"] == "compensation_failed"
+        halts = {item.id: item for item in await stage.reader.halts(stage.parts.clock.now())}
+        hold = halts["halt:service:shop"].attributes["hold"]
+        assert hold["actor"] == "penelope"
+        assert hold["until"] is None
+        assert incident in hold["reason"]
+
+    never = Contract(clauses=healthy().clauses, deadline_seconds=0.1)
+    play(databases, scene, adapter=make(), playbooks=[playbook(steps=(step("one"),), verify=never)])
+
+
+def test_a_halt_cuts_an_action_short_that_is_under_way(databases: Databases) -> None:
+    adapter = Moody({"one": Mood.HANGS})
+
+    async def story() -> None:
+        book = playbook(steps=(step("one", timeout_seconds=30.0),))
+        timing = replace(Script().timing, heartbeat_seconds=0.05)
+        async with performing(databases, Script(adapter=adapter, playbooks=[book], timing=timing)) as stage:
+            incident = await begin(stage)
+            await stage.heard_of(incident, "ActionStarted")
+            switch = HaltSwitch(stage.engine, {"shop"}, list)
+            scope = Scope(kind=ScopeKind.SERVICE, name="shop")
+            await switch.open(Order(scope=scope, actor="key:ada", reason="stop it"))
+            assert (await stage.until(incident)).state is IncidentState.ESCALATED
+            assert "halt" in await reason_of(stage, incident)
+            assert "undo one" in adapter.history
+            assert adapter.world == {}
+
+    asyncio.run(story())
+
+
+def test_the_lease_of_a_story_that_broke_off_is_given_back(databases: Databases) -> None:
+    """Whoever finds an incident without its story frees what it held."""
+
+    async def scene(stage: Stage) -> None:
+        incident = await begin(stage)
+        await stage.heard_of(incident, "ActionStarted")
+
+        async def held(transaction: Any) -> Any:
+            return [lease.target for lease in await transaction.leases.held()]
+
+        assert await stage.engine.transaction("held", held) == ["shop/one"]
+        broken = Ending(kind=OutcomeKind.ESCALATED, reason="it broke off", acted=True, broke=True)
+        await finish(stage.engine, incident, broken)
+        assert await stage.engine.transaction("held", held) == []
+
+    book = playbook(steps=(step("one", timeout_seconds=30.0, expect=state_is("one")),))
+    play(databases, scene, adapter=Moody({"one": Mood.HANGS}), playbooks=[book])
