@@ -30,7 +30,7 @@ from penelope.domain.service import (
 from penelope.domain.signal import Severity, Signal, SignalStatus, problem_fingerprint
 from penelope.domain.work import Entry
 from penelope.flow.commands import Commands
-from penelope.flow.engine import Engine, EngineSettings, Pool
+from penelope.flow.engine import Engine, EngineSettings, Pool, Story
 from penelope.flow.halting import DEFAULTS, Brakes
 from penelope.flow.parts import Parts, Timing
 from penelope.flow.remediation import chapters, story
@@ -224,6 +224,7 @@ class Script:
     clock: Clock = field(default_factory=SystemClock)
     wisdom: Recall = field(default_factory=NoRecall)
     asking: AskingPolicy = field(default_factory=AskingPolicy)
+    tell: Callable[[Engine, Parts], Story] = story
 
 
 @asynccontextmanager
@@ -270,7 +271,7 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
                 executor_id="test", poll_seconds=0.02, stop_seconds=1, pool=Pool(poll_seconds=0.02)
             ),
         )
-        await engine.launch(story(engine, parts), chapters(engine, parts))
+        await engine.launch(script.tell(engine, parts), chapters(engine, parts))
         stack.push_async_callback(engine.stop)
         yield Stage(
             commands=Commands(engine, Rules(hold_seconds=3600), script.autonomy),

@@ -147,7 +147,7 @@ def brief_of(request: Request, silence: str) -> Brief:
                 tier=int(action.tier),
                 diff=str(action.params.get("diff", "")),
             )
-            for action in plan.actions
+            for action in plan.every_action
         ),
         risks=decision.risk.contributions,
         evidence=tuple(map(_in_words, request.dossier.evidence[:_MOST_EVIDENCE])),
