@@ -343,13 +343,13 @@ def test_the_lease_of_a_story_that_broke_off_is_given_back(databases: Databases)
         incident = await begin(stage)
         await stage.heard_of(incident, "ActionStarted")
 
-        async def held(transaction: Any) -> Any:
-            return [lease.target for lease in await transaction.leases.held()]
-
-        assert await stage.engine.transaction("held", held) == ["shop/one"]
+        ((lease, unit),) = await stage.reader.leases()
+        assert (lease.target, lease.incident, lease.fence) == ("shop/one", incident, 1)
+        assert unit is not None
+        assert unit.attributes["action"]["name"] == "one"
         broken = Ending(kind=OutcomeKind.ESCALATED, reason="it broke off", acted=True, broke=True)
         await finish(stage.engine, incident, broken)
-        assert await stage.engine.transaction("held", held) == []
+        assert await stage.reader.leases() == []
 
     book = playbook(steps=(step("one", timeout_seconds=30.0, expect=state_is("one")),))
     play(databases, scene, adapter=Moody({"one": Mood.HANGS}), playbooks=[book])

@@ -1,6 +1,5 @@
 """The right to change a target, as the story sees it."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from penelope.domain.action import Action
@@ -24,9 +23,6 @@ class Leases(Protocol):
 
     async def give_back_all(self, incident: str) -> None:
         """Frees what actions of an incident hold."""
-
-    async def held(self) -> Sequence[Lease]:
-        """Every lease that is held, the oldest first."""
 
 
 def place_of(action: Action) -> str:

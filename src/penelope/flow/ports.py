@@ -9,6 +9,7 @@ from typing import Protocol
 from penelope.domain.approval import Approval
 from penelope.domain.incident import Incident
 from penelope.domain.intervention import Heal, Intervention, Usage
+from penelope.domain.lease import Lease
 from penelope.domain.outcome import Outcome, PlaybookRecord
 from penelope.domain.precedent import PastCase, PastDurations, Stratum, Tallies
 from penelope.domain.signal import Signal
@@ -183,6 +184,9 @@ class Reader(Protocol):
 
     async def halts(self, causes_since: datetime) -> Sequence[UnitOfWork]:
         """Every breaker that was ever touched, by id; of closed ones of causes those that were touched since then."""
+
+    async def leases(self) -> Sequence[tuple[Lease, UnitOfWork | None]]:
+        """Every target that is held, the one held longest first, each with the action that holds it."""
 
     async def counts(self) -> Mapping[str, int]:
         """How many incidents there are by state."""

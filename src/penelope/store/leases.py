@@ -21,8 +21,6 @@ class _Statements:
     """target, action"""
     give_back_all: str
     """incident"""
-    held: str
-    """nothing -> as `holder`, of each target that is held"""
 
 
 @cache
@@ -40,7 +38,6 @@ def _statements(dialect: str) -> _Statements:
         "beat": "UPDATE leases SET beat_at = ? WHERE target = ? AND holder = ? AND fence = ? RETURNING target",
         "give_back": "UPDATE leases SET holder = NULL WHERE target = ? AND holder = ?",
         "give_back_all": "UPDATE leases SET holder = NULL WHERE incident = ? AND holder IS NOT NULL",
-        "held": f"SELECT {columns} FROM leases WHERE holder IS NOT NULL ORDER BY since, target",  # noqa: S608 - our own names
     }
     return _Statements(**{name: text.replace("?", place) for name, text in texts.items()})
 
@@ -71,9 +68,6 @@ class SqlLeases:
 
     async def give_back_all(self, incident: str) -> None:
         await self._session.rows(self._sql.give_back_all, incident)
-
-    async def held(self) -> list[Lease]:
-        return [lease_from(row) for row in await self._session.rows(self._sql.held)]
 
 
 def lease_from(row: tuple[object, ...]) -> Lease:

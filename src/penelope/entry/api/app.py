@@ -21,6 +21,7 @@ from penelope.entry.api import (
     integrity,
     ledger,
     problems,
+    running,
     server,
     signals,
     tlog,
@@ -72,6 +73,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     for router in (signals.router, incidents.router, ledger.router, server.router, server.open_router):
         app.include_router(router)
     app.include_router(audit.router)
+    app.include_router(running.router)
     app.include_router(decisions.router)
     app.include_router(autonomy.router)
     app.include_router(constitution.router)

@@ -22,6 +22,7 @@ from penelope.entry.cli import (
     playbooks,
     policies,
     remote,
+    running,
     scanning,
     screens,
     verification,
@@ -90,6 +91,7 @@ app.command()(remote.reject)
 app.command()(autonomy.report)
 app.command()(constitution.constitution)
 app.command()(integrity.actors)
+app.command()(running.running)
 app.command()(decisions.calibration)
 app.command()(halts.halt)
 app.command()(halts.resume)
