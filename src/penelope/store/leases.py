@@ -8,6 +8,9 @@ from penelope.domain.lease import Lease
 from penelope.kit.clock import timestamp
 from penelope.store.session import Session
 
+LEASE_COLUMNS = ("target", "holder", "incident", "fence", "since", "beat_at")
+"""What `lease_from` reads, in its order."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Statements:
@@ -26,7 +29,7 @@ class _Statements:
 @cache
 def _statements(dialect: str) -> _Statements:
     place = "?" if dialect == "sqlite" else "%s"
-    columns = "target, holder, incident, fence, since, beat_at"
+    columns = ", ".join(LEASE_COLUMNS)
     texts = {
         "take": (
             "INSERT INTO leases (target, holder, incident, fence, since, beat_at) VALUES (?, ?, ?, 1, ?, ?) "

@@ -17,6 +17,7 @@ from penelope.kit.clock import timestamp
 from penelope.kit.codec import from_data
 from penelope.store import rows, tables
 from penelope.store.asked import AskedReader
+from penelope.store.leases import lease_from
 
 _units, _entries, _incidents = tables.units_of_work, tables.units_of_work_history, tables.incidents
 _payloads, _leases = tables.history_payloads, tables.leases
@@ -104,7 +105,7 @@ class SqlReader:
         held = (
             select(_leases).where(_leases.c.holder.is_not(None)).order_by(_leases.c.since, _leases.c.target)
         )
-        found = [from_data(Lease, dict(row)) for row in await self._rows(held)]
+        found = [lease_from(tuple(row.values())) for row in await self._rows(held)]
         query = select(_units).where(_units.c.id.in_([lease.holder for lease in found]))
         actions = {row["id"]: rows.unit_from(row) for row in await self._rows(query)}
         return [(lease, actions.get(lease.holder)) for lease in found]
