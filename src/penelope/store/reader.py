@@ -102,9 +102,9 @@ class SqlReader:
         return [rows.unit_from(row) for row in await self._rows(query)]
 
     async def leases(self) -> Sequence[tuple[Lease, UnitOfWork | None]]:
-        held = (
-            select(_leases).where(_leases.c.holder.is_not(None)).order_by(_leases.c.since, _leases.c.target)
-        )
+        columns = [_leases.c[name] for name in LEASE_COLUMNS]
+        held = select(*columns).where(_leases.c.holder.is_not(None))
+        held = held.order_by(_leases.c.since, _leases.c.target)
         found = [lease_from(tuple(row.values())) for row in await self._rows(held)]
         query = select(_units).where(_units.c.id.in_([lease.holder for lease in found]))
         actions = {row["id"]: rows.unit_from(row) for row in await self._rows(query)}
