@@ -17,7 +17,7 @@ from penelope.kit.clock import timestamp
 from penelope.kit.codec import from_data
 from penelope.store import rows, tables
 from penelope.store.asked import AskedReader
-from penelope.store.leases import lease_from
+from penelope.store.leases import LEASE_COLUMNS, lease_from
 
 _units, _entries, _incidents = tables.units_of_work, tables.units_of_work_history, tables.incidents
 _payloads, _leases = tables.history_payloads, tables.leases
