@@ -132,9 +132,20 @@ class Postgres(Session):
 
     def settled(self, table: Table, values: dict[str, Any]) -> Row:
         columns = [table.column(name) for name in values]
-        shown = ", ".join(f"CAST(CAST(%s AS {column.type}) AS text)" for column in columns)
-        (row,) = self.query(f"SELECT {shown}", [self.entry(value) for value in values.values()])
-        return {column.name: value for column, value in zip(columns, row, strict=True)}
+        given = [self.entry(value) for value in values.values()]
+        shown = ", ".join(
+            f"CAST(CAST(%s AS {column.type}) AS text), CAST({self.given(column)} AS text)"
+            for column in columns
+        )
+        (row,) = self.query(f"SELECT {shown}", [cell for cell in given for _ in range(2)])
+        for column, fitted, whole in zip(columns, row[::2], row[1::2], strict=True):
+            # A cast to a length cuts silently.
+            if (
+                column.type.startswith(("character", "bit"))
+                and (fitted or "").rstrip() != (whole or "").rstrip()
+            ):
+                raise Refused(f"a value is too long for {column.name} of {table.name}")
+        return {column.name: value for column, value in zip(columns, row[::2], strict=True)}
 
     def named(self, sql: str, params: Sequence[str]) -> str:
         names = set(re.findall(r"(?<!:):([A-Za-z_]\w*)", sql))
