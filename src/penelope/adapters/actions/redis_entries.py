@@ -81,10 +81,8 @@ async def connected(options: RedisOptions, timeout_seconds: float) -> "AsyncIter
         yield client
     except exceptions.TimeoutError:
         raise Timeout("the Redis server did not answer in time") from None
-    except exceptions.AuthenticationError:
-        raise Unavailable("the Redis server does not let Penelope in") from None
     except (exceptions.ConnectionError, OSError):
-        raise Unavailable("the Redis server does not answer") from None
+        raise Unavailable("the Redis server does not answer, or does not let Penelope in") from None
     except exceptions.RedisError as error:
         word = re.match(r"[A-Z]{2,20}\b", str(error))
         raise ServerRefused(
