@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -13,7 +14,7 @@ from benching import Bench, an_action, with_options
 
 from penelope.adapters.actions.keep import Keep
 from penelope.adapters.actions.sql import SqlAdapter
-from penelope.domain.action import Snapshot
+from penelope.domain.action import Action, Snapshot, Tier
 
 UNREACHABLE = "postgresql://penny:s3cret@127.0.0.1:9/x?connect_timeout=2"
 
@@ -140,11 +141,7 @@ def postgres_run(request: pytest.FixtureRequest) -> Bench:
     return bench
 
 
-def _hard(action: Any) -> Any:
-    from dataclasses import replace  # noqa: PLC0415
-
-    from penelope.domain.action import Tier  # noqa: PLC0415
-
+def _hard(action: Action) -> Action:
     return replace(action, tier=Tier.HARD_TO_REVERSE)
 
 

@@ -10,6 +10,7 @@ import pytest
 import redis
 from bench_redis import EVERYTHING, filled
 from benching import an_action
+from redis.asyncio import Redis
 
 from penelope.adapters.actions.keep import Keep
 from penelope.adapters.actions.redis_store import RedisAdapter
@@ -150,8 +151,6 @@ def test_a_flush_in_a_cache_that_is_written_all_the_time_still_ends(
     action = acting(valkey, "flush_prefix", {"prefix": "busy:"})
 
     async def flushed() -> Snapshot:
-        from redis.asyncio import Redis  # noqa: PLC0415
-
         snapshot = await adapter.snapshot(action)
         async with Redis.from_url(valkey) as writer:
             flushing = asyncio.ensure_future(adapter.execute(action, snapshot))
