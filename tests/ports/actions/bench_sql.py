@@ -272,20 +272,40 @@ def sqlite_index(request: pytest.FixtureRequest) -> Bench:
 
 def postgres_parameter(request: pytest.FixtureRequest) -> Bench:
     url = request.getfixturevalue("postgres")
+    params = {"scope": "database", "name": "work_mem", "value": "9MB"}
+    sql = "SELECT count(*) FROM pg_db_role_setting WHERE 'work_mem=9MB' = ANY(setconfig)"
+    return _parameter(request, url, params, sql, "ALTER DATABASE postgres RESET work_mem")
 
+
+def postgres_system_parameter(request: pytest.FixtureRequest) -> Bench:
+    url = request.getfixturevalue("postgres")
+    params = {"scope": "system", "name": "work_mem", "value": "11MB"}
+    sql = "SELECT count(*) FROM pg_settings WHERE name = 'work_mem' AND setting = '11264'"
+    bench = _parameter(request, url, params, sql, "ALTER SYSTEM RESET work_mem", "SELECT pg_reload_conf()")
+
+    async def half(_: Snapshot) -> None:
+        """Written, and not read by the server."""
+        with psycopg.connect(url, autocommit=True) as server:
+            server.execute("ALTER SYSTEM SET work_mem = '11MB'")
+
+    bench.half = half
+    return bench
+
+
+def _parameter(
+    request: pytest.FixtureRequest, url: str, params: dict[str, Any], sql: str, *back: str
+) -> Bench:
     def forget() -> None:
         with psycopg.connect(url, autocommit=True) as server:
-            server.execute("ALTER DATABASE postgres RESET work_mem")
+            for each in back:
+                server.execute(each.encode())
 
     request.addfinalizer(forget)
-    params = {"scope": "database", "name": "work_mem", "value": "9MB"}
     action = an_action("sql", "set_parameter", {"url": url, "parameters": ["work_mem"]}, params)
     return Bench(
         adapter=_adapter(request),
         action=action,
-        effects=lambda: _count(
-            url, "SELECT count(*) FROM pg_db_role_setting WHERE 'work_mem=9MB' = ANY(setconfig)"
-        ),
+        effects=lambda: _count(url, sql),
         shown=("value",),
         unreachable=(_adapter(request), with_options(action, url=UNREACHABLE)),
     )
@@ -306,5 +326,6 @@ BENCHES = [
     postgres_recycle,
     postgres_index,
     postgres_parameter,
+    postgres_system_parameter,
 ]
-HALVED = [postgres_index]
+HALVED = [postgres_index, postgres_system_parameter]

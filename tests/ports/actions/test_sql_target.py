@@ -568,6 +568,23 @@ def test_a_parameter_must_be_listed_and_is_quoted_by_the_server(
         asyncio.run(undo(adapter, action, snapshot))
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["archive_command", "shared_preload_libraries", "ssl_key_file", "listen_addresses", "role", "fsync"],
+)
+def test_parameters_that_open_a_server_or_run_programs_are_never_set(adapter: SqlAdapter, name: str) -> None:
+    with pytest.raises(InvalidPlaybook, match="never set"):
+        adapter.validate("set_parameter", {"scope": "system", "name": name, "value": "x"})
+
+
+def test_a_parameter_that_needs_a_restart_is_not_set(adapter: SqlAdapter, postgres: str) -> None:
+    params = {"scope": "system", "name": "max_connections", "value": 5}
+    action = acting(postgres, "set_parameter", params, parameters=["max_connections"])
+    with pytest.raises(ActionFailed, match="restart"):
+        done(adapter, action)
+    assert asyncio.run(adapter.observe(action)) == {"value": None}
+
+
 def test_a_parameter_of_a_role_comes_back(
     adapter: SqlAdapter, postgres: str, client: Callable[..., Client], request: pytest.FixtureRequest
 ) -> None:

@@ -102,9 +102,9 @@ class SqlAdapter:
                 snapshots=("whether the index is there",),
             ),
             "set_parameter": operation(
-                "Set a parameter of a database or a role",
+                "Set a parameter of a database, a role or the server",
                 ParameterParams,
-                "ownership of the database, or CREATEROLE",
+                "ownership of the database, or CREATEROLE, or superuser for the system",
                 tier=Tier.SNAPSHOT,
                 snapshots=("the parameter",),
             ),

@@ -130,9 +130,11 @@ class IndexParams(Struct, frozen=True, kw_only=True):
 
 
 class ParameterParams(Struct, frozen=True, kw_only=True):
-    """`role` is needed for the scope ``role``."""
+    """`role` is needed for the scope ``role``. What is set for the ``system`` is in force at once, the others for new
+    sessions.
+    """
 
-    scope: Literal["database", "role"]
+    scope: Literal["database", "role", "system"]
     name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$", max_length=63)]
     value: bool | int | float | Annotated[str, Meta(max_length=200)]
     role: Identifier | None = None
