@@ -1,6 +1,7 @@
 """Real servers from wheels, for worlds and tests: they outlive a killed process of Penelope, and end when they are told."""
 
 import asyncio
+import atexit
 import contextlib
 import os
 import shutil
@@ -47,6 +48,8 @@ class PostgresServer:
         if self._server is not None:
             self._server.cleanup_mode = "stop"
             self._server.cleanup()
+            # Its hook for the interpreter's end would look for files that are gone by then.
+            atexit.unregister(self._server._cleanup)  # noqa: SLF001 - it has no other name
             self._server = None
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)

@@ -81,8 +81,8 @@ class Postgres(Session):
         except psycopg.Error:
             raise Unavailable("the database does not answer, or does not let Penelope in") from None
         try:
-            for name, value in settings.items():
-                self.query("SELECT set_config(%s, %s, false)", [name, value])
+            shown = ", ".join(["set_config(%s, %s, false)"] * len(settings))
+            self.query(f"SELECT {shown}", [text for item in settings.items() for text in item])
         except BaseException:
             self._connection.close()
             raise
