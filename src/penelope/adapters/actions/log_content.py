@@ -145,6 +145,8 @@ class Contents:
     def prepend(self, place: Place, action: Action, log: Log, skip: int) -> None:
         """Puts the kept content in front of what was written since; `skip` bytes at the front are of it already."""
         stage = Stage(self.trash, action.key)
+        for _ in self.unpacked(action, log):
+            pass  # Looked through whole before a byte of the log is touched: it may have been altered.
         with opened(place, os.O_RDWR) as descriptor:
             if not stage.rest.exists():
                 size = os.fstat(descriptor).st_size
