@@ -53,6 +53,10 @@ def performed(folder: Path, action: Action) -> Any:
     return run(perform(made, action, run(made.snapshot(action)), first_attempt=True))
 
 
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def gone(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
@@ -289,3 +293,35 @@ def test_its_receipts_are_its_own_where_none_are_named(tmp_path: Path) -> None:
     run(made.execute(action, run(made.snapshot(action))))
     assert len(list((tmp_path / "kept").glob("*.json"))) == 1
     assert with_options(action).target == action.target
+
+
+def test_a_guard_that_is_killed_takes_its_command_with_it(tmp_path: Path) -> None:
+    body = "import os, time\nopen('pid', 'w').write(f'{os.getpid()}\\n')\ntime.sleep(60)\nopen('done', 'w').close()"
+    action = act(tmp_path, body, timeout=50.0)
+    made = adapter(tmp_path)
+
+    async def steps() -> Snapshot:
+        snapshot = await made.snapshot(action)
+        running = asyncio.ensure_future(made.execute(action, snapshot))
+        pid = int(await asyncio.to_thread(wait_for, tmp_path / "pid"))
+        os.kill(parent_of(pid), signal.SIGKILL)
+        with pytest.raises(Unavailable, match="has died"):
+            await running
+        while not gone(pid):  # noqa: ASYNC110 - another process ends
+            await asyncio.sleep(0.01)
+        return snapshot
+
+    snapshot = run(steps())
+    assert run(made.probe(action, snapshot)) is Progress.UNKNOWN
+    assert not (tmp_path / "done").exists()
+
+
+def test_receipts_are_opened_by_two_at_once(tmp_path: Path) -> None:
+    action = act(tmp_path, "pass")
+    made = adapter(tmp_path)
+
+    async def both() -> list[Snapshot]:
+        return await asyncio.gather(*(made.snapshot(action) for _ in range(8)))
+
+    assert len({snapshot.state["store"] for snapshot in run(both())}) == 1
+    assert [path.name for path in (tmp_path / "receipts").iterdir()] == ["store"]

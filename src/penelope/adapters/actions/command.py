@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
+from penelope.adapters.actions.command_guard import write_durably
 from penelope.adapters.actions.command_options import (
     CommandOptions,
     CommandRule,
@@ -65,8 +66,13 @@ class _Receipts:
             if present is not None:
                 return present
             fresh = secrets.token_hex(8)
-            with (self.folder / _STORE).open("x", encoding="ascii") as stream:
-                stream.write(fresh)
+            aside = self.folder / f".{fresh}"
+            write_durably(aside, fresh.encode("ascii"))
+            try:
+                # A link, for it never replaces: of two that come at once, both go on with the one that was first.
+                (self.folder / _STORE).hardlink_to(aside)
+            finally:
+                aside.unlink()
         except FileExistsError:
             return self.identity() or ""
         except OSError as error:
