@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from benching import Bench, an_action
 
 from penelope.adapters.actions.file import FileAdapter
 from penelope.domain.action import Progress
-from penelope.errors import ActionFailed, CompensationFailed, Unavailable
+from penelope.errors import ActionFailed, CompensationFailed, OutcomeUnknown, Unavailable
 from penelope.kit.canonical import canonical
 from penelope.kit.codec import to_data
 from penelope.rooms.act.run import perform, undo
@@ -397,3 +398,41 @@ def test_a_disk_that_refuses_is_out_of_reach(request: pytest.FixtureRequest) -> 
             asyncio.run(perform(bench.adapter, bench.action, snapshot, first_attempt=True))
     assert bench.probe(snapshot) is Progress.NOT_APPLIED
     assert bench.effects() == 0
+
+
+def test_a_trash_that_was_emptied_is_noticed(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    bench = file_remove_old(request)
+    snapshot = bench.snapshot()
+    bench.perform(snapshot)
+    shutil.rmtree(tmp_path / "kept" / "trash")
+    assert bench.probe(snapshot) is Progress.UNKNOWN
+    with pytest.raises(CompensationFailed, match="gone for good"):
+        bench.undo(snapshot)
+    assert [item.subject for item in bench.differences(snapshot)] == ["trash"]
+
+
+def test_what_others_remove_meanwhile_is_no_difference(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    bench = file_remove_old(request)
+    snapshot = bench.snapshot()
+    (tmp_path / "root" / "cache" / "deep" / "1.tmp").unlink()
+    bench.perform(snapshot)
+    assert bench.probe(snapshot) is Progress.APPLIED
+    bench.undo(snapshot)
+    assert bench.differences(snapshot) == []
+
+
+def test_what_cannot_be_seen_is_never_taken_for_not_done(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    bench = file_replace(request)
+    snapshot = bench.snapshot()
+    bench.perform(snapshot)
+    (tmp_path / "root" / "app.conf").unlink()
+    os.mkfifo(tmp_path / "root" / "app.conf")
+    for look in (bench.adapter.probe, bench.adapter.differences):
+        with pytest.raises(Unavailable, match="is a pipe"):
+            asyncio.run(look(bench.action, snapshot))
+    with pytest.raises(OutcomeUnknown, match="was tried before"):
+        bench.perform(snapshot, first_attempt=False)

@@ -89,6 +89,7 @@ class _Run:
         self._deadline = time.monotonic() + order["timeout_seconds"]
         self._out: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._cut = False
+        self._next_count = 0.0
         self.killed = ""
         self.process = subprocess.Popen(  # noqa: S603 - the argv was put together from the catalogue and checked by the adapter
             order["argv"],
@@ -138,6 +139,9 @@ class _Run:
     def _judge(self) -> None:
         if time.monotonic() >= self._deadline:
             self.killed = self.killed or "timeout"
+        if time.monotonic() < self._next_count:
+            return
+        self._next_count = time.monotonic() + _LOOK_SECONDS
         # The kernel counts processes by user, and not at all for root: so they are counted here.
         if len(_descendants()) > self._limits["processes"]:
             self.killed = self.killed or "processes"

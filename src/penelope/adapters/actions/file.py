@@ -179,7 +179,7 @@ class FileAdapter:
                 return Progress.APPLIED
             return Progress.NOT_APPLIED if now.shape == before.shape else Progress.UNKNOWN
 
-        return await self._run(action, found)
+        return await self._seen(action, found)
 
     async def execute(self, action: Action, snapshot: Snapshot) -> Effect:
         self.validate(action.operation, action.params)
@@ -205,7 +205,7 @@ class FileAdapter:
         def found(parts: _Parts) -> list[Difference]:
             return _part(action, parts).differences(parts.root, action, snapshot.state)
 
-        return await self._run(action, found)
+        return await self._seen(action, found)
 
     async def observe(self, action: Action) -> Mapping[str, Json]:
         def seen(parts: _Parts) -> dict[str, Json]:
@@ -217,7 +217,14 @@ class FileAdapter:
                 entry = parts.entries.now(place, action)
                 return {**entry.shape, "size": entry.size}
 
-        return await self._run(action, seen)
+        return await self._seen(action, seen)
+
+    async def _seen(self, action: Action, look: Callable[[_Parts], Result]) -> Result:
+        """A way that is no longer plain hides what stands behind it: nothing is known then, of either state."""
+        try:
+            return await self._run(action, look)
+        except ActionFailed as error:
+            raise Unavailable(error.message, hint=error.advice) from error
 
     async def _run(self, action: Action, work: Callable[[_Parts], Result]) -> Result:
         """Works in a thread. Given up, it waits until the thread has come to a stop: nothing happens behind our back."""

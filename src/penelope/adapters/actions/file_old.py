@@ -26,7 +26,7 @@ from penelope.kit.canonical import Json
 MOST_FILES = 10_000
 _MOST_LOOKED_AT = 200_000
 _DEEPEST = 32
-_SHOWN = 5
+_SHOWN, _MOST_SHOWN = 5, 100
 
 
 class RemoveOldParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,10 +93,13 @@ class OldFiles:
                 break
             old.append(item)
             size += item.size
+        self._bins(action).mkdir(mode=0o700, parents=True, exist_ok=True)
         listed = json.dumps([[item.path, item.inode, item.size, item.changed] for item in old]).encode()
         return {"list": self._keep.put(listed), "files": len(old), "bytes": size}
 
     def probe(self, root: Root, action: Action, state: Mapping[str, Json]) -> Progress:
+        if not self._bins(action).is_dir():
+            return Progress.UNKNOWN
         removed = left = 0
         for number, item in enumerate(self._listed(state)):
             here = self._is_here(root, item)
@@ -108,9 +111,12 @@ class OldFiles:
 
     def preview(self, root: Root, state: Mapping[str, Json]) -> str:
         paths = [item.path for item in self._listed(state) if self._is_here(root, item)]
-        return "".join(f"-{path}\n" for path in paths)
+        more = f"-and {len(paths) - _MOST_SHOWN} more\n" if len(paths) > _MOST_SHOWN else ""
+        return "".join(f"-{path}\n" for path in paths[:_MOST_SHOWN]) + more
 
     def apply(self, root: Root, action: Action, state: Mapping[str, Json]) -> str:
+        if not self._bins(action).is_dir():
+            raise ActionFailed("the trash of this action is gone: look at the files anew")
         count = size = 0
         for number, item in enumerate(self._listed(state)):
             if self._stop.is_set():
@@ -125,6 +131,8 @@ class OldFiles:
 
     def give_back(self, root: Root, action: Action, state: Mapping[str, Json]) -> bool:
         """Whether there was something to give back. Brings back all that it can before it complains about the rest."""
+        if not self._bins(action).is_dir():
+            raise CompensationFailed("the trash was emptied: what was removed is gone for good")
         returned, occupied = 0, []
         for number, item in enumerate(self._listed(state)):
             thrown = self._bin(action, number)
@@ -143,13 +151,14 @@ class OldFiles:
             raise CompensationFailed(f"{len(occupied)} places are taken by other files now: {shown}")
         return returned > 0
 
-    def differences(self, root: Root, action: Action, state: Mapping[str, Json]) -> list[Difference]:
+    def differences(self, root: Root, action: Action, state: Mapping[str, Json]) -> list[Difference]:  # noqa: ARG002 - the trash tells
+        """What lies in the trash; a file that somebody else has removed is none of ours."""
+        if not self._bins(action).is_dir():
+            return [Difference(subject="trash", before="there", now="emptied")]
         gone = [
-            item.path
-            for number, item in enumerate(self._listed(state))
-            if self._bin(action, number).exists() or not self._is_there(root, item)
+            item.path for number, item in enumerate(self._listed(state)) if self._bin(action, number).exists()
         ]
-        return [Difference(subject=path, before="there", now="removed") for path in gone[:100]]
+        return [Difference(subject=path, before="there", now="removed") for path in gone[:_MOST_SHOWN]]
 
     def observe(self, root: Root, action: Action) -> dict[str, Json]:
         wanted = read_params(RemoveOldParams, action.params)
@@ -215,20 +224,15 @@ class OldFiles:
         except ActionFailed:
             return False
 
-    def _is_there(self, root: Root, item: Old) -> bool:
-        """Whether a file stands there: changed since by its owner, it is no less there."""
-        try:
-            with root.at(item.path) as place:
-                return place.look() is not None
-        except ActionFailed:
-            return False
+    def _bins(self, action: Action) -> Path:
+        """The action's own folder in the trash. It is made by the snapshot: one that is missing later was emptied."""
+        return self._trash / hashlib.sha256(action.key.encode()).hexdigest()
 
     def _bin(self, action: Action, number: int) -> Path:
-        return self._trash / hashlib.sha256(action.key.encode()).hexdigest() / f"{number:05d}"
+        return self._bins(action) / f"{number:05d}"
 
     def _away(self, place: Place, thrown: Path, item: Old) -> None:
         """In the trash, whole and on the disk, before it leaves its place."""
-        thrown.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             os.rename(place.name, thrown, src_dir_fd=place.folder)
         except OSError as error:
