@@ -14,7 +14,7 @@ from penelope.domain.service import RouterReference, Service, Target
 from penelope.errors import InvalidCatalogue
 from penelope.kit.canonical import Json
 
-_PATH_OPTIONS = frozenset({"file", "repository", "release_link", "releases"})
+_PATH_OPTIONS = frozenset({"file", "repository", "release_link", "releases", "root", "trash", "receipts"})
 _PLACEHOLDER = re.compile(r"\$\$\{|\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 
 
