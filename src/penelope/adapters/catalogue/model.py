@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from penelope.adapters.catalogue.twin import TwinRule
 from penelope.adapters.yaml_model import Form, Part
 from penelope.domain.service import CounterQuery, ErrorSelector, HistogramQuery, MetricQueries, Objective
 
@@ -134,6 +135,8 @@ class ServiceRule(Part):
     """The router that splits its traffic."""
     targets: dict[Name, TargetRule] = Field(default_factory=dict)
     """What of it can be changed, by the name that playbooks use."""
+    twin: TwinRule | None = None
+    """How plans for it are tried on a copy first."""
 
     def objectives(self) -> tuple[Objective, ...]:
         return tuple(Objective(name=slo.name, metric=slo.metric, at_most=slo.at_most) for slo in self.slos)

@@ -1,6 +1,7 @@
 """Control groups, where this process may make them: the one limit on memory and processes that nothing can slip through."""
 
 import os
+import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,9 @@ class Group:
                 events = dict(line.split() for line in (folder / "memory.events").read_text().splitlines())
                 return int(events.get("oom_kill", 0)) > 0
             with suppress(OSError, ValueError):
-                control = dict(line.split() for line in (folder / "memory.oom_control").read_text().splitlines())
+                control = dict(
+                    line.split() for line in (folder / "memory.oom_control").read_text().splitlines()
+                )
                 return int(control.get("oom_kill", 0)) > 0
         return False
 
@@ -48,13 +51,14 @@ def usable() -> str:
     return ""
 
 
-def make(name: str, limits: Limits) -> Group | None:
+def make(limits: Limits) -> Group | None:
     """Groups with these limits, None where there can be none."""
     version = usable()
     if not version:
         return None
     parents = _parents_v2() if version == "v2" else _parents_v1()
-    group = Group(tuple(parent / f"{_PREFIX}{name}" for parent in parents))
+    name = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+    group = Group(tuple(parent / name for parent in parents))
     # What is written in memory counts too: both limits together hold, each by itself is held elsewhere.
     memory = str(limits.memory + limits.disk)
     try:
@@ -75,11 +79,12 @@ def make(name: str, limits: Limits) -> Group | None:
     return group
 
 
-def sweep(alive: frozenset[str]) -> None:
-    """Takes away groups that a killed Penelope left, but those whose names are in use."""
+def sweep() -> None:
+    """Takes away the groups of processes of ours that are gone."""
     for parent in (*_parents_v2(), *_parents_v1()):
         for folder in parent.glob(f"{_PREFIX}*"):
-            if folder.name.removeprefix(_PREFIX).rpartition("-")[0] not in alive:
+            pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+            if pid.isdigit() and not Path(f"/proc/{pid}").exists():
                 with suppress(OSError):  # one that still holds processes refuses by itself
                     folder.rmdir()
 

@@ -95,9 +95,7 @@ def must(result: int, what: str) -> int:
 
 def mount(path: str, size: int, files: int, owner: int) -> None:
     data = f"size={size},nr_inodes={files},mode=0755,uid={owner},gid={owner}"
-    must(
-        libc.mount(b"tmpfs", os.fsencode(path), b"tmpfs", _NOSUID_NODEV, os.fsencode(data)), f"mount {path}"
-    )
+    must(libc.mount(b"tmpfs", os.fsencode(path), b"tmpfs", _NOSUID_NODEV, os.fsencode(data)), f"mount {path}")
 
 
 def copy(source: str, path: str, owner: int) -> None:
@@ -131,7 +129,9 @@ def restrict(writable: list[str]) -> None:
     scoped = 3 if version >= 6 else 0  # abstract sockets and signals to processes outside
     attributes = ctypes.create_string_buffer(struct.pack("=QQQ", everything, 0, scoped))
     size = 24 if version >= 6 else 16 if version >= 4 else 8
-    rules = must(libc.syscall(_LANDLOCK_CREATE, attributes, ctypes.c_size_t(size), ctypes.c_uint32(0)), "landlock")
+    rules = must(
+        libc.syscall(_LANDLOCK_CREATE, attributes, ctypes.c_size_t(size), ctypes.c_uint32(0)), "landlock"
+    )
     grant(rules, "/", _READ_AND_RUN & everything)
     for path in writable:
         grant(rules, path, everything)

@@ -79,9 +79,9 @@ class Sandbox:
         self.limits = limits
         self._landlock = landlock
 
-    async def run(self, job: Job, name: str = "run") -> Ended:
+    async def run(self, job: Job) -> Ended:
         """Runs a job to its end, or to a limit. When it returns, or is cancelled, no process of it lives."""
-        group = cgroups.make(f"{name}-{secrets.token_hex(4)}", self.limits)
+        group = cgroups.make(self.limits)
         try:
             return await self._run(job, group)
         finally:

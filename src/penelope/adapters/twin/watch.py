@@ -45,7 +45,9 @@ def exactly(pids: tuple[tuple[int, str], ...]) -> int:
         stat = _stat(pid)
         try:
             text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-            total += next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
+            total += next(
+                int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:")
+            )
         except (OSError, StopIteration, ValueError):
             total += int(stat[21]) * _PAGE if stat else 0
     return total
