@@ -70,7 +70,9 @@ def prepare(order: dict[str, Any]) -> None:
 def lower(number: int, value: int) -> None:
     most = resource.getrlimit(number)[1]
     value = value if most == resource.RLIM_INFINITY else min(value, most)
-    resource.setrlimit(number, (value, value))
+    # Processor time ends with a signal that tells, and only for those who are deaf to it with the one that does not.
+    later = value + 1 if number == resource.RLIMIT_CPU and (most == resource.RLIM_INFINITY or most > value) else value
+    resource.setrlimit(number, (value, later))
 
 
 def install(program: bytes) -> None:

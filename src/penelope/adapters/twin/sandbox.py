@@ -257,7 +257,7 @@ def _resources(limits: Limits) -> dict[str, int]:
         "RLIMIT_FSIZE": limits.file_size,
         "RLIMIT_NOFILE": limits.open_files,
         "RLIMIT_NPROC": limits.processes,
-        "RLIMIT_CORE": 0,
+        "RLIMIT_CORE": 1,  # not 0: where cores go to a program, only this keeps them from it
         "RLIMIT_MEMLOCK": 0,
         "RLIMIT_MSGQUEUE": 0,
     }
