@@ -35,6 +35,7 @@ SECRET = "planted-7Kq2"
 PRELUDE = """
 import ctypes, errno, json, os, signal, socket, stat, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
+X86 = os.uname().machine == "x86_64"
 world = json.loads(os.environ["WORLD"])
 def attempt(action, *args):
     try:
@@ -68,8 +69,6 @@ class Attack:
     """What is accepted as having stopped it: the limit that ended the run, or an error that it got."""
 
 
-X86 = os.uname().machine == "x86_64"
-
 ATTACKS = (
     Attack("fork bomb that goes on", "\nwhile True:\n try: os.fork()\n except OSError: pass", ("time", "processor time")),
     Attack("fork flood", "\ndef f():\n while True:\n  if not os.fork(): time.sleep(60)\nattempt(f)", ("EAGAIN",)),
@@ -101,14 +100,14 @@ ATTACKS = (
     Attack("/proc/1/root", "attempt(write, '/proc/1/root' + world['canary'])", ("EACCES", "EPERM", "ENOENT")),
     Attack("/proc/1/cwd/..", "attempt(write, '/proc/1/cwd/..' + world['canary'])", ("EACCES", "EPERM", "ENOENT")),
     Attack("files that were open outside", "\nfor n in range(3, 64):\n try:\n  if stat.S_ISREG(os.fstat(n).st_mode): os.write(n, b'CHANGED'); print('ESCAPED', n)\n except OSError: pass\nattempt(os.fstat, 63)", ("EBADF",)),
-    Attack("mount", "attempt(lambda: call(165 if %d else 40, b'none', b'/tmp', b'tmpfs', 0, 0))" % X86, ("EPERM",)),
-    Attack("make programs writable again", "attempt(lambda: call(165 if %d else 40, b'none', b'/usr', b'', 32 | 4096, 0))" % X86, ("EPERM",)),
+    Attack("mount", "attempt(lambda: call(165 if X86 else 40, b'none', b'/tmp', b'tmpfs', 0, 0))", ("EPERM",)),
+    Attack("make programs writable again", "attempt(lambda: call(165 if X86 else 40, b'none', b'/usr', b'', 32 | 4096, 0))", ("EPERM",)),
     Attack("new mount API", "attempt(lambda: call(428, -100, b'/', 1))", ("EPERM",)),
-    Attack("new user namespace", "attempt(lambda: call(272 if %d else 97, 0x10000000))" % X86, ("EPERM",)),
-    Attack("clone into a new namespace", "attempt(lambda: call(56 if %d else 220, 0x10000000 | 17, 0, 0, 0, 0))" % X86, ("EPERM",)),
-    Attack("join another namespace", "\nattempt(lambda: call(308 if %d else 268, os.open('/proc/self/ns/user', 0), 0))" % X86, ("EPERM",)),
+    Attack("new user namespace", "attempt(lambda: call(272 if X86 else 97, 0x10000000))", ("EPERM",)),
+    Attack("clone into a new namespace", "attempt(lambda: call(56 if X86 else 220, 0x10000000 | 17, 0, 0, 0, 0))", ("EPERM",)),
+    Attack("join another namespace", "\nattempt(lambda: call(308 if X86 else 268, os.open('/proc/self/ns/user', 0), 0))", ("EPERM",)),
     Attack("chroot", "attempt(os.chroot, '/tmp')", ("EPERM",)),
-    Attack("ptrace of the init", "attempt(lambda: call(101 if %d else 117, 16, 1, 0, 0))" % X86, ("EPERM",)),
+    Attack("ptrace of the init", "attempt(lambda: call(101 if X86 else 117, 16, 1, 0, 0))", ("EPERM",)),
     Attack("memory of the init", "attempt(open, '/proc/1/mem', 'r+b')", ("EACCES", "EPERM")),
     Attack("kill a process outside", "attempt(os.kill, world['victim'], 9)", ("ESRCH",)),
     Attack("kill everything", "\nattempt(os.kill, 1, 9)\nos.kill(-1, 9)", ("EPERM",)),
@@ -121,11 +120,11 @@ ATTACKS = (
     Attack("many large files", "\ndef f():\n for n in range(100):\n  with open(f'/twin/copy/{n}', 'wb') as s: s.write(bytes(3 << 20))\nattempt(f)", ("ENOSPC",)),
     Attack("flood of files", "\ndef f():\n for n in range(100000): open(f'/tmp/{n}', 'w').close()\nattempt(f)", ("ENOSPC",)),
     Attack("shared memory flood", "\ndef f():\n for n in range(100):\n  with open(f'/dev/shm/{n}', 'wb') as s: s.write(bytes(1 << 20))\nattempt(f)", ("ENOSPC",)),
-    Attack("System V shared memory", "attempt(lambda: call(29 if %d else 194, 0, 1 << 20, 0o1600))" % X86, ("EPERM",)),
-    Attack("memory file outside of limits", "attempt(lambda: call(319 if %d else 279, b'x', 0))" % X86, ("ENOSYS",)),
+    Attack("System V shared memory", "attempt(lambda: call(29 if X86 else 194, 0, 1 << 20, 0o1600))", ("EPERM",)),
+    Attack("memory file outside of limits", "attempt(lambda: call(319 if X86 else 279, b'x', 0))", ("ENOSYS",)),
     Attack("io_uring", "attempt(lambda: call(425, 8, ctypes.create_string_buffer(256)))", ("ENOSYS",)),
-    Attack("BPF program", "attempt(lambda: call(321 if %d else 280, 0, 0, 0))" % X86, ("EPERM",)),
-    Attack("kernel keyring", "attempt(lambda: call(250 if %d else 219, 0, -3, 0))" % X86, ("EPERM",)),
+    Attack("BPF program", "attempt(lambda: call(321 if X86 else 280, 0, 0, 0))", ("EPERM",)),
+    Attack("kernel keyring", "attempt(lambda: call(250 if X86 else 219, 0, -3, 0))", ("EPERM",)),
     Attack("flood of open files", "\ndef f():\n kept = []\n while True: kept.append(os.open('/dev/null', 0))\nattempt(f)", ("EMFILE",)),
     Attack("flood of output", "\nwhile True: os.write(1, b'x' * 65536)", ("output",)),
     Attack("flood of complaints", "\nwhile True: os.write(2, b'x' * 65536)", ("output",)),
@@ -224,7 +223,10 @@ class World:
 async def attacked(attack: Attack, world: World) -> Result:
     command = (layout.interpreter(), "-I", "-S", "-B", "-c", PRELUDE + attack.script)
     job = Job(
-        argv=command, folder="/twin/copy", copies={"/twin/copy": world.copy}, environment={"WORLD": world.told()}
+        argv=command,
+        folder="/twin/copy",
+        copies={"/twin/copy": world.copy},
+        environment={"WORLD": world.told()},
     )
     ended = await Sandbox(LIMITS).run(job)
     out = ended.out.decode("utf-8", "replace")[:4000]
@@ -232,7 +234,9 @@ async def attacked(attack: Attack, world: World) -> Result:
     by = ended.stopped.value if ended.stopped is not Stopped.NOTHING else ", ".join(dict.fromkeys(said))
     harm = world.harmed()
     fits = any(word in by for word in attack.by) and "ESCAPED" not in out
-    evidence = f"code {ended.code}; {harm}; {out[-200:]}; {ended.complaints.decode('utf-8', 'replace')[-300:]}"
+    evidence = (
+        f"code {ended.code}; {harm}; {out[-200:]}; {ended.complaints.decode('utf-8', 'replace')[-300:]}"
+    )
     return Result(attack.name, by, round(ended.seconds, 2), fits and not harm, evidence)
 
 

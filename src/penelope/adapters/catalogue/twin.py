@@ -42,6 +42,9 @@ class TwinServeRule(Part):
     target: Target | None = None
     """The target in whose copy it runs."""
 
+    def start(self) -> TwinServe:
+        return TwinServe(argv=tuple(self.argv), port=self.port, ready_seconds=self.ready, target=self.target)
+
 
 class TwinReplayRule(Part):
     """Recorded requests, sent to the copy without and with the change; the answers are compared."""
@@ -52,6 +55,10 @@ class TwinReplayRule(Part):
     """The headers of answers that must stay as they are; status and body must in any case."""
     ignore: list[Pointer] = Field(default_factory=list)
     """What may differ in JSON bodies, such as times."""
+
+    def requests(self, folder: Path) -> TwinReplay:
+        file = str(folder / self.file)
+        return TwinReplay(file=file, headers=tuple(self.headers), ignore=tuple(self.ignore))
 
 
 class TwinLimitsRule(Part):
@@ -83,7 +90,6 @@ class TwinRule(Part):
 
     def spec(self, folder: Path) -> TwinSpec:
         """`folder` is the catalogue's."""
-        serve, replay = self.serve, self.replay
         return TwinSpec(
             checks=tuple(
                 TwinCheck(
@@ -94,14 +100,8 @@ class TwinRule(Part):
                 )
                 for check in self.checks
             ),
-            serve=serve
-            and TwinServe(
-                argv=tuple(serve.argv), port=serve.port, ready_seconds=serve.ready, target=serve.target
-            ),
-            replay=replay
-            and TwinReplay(
-                file=str(folder / replay.file), headers=tuple(replay.headers), ignore=tuple(replay.ignore)
-            ),
+            serve=self.serve.start() if self.serve else None,
+            replay=self.replay.requests(folder) if self.replay else None,
             read_only=tuple(self.read_only),
             limits=self.limits.model_dump(exclude_none=True),
         )

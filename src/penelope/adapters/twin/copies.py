@@ -41,7 +41,7 @@ class Copy:
 
 async def copied(target: Target, place: Path, bounds: Bounds) -> Copy:
     """A copy of a target below the folder `place`. Raises CannotCopy, PenelopeError, OSError."""
-    place.mkdir()
+    await asyncio.to_thread(place.mkdir)
     if target.adapter == "git_patch":
         return await _git(target, place, bounds)
     if target.adapter == "file":
@@ -74,7 +74,7 @@ def check(folder: Path, bounds: Bounds) -> None:
             files, size = files + 1, size + about.st_size
             if stat.S_ISLNK(about.st_mode):
                 inside = path.relative_to(folder)
-                if _leaves(inside.parent, os.readlink(path)):
+                if _leaves(PurePosixPath(inside.parent), str(path.readlink())):
                     raise CannotCopy(f"the link {str(inside)!a} leads out of the copy")
             elif not stat.S_ISREG(about.st_mode) and not stat.S_ISDIR(about.st_mode):
                 raise CannotCopy(f"{str(path.relative_to(folder))!a} is no file")

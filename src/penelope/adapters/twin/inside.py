@@ -36,7 +36,7 @@ def main() -> None:
     try:
         prepare(order)
         os.chdir(order["folder"])
-        os.execvpe(order["argv"][0], order["argv"], dict(os.environ))
+        os.execvpe(order["argv"][0], order["argv"], dict(os.environ))  # noqa: S606 - this is what it is for
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         print(f"{order['mark']} {error.strerror}{where}", file=sys.stderr)  # noqa: T201 - read by sandbox.py
@@ -71,7 +71,11 @@ def lower(number: int, value: int) -> None:
     most = resource.getrlimit(number)[1]
     value = value if most == resource.RLIM_INFINITY else min(value, most)
     # Processor time ends with a signal that tells, and only for those who are deaf to it with the one that does not.
-    later = value + 1 if number == resource.RLIMIT_CPU and (most == resource.RLIM_INFINITY or most > value) else value
+    later = (
+        value + 1
+        if number == resource.RLIMIT_CPU and (most == resource.RLIM_INFINITY or most > value)
+        else value
+    )
     resource.setrlimit(number, (value, later))
 
 

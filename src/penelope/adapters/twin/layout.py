@@ -27,13 +27,7 @@ class Place:
 
 def arguments(places: Sequence[Place], also: Sequence[Path]) -> Iterator[str]:
     """The arguments for bubblewrap that lay the files out. `also` are further folders to be seen, read-only."""
-    yield from ("--ro-bind", "/usr", "/usr")
-    for name in _PROGRAMS:
-        path = Path(name)
-        if path.is_symlink():
-            yield from ("--symlink", str(path.readlink()), name)
-        elif path.is_dir():
-            yield from ("--ro-bind", name, name)
+    yield from _programs()
     seen = [*map(Path, _ETC_FOLDERS), *dict.fromkeys([Path(sys.base_prefix), Path(sys.prefix), *also])]
     yield from _open(seen)
     for file in sorted(_ETC_FILES.iterdir()):
@@ -54,6 +48,16 @@ def arguments(places: Sequence[Place], also: Sequence[Path]) -> Iterator[str]:
         yield from ("--ro-bind", str(_SCRIPTS / script), f"{INSIDE}/{script}")
     # /dev keeps what bubblewrap made there, and takes nothing more: it would lie outside of every limit.
     yield from ("--remount-ro", "/dev", "--remount-ro", "/")
+
+
+def _programs() -> Iterator[str]:
+    yield from ("--ro-bind", "/usr", "/usr")
+    for name in _PROGRAMS:
+        path = Path(name)
+        if path.is_symlink():
+            yield from ("--symlink", str(path.readlink()), name)
+        elif path.is_dir():
+            yield from ("--ro-bind", name, name)
 
 
 def source_of(number: int) -> str:

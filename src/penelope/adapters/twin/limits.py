@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
-_MIB = 1024 * 1024
+MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,12 +17,12 @@ class Limits:
 
     seconds: float = 60.0
     cpu_seconds: int = 30
-    memory: int = 512 * _MIB
-    process_memory: int = 2048 * _MIB
+    memory: int = 512 * MIB
+    process_memory: int = 2048 * MIB
     processes: int = 64
     open_files: int = 256
-    file_size: int = 64 * _MIB
-    disk: int = 256 * _MIB
+    file_size: int = 64 * MIB
+    disk: int = 256 * MIB
     files: int = 20_000
     output: int = 256 * 1024
 
@@ -29,11 +30,38 @@ class Limits:
         """The limits for people."""
         return (
             f"{self.seconds:g} s, {self.cpu_seconds} s of processor time",
-            f"{self.memory // _MIB} MiB of memory, {self.process_memory // _MIB} MiB of addresses a process",
+            f"{self.memory // MIB} MiB of memory, {self.process_memory // MIB} MiB of addresses a process",
             f"{self.processes} processes with {self.open_files} open files each",
-            f"{self.disk // _MIB} MiB in {self.files} files written, {self.file_size // _MIB} MiB a file",
+            f"{self.disk // MIB} MiB in {self.files} files written, {self.file_size // MIB} MiB a file",
             f"{self.output // 1024} KiB of output",
         )
+
+
+class Figures(Protocol):
+    """What of the settings limits a run (settings/twin.py)."""
+
+    @property
+    def cpu_seconds(self) -> int: ...
+    @property
+    def memory_mib(self) -> int: ...
+    @property
+    def disk_mib(self) -> int: ...
+    @property
+    def processes(self) -> int: ...
+
+
+def of_settings(figures: Figures) -> Limits:
+    """The limits that settings ask for."""
+    memory = figures.memory_mib * MIB
+    return Limits(
+        cpu_seconds=figures.cpu_seconds,
+        memory=memory,
+        # Of one process no more than this is ever used; addresses that are reserved only may be a multiple of it.
+        process_memory=4 * memory,
+        disk=figures.disk_mib * MIB,
+        file_size=figures.disk_mib * MIB // 4,
+        processes=figures.processes,
+    )
 
 
 class Stopped(StrEnum):

@@ -119,10 +119,14 @@ def _round(ended: Ended) -> Round:
 
 def compared(replay: TwinReplay, before: Round, after: Round) -> list[Check]:
     """One check for all, and one for each request that is answered otherwise, up to a bound."""
-    seconds = before.seconds + after.seconds
-    whole = {"name": "recorded requests", "before": _said(before), "after": _said(after), "seconds": seconds}
+    seconds = round(before.seconds + after.seconds, 3)
+
+    def whole(*, held: bool) -> Check:
+        old, new = _said(before), _said(after)
+        return Check(name="recorded requests", before=old, after=new, held=held, seconds=seconds)
+
     if before.trouble or after.trouble:
-        return [Check(**whole, held=bool(before.trouble))]
+        return [whole(held=bool(before.trouble))]
     requests = read(replay)
     differing = [
         Check(
@@ -136,7 +140,7 @@ def compared(replay: TwinReplay, before: Round, after: Round) -> list[Check]:
         if _essence(old) != _essence(new)
     ]
     same = not differing and len(before.answers) == len(after.answers) == len(requests)
-    return [Check(**whole, held=same), *differing[:_MOST_SHOWN]]
+    return [whole(held=same), *differing[:_MOST_SHOWN]]
 
 
 def _essence(answer: Answer) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from penelope.adapters.twin import cgroups, filter, layout, watch
+from penelope.adapters.twin import calls, cgroups, layout, watch
 from penelope.adapters.twin.layout import Place
 from penelope.adapters.twin.limits import Limits, Stopped
 from penelope.errors import Unavailable
@@ -135,7 +135,7 @@ class Sandbox:
             await asyncio.shield(_end(process))
 
     def _argv(self, job: Job, mark: str, status: int) -> list[str]:
-        program = filter.program()
+        program = calls.program()
         if program is None:
             raise Unavailable("no filter of system calls is known for this machine")
         as_root = os.geteuid() == 0
@@ -280,5 +280,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         process.kill()
     await process.wait()
     deadline = time.monotonic() + _END_SECONDS
-    while any(watch.lives(pid) for pid in children) and time.monotonic() < deadline:
+    # Nothing tells when processes of others end.
+    while any(watch.lives(pid) for pid in children) and time.monotonic() < deadline:  # noqa: ASYNC110 - see above
         await asyncio.sleep(0.005)

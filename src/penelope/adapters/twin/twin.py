@@ -10,7 +10,7 @@ from penelope.adapters.actions.installed import Kind, Surroundings
 from penelope.adapters.twin import copies, replay
 from penelope.adapters.twin.capabilities import isolation
 from penelope.adapters.twin.copies import Bounds, CannotCopy, Copy
-from penelope.adapters.twin.limits import Limits
+from penelope.adapters.twin.limits import MIB, Limits
 from penelope.adapters.twin.sandbox import Job, Sandbox
 from penelope.adapters.twin.workshop import workshop
 from penelope.domain.action import Action, Progress, Snapshot
@@ -21,7 +21,6 @@ from penelope.errors import PenelopeError
 from penelope.rooms.act.ports import ActionAdapter
 
 _HOME = "/twin"
-_MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +106,7 @@ class SandboxTwin:
         wanted = {action.target.name for action in actions}
         named = [check.target for check in stage.spec.checks]
         named.append(stage.spec.serve.target if stage.spec.serve else None)
-        wanted.update(name for name in named if name in stage.service.targets)
+        wanted.update(name for name in named if name is not None and name in stage.service.targets)
         for name in sorted(wanted):
             stage.copies[name] = await _copied(stage, name, self._rules.bounds)
 
@@ -252,11 +251,12 @@ def _chosen(node: Node, *, below: bool = False) -> list[str]:
 
 def _limits(limits: Limits, spec: TwinSpec) -> Limits:
     own = {
-        name.removesuffix("_mib"): value * (_MIB if name.endswith("_mib") else 1)
+        name.removesuffix("_mib"): value * (MIB if name.endswith("_mib") else 1)
         for name, value in spec.limits.items()
     }
     limits = replace(limits, **own)
-    return replace(limits, process_memory=max(limits.process_memory, 4 * limits.memory))
+    # What follows from a limit that the service sets itself.
+    return replace(limits, process_memory=4 * limits.memory, file_size=limits.disk // 4)
 
 
 def _of_action(name: str, before: str, after: str, held: bool, started: float) -> Check:  # noqa: FBT001 - as the check has it
