@@ -1,9 +1,10 @@
 """The shape of a service's `twin` in services.yaml."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from penelope.adapters.yaml_model import Form, Part, PositiveDuration
 from penelope.domain.service import TwinCheck, TwinReplay, TwinServe, TwinSpec
@@ -11,7 +12,7 @@ from penelope.domain.service import TwinCheck, TwinReplay, TwinServe, TwinSpec
 Word = Annotated[str, Form(r"[^\0]{1,4096}", "a text of 1 to 4096 characters")]
 Argv = Annotated[list[Word], Field(min_length=1, max_length=256)]
 Name = Annotated[str, Form(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,63}", "a short name")]
-Folder = Annotated[str, Form(r"/(?!\.{1,2}(?:/|$))[^\0]+", "an absolute path")]
+Folder = Annotated[str, Form(r"(?:/(?!\.{1,2}(?:/|$))[^/\0]+)+", "an absolute path without dots")]
 Header = Annotated[str, Form(r"[A-Za-z0-9-]{1,64}", "the name of a header")]
 Pointer = Annotated[str, Form(r"(?:/[^/]*){1,16}", "a path such as /meta/time, with * for any key")]
 Target = Annotated[str, Form(r"[A-Za-z0-9][A-Za-z0-9_-]*", "the name of a target")]
@@ -87,6 +88,12 @@ class TwinRule(Part):
     """Further folders that the commands may read; /usr, and the Python that runs Penelope, are there anyway."""
     limits: TwinLimitsRule = TwinLimitsRule()
     """Limits that differ from those of the settings."""
+
+    @model_validator(mode="after")
+    def _requests_have_a_service(self) -> Self:
+        if self.replay is not None and self.serve is None:
+            raise PydanticCustomError("replay", "needs `serve` too: recorded requests are sent to the copy")
+        return self
 
     def spec(self, folder: Path) -> TwinSpec:
         """`folder` is the catalogue's."""
