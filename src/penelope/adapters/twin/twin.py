@@ -21,6 +21,8 @@ from penelope.errors import PenelopeError
 from penelope.rooms.act.ports import ActionAdapter
 
 _HOME = "/twin"
+_AT_ONCE = 2
+"""How many rehearsals there are at once: each may use memory up to its limits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +59,14 @@ class SandboxTwin:
     def __init__(self, kinds: Mapping[str, Kind], rules: Rules) -> None:
         self._kinds = kinds
         self._rules = rules
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def rehearse(self, plan: Plan, service: Service) -> Rehearsal:
         """Never raises for what a plan does; takes back all that it made, also when it is cancelled."""
+        async with self._turns:
+            return await self._held(plan, service)
+
+    async def _held(self, plan: Plan, service: Service) -> Rehearsal:
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._rules.timeout_seconds):
