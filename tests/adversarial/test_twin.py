@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from penelope.adapters.twin.capabilities import look
+from penelope.adapters.twin.copies import Bounds, copied
 from penelope.adapters.twin.sandbox import Job, Sandbox
+from penelope.domain.service import Target
 from penelope.errors import Unavailable
 
 HERE = Path(__file__).parent
@@ -142,6 +144,39 @@ def test_attacks_of_an_ordinary_user_are_contained(packages: Path) -> None:
     show(f"as user {NOBODY}", results)
     judged(results)
     assert gone(), crowd()
+
+
+def test_repository_that_runs_programs_is_copied_silently(tmp_path: Path) -> None:
+    began, seen = time.monotonic(), tmp_path / "seen"
+    evil = tmp_path / "evil.sh"
+    evil.write_text(f"#!/bin/sh\necho $0 >> {seen}\ncat\n")
+    evil.chmod(0o755)
+    repository = tmp_path / "repository"
+    quiet = ["git", "-C", str(repository), "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"]
+    quiet += ["-c", "user.name=t", "-c", "user.email=t@example.com"]
+    subprocess.run(["git", "init", "-q", str(repository)], check=True)
+    (repository / "file").write_text("x")
+    (repository / ".gitattributes").write_text("* filter=evil diff=evil merge=evil\n")
+    subprocess.run([*quiet, "add", "."], check=True)
+    subprocess.run([*quiet, "commit", "-qm", "x"], check=True)
+    for hook in ("post-checkout", "post-commit", "post-index-change", "reference-transaction", "pre-commit"):
+        (repository / ".git" / "hooks" / hook).symlink_to(evil)
+    for name in (
+        "filter.evil.smudge",
+        "filter.evil.clean",
+        "diff.evil.textconv",
+        "core.fsmonitor",
+        "core.editor",
+    ):
+        subprocess.run([*quiet, "config", name, str(evil)], check=True)
+    target = Target(name="c", service="s", adapter="git_patch", options={"repository": str(repository)})
+    copy = asyncio.run(copied(target, tmp_path / "copy", Bounds(size=1 << 20, files=10)))
+    assert (copy.folder / "file").read_text() == "x"
+    assert not seen.exists()
+    print(
+        f"\n  {'hooks, filters and drivers of a repository':44} {'a configuration of its own':32} "
+        f"{time.monotonic() - began:7.2f}  CONTAINED"
+    )
 
 
 def test_nothing_lives_on_when_penelope_is_killed(tmp_path: Path) -> None:

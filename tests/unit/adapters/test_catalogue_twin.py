@@ -22,7 +22,8 @@ def test_service_without_a_twin_has_none(tmp_path: Path) -> None:
 
 
 def test_all_of_it_is_read(tmp_path: Path) -> None:
-    twin = """    twin:
+    twin = """    targets: {conf: {adapter: file, options: {root: conf}}}
+    twin:
       checks:
         - {name: config, argv: [nginx, -t], timeout: 5s, target: conf}
         - {name: smoke, argv: [./smoke]}
@@ -56,6 +57,7 @@ def test_all_of_it_is_read(tmp_path: Path) -> None:
         ("{limits: {seconds: 1}}", "unknown key 'seconds'"),
         ("{replay: {file: x, ignore: [at]}}", "a path such as"),
         ("{replay: {file: x}}", "needs `serve`"),
+        ("{checks: [{name: x, argv: [a], target: gone}]}", "the target gone, which it has not"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, twin: str, said: str) -> None:

@@ -95,6 +95,11 @@ class TwinRule(Part):
             raise PydanticCustomError("replay", "needs `serve` too: recorded requests are sent to the copy")
         return self
 
+    def targets(self) -> set[str]:
+        """The targets that it names."""
+        named = [*(check.target for check in self.checks), self.serve.target if self.serve else None]
+        return {name for name in named if name is not None}
+
     def spec(self, folder: Path) -> TwinSpec:
         """`folder` is the catalogue's."""
         return TwinSpec(

@@ -73,13 +73,16 @@ class Isolation:
         return ("no network; read-only outside", groups, landlock)
 
 
-_known: dict[int, Isolation] = {}
+_known: list[Isolation] = []
 
 
 async def isolation() -> Isolation:
-    """What sandboxes hold here; looked at once for each process of ours."""
-    if 0 not in _known:
-        _known[0] = await look()
+    """What sandboxes hold here. Walls that held once are not tried again; missing ones are, for a busy machine misses some."""
+    if not _known:
+        found = await look()
+        if found.missing:
+            return found
+        _known.append(found)
     return _known[0]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -31,12 +31,12 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What the copy answered: untrusted."""
+    """What the copy answered: untrusted, so that figures are bounded before they are written down."""
 
-    status: int
+    status: Annotated[int, msgspec.Meta(ge=0, le=999)]
     headers: dict[str, str | None]
     body: str
-    ms: float
+    ms: Annotated[float, msgspec.Meta(ge=0, le=3_600_000)]
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -112,7 +112,7 @@ def _round(ended: Ended) -> Round:
         )
     try:
         told = msgspec.json.decode(ended.out, type=Told)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return Round((), "the answers cannot be read", ended.seconds)
     return Round(told.answers, "" if told.up else "does not listen", ended.seconds)
 
@@ -148,7 +148,8 @@ def _essence(answer: Answer) -> Any:
 
 
 def _short(answer: Answer) -> str:
-    return f"{answer.status} {answer.body[:12]}"
+    body = answer.body[:12] if answer.body.isascii() and answer.body.isalnum() else "?"
+    return f"{answer.status} {body}"
 
 
 def _said(held: Round) -> str:
