@@ -48,16 +48,15 @@ def crowd() -> set[str]:
     return found
 
 
-def traces() -> tuple[set[str], set[str], set[str]]:
-    """Processes, folders and groups of sandboxes, and mounts."""
-    folders = {str(path) for path in Path("/tmp").glob("penelope-twin-*")}
+def traces() -> set[str]:
+    """The control groups of this process's sandboxes, and the mounts that it sees."""
+    depths = ("*", "*/*", "*/*/*", "*/*/*/*")
     groups = {
         str(path)
-        for depth in ("*", "*/*", "*/*/*", "*/*/*/*")
+        for depth in depths
         for path in Path("/sys/fs/cgroup").glob(f"{depth}/penelope-twin-{os.getpid()}-*")
     }
-    mounts = set(Path("/proc/self/mountinfo").read_text().splitlines())
-    return folders, groups, mounts
+    return groups | set(Path("/proc/self/mountinfo").read_text().splitlines())
 
 
 def show(title: str, results: list[attacking.Result]) -> None:

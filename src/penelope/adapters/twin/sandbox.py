@@ -94,11 +94,10 @@ class Sandbox:
         mark = secrets.token_hex(8)
         with tempfile.TemporaryFile() as status:
             async with self._process(job, group, status, mark) as process:
-                stopped = await self._attend(process, output)
+                stopped = await self._attend(process, output, status)
             if stopped is Stopped.NOTHING and group is not None and group.memory_ran_out():
                 stopped = Stopped.MEMORY
-            status.seek(0)
-            code = _code(status.read())
+            code = _told(os.pread(status.fileno(), _CHUNK, 0)).get("exit-code")
         if stopped is Stopped.NOTHING and (code is None or mark.encode() in output.complaints):
             why = output.complaints.decode("utf-8", "replace").replace(mark, "").strip()[-300:]
             raise Unavailable(f"the sandbox could not be made: {why}", hint="Run `penelope doctor`.")
@@ -132,7 +131,7 @@ class Sandbox:
         try:
             yield process
         finally:
-            await asyncio.shield(_end(process))
+            await asyncio.shield(_end(process, status))
 
     def _argv(self, job: Job, mark: str, status: int) -> list[str]:
         program = calls.program()
@@ -185,7 +184,9 @@ class Sandbox:
             for path, source in job.copies.items()
         ]
 
-    async def _attend(self, process: asyncio.subprocess.Process, output: _Output) -> Stopped:
+    async def _attend(
+        self, process: asyncio.subprocess.Process, output: _Output, status: IO[bytes]
+    ) -> Stopped:
         """Waits for the end; tells which limit came before it."""
         assert process.stdout is not None  # noqa: S101 - it was asked for
         assert process.stderr is not None  # noqa: S101 - it was asked for
@@ -202,7 +203,7 @@ class Sandbox:
                 return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
-            await asyncio.shield(_end(process))
+            await asyncio.shield(_end(process, status))
             flooding.cancel()
             watching.cancel()
             await asyncio.gather(reading, ending, flooding, watching, return_exceptions=True)
@@ -274,19 +275,24 @@ def _resources(limits: Limits) -> dict[str, int]:
     }
 
 
-def _code(status: bytes) -> int | None:
-    """What bubblewrap says of the end; None where the command did not begin, or was killed together with it."""
+def _told(status: bytes) -> dict[str, int]:
+    """What bubblewrap says of a run: `child-pid` of its init, and `exit-code`, which is missing where the command did not
+    begin, or was killed together with it.
+    """
+    told: dict[str, int] = {}
     for line in status.splitlines():
         with suppress(ValueError):
-            told = json.loads(line)
-            if "exit-code" in told:
-                return int(told["exit-code"])
-    return None
+            told |= {name: value for name, value in json.loads(line).items() if isinstance(value, int)}
+    return told
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kills bubblewrap, and with it all that it started: its init dies with it, and a space of processes with its init."""
-    children = watch.used(process.pid).pids
+async def _end(process: asyncio.subprocess.Process, status: IO[bytes]) -> None:
+    """Kills bubblewrap, and with it all that it started: its init dies with it, and a space of processes with its init.
+
+    An init has ended only when all others have. It may outlive bubblewrap for a moment, then as nobody's child.
+    """
+    told = _told(os.pread(status.fileno(), _CHUNK, 0))
+    children = [*watch.used(process.pid).pids, *watch.identified(told.get("child-pid", 0))]
     with suppress(ProcessLookupError):
         process.kill()
     await process.wait()

@@ -53,6 +53,12 @@ def exactly(pids: tuple[tuple[int, str], ...]) -> int:
     return total
 
 
+def identified(pid: int) -> tuple[tuple[int, str], ...]:
+    """The process of that number with the moment of its start, if there is one."""
+    stat = _stat(pid)
+    return () if stat is None else ((pid, stat[19]),)
+
+
 def lives(process: tuple[int, str]) -> bool:
     """Whether the very process is still there; one that has ended and was not yet collected is not."""
     stat = _stat(process[0])

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import wraps
@@ -110,12 +111,18 @@ def named(held: Rehearsal, name: str) -> Check:
     return next(check for check in held.checks if check.name == name)
 
 
-def leftovers() -> list[Path]:
-    return [path for path in Path("/tmp").glob("penelope-twin-*") if path.stat().st_uid == os.geteuid()]
+@pytest.fixture(autouse=True)
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where workshops are made: a folder of the test's own, for other runs make theirs meanwhile."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return folder
 
 
 @running
-async def test_good_change_passes_and_touches_nothing(repository: Path) -> None:
+async def test_good_change_passes_and_touches_nothing(repository: Path, scratch: Path) -> None:
     before = git(repository, "rev-parse", "HEAD")
     held = await rehearsed(patching("better", "best"), service(repository))
     assert held.outcome is RehearsalOutcome.PASSED, held
@@ -124,7 +131,7 @@ async def test_good_change_passes_and_touches_nothing(repository: Path) -> None:
     assert git(repository, "rev-parse", "HEAD") == before
     assert git(repository, "status", "--porcelain") == ""
     assert any("no network" in line for line in held.limits)
-    assert leftovers() == []
+    assert list(scratch.iterdir()) == []  # noqa: ASYNC240 - nothing else runs here
 
 
 @running
