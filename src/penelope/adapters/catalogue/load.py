@@ -66,6 +66,7 @@ class _Loader:
                 for key, target in rule.targets.items()
             },
             shard=rule.shard or "",
+            twin=rule.twin.spec(self._folder) if rule.twin else None,
         )
 
     def _router(self, rule: RouterRule, where: Where) -> RouterReference:

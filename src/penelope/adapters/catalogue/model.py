@@ -1,11 +1,12 @@
 """The shape of services.yaml: the one source of its checks, its JSON schema and its domain values."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from penelope.adapters.catalogue.twin import TwinRule
 from penelope.adapters.yaml_model import Form, Part
 from penelope.domain.service import CounterQuery, ErrorSelector, HistogramQuery, MetricQueries, Objective
 
@@ -136,6 +137,17 @@ class ServiceRule(Part):
     """What of it can be changed, by the name that playbooks use."""
     shard: Name | None = None
     """The domain that it belongs to, such as payments: services of one shard share its places for actions under way."""
+    twin: TwinRule | None = None
+    """How plans for it are tried on a copy first."""
+
+    @model_validator(mode="after")
+    def _twin_names_targets(self) -> Self:
+        missing = sorted(self.twin.targets() - self.targets.keys()) if self.twin else []
+        if missing:
+            raise PydanticCustomError(
+                "target", "its twin names the target {name}, which it has not", {"name": missing[0]}
+            )
+        return self
 
     def objectives(self) -> tuple[Objective, ...]:
         return tuple(Objective(name=slo.name, metric=slo.metric, at_most=slo.at_most) for slo in self.slos)

@@ -15,6 +15,7 @@ from penelope.entry.cli import (
     constitution,
     database,
     decisions,
+    doctor,
     halts,
     integrity,
     ledger,
@@ -96,6 +97,7 @@ app.command()(decisions.calibration)
 app.command()(halts.halt)
 app.command()(halts.resume)
 app.command()(halts.halts)
+app.command()(doctor.doctor)
 
 _ledger = _group("Check recorded history, and hand out what proves it.")
 _ledger.command("verify")(verification.verify_ledger)
