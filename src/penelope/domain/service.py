@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from penelope.domain.benchmark import Suites
 from penelope.kit.canonical import Json
 
 
@@ -82,3 +83,4 @@ class Service:
     metrics: MetricQueries | None = None
     router: RouterReference | None = None
     targets: Mapping[str, Target] = field(default_factory=dict)
+    benchmarks: Suites = field(default_factory=dict)
