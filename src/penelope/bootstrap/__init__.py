@@ -17,6 +17,7 @@ from penelope.adapters.signers.ed25519 import verifier
 from penelope.adapters.signers.logkeys import FolderKeys
 from penelope.adapters.witnesses.http import HttpWitness
 from penelope.bootstrap.background import background
+from penelope.bootstrap.benchmarks import benchmarks_of
 from penelope.bootstrap.constitution import scale_of
 from penelope.bootstrap.parts import parts_of
 from penelope.bootstrap.wisdom import wisdom_base
@@ -26,6 +27,7 @@ from penelope.flow import records
 from penelope.flow.archiving import ArchiveParts, Archiver
 from penelope.flow.audit import DecisionAudit
 from penelope.flow.autonomy_desk import AutonomyDesk
+from penelope.flow.benchmark_desk import BenchmarkDesk
 from penelope.flow.commands import Commands
 from penelope.flow.compliance import ComplianceWatch, TallyReader
 from penelope.flow.engine import Engine, EngineSettings
@@ -57,6 +59,7 @@ from penelope.settings.tree import Buffer as BufferSettings
 from penelope.store.actors import SqlActors
 from penelope.store.archive import SqlArchive
 from penelope.store.audit import SqlAudit
+from penelope.store.benchmarks import SqlBenchmarks
 from penelope.store.compliance import SqlTally
 from penelope.store.database import (
     existing,
@@ -115,6 +118,7 @@ class Application:
     wisdom: WisdomBase
     case_import: CaseImport
     words: Words
+    benchmarks: BenchmarkDesk
 
     @property
     def replaying(self) -> Replaying:
@@ -181,6 +185,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         await background(stack, sweep.run(settings.ledger.sweep_seconds))
         compliance = await _compliance(stack, settings.constitution, SqlTally(reading), telemetry, clock)
         words = await words_of(stack, settings, engine, parts, SqlDue(reading), pepper(settings))
+        benchmarks = await benchmarks_of(stack, settings.benchmark, engine, SqlBenchmarks(reading), parts)
         recall = await _archive(stack, settings, log, SqlArchive(writer, reading), ledger)
         yield Application(
             settings=settings,
@@ -204,6 +209,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             wisdom=wisdom,
             case_import=CaseImport(engine, wisdom),
             words=words,
+            benchmarks=benchmarks,
         )
 
 
