@@ -14,6 +14,7 @@ from penelope.entry.api import (
     approvals,
     audit,
     autonomy,
+    benchmarks,
     constitution,
     decisions,
     halts,
@@ -74,6 +75,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     app.include_router(audit.router)
     app.include_router(decisions.router)
     app.include_router(autonomy.router)
+    app.include_router(benchmarks.router)
     app.include_router(constitution.router)
     app.include_router(halts.router)
     app.include_router(approvals.router)

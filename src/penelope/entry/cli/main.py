@@ -12,6 +12,7 @@ from penelope.entry.cli import (
     archive,
     audit,
     autonomy,
+    benchmarks,
     constitution,
     database,
     decisions,
@@ -146,6 +147,12 @@ _wisdom.command("search")(wisdom.search)
 _wisdom.command("show")(wisdom.show_case)
 _wisdom.command("import")(wisdom.import_cases)
 app.add_typer(_wisdom, name="wisdom")
+
+_benchmarks = _group("Hold a service against its own past.")
+_benchmarks.command("run")(benchmarks.run)
+_benchmarks.command("show")(benchmarks.show)
+_benchmarks.command("baseline")(benchmarks.baseline)
+app.add_typer(_benchmarks, name="benchmarks")
 
 _playbooks = _group("Check and list playbooks.")
 _playbooks.command("lint")(local.lint_playbooks)
