@@ -37,6 +37,7 @@ from penelope.flow.importing import CaseImport
 from penelope.flow.integrity import LedgerSweep
 from penelope.flow.keys import KeyRing
 from penelope.flow.log import LogStore
+from penelope.flow.missions import MissionDesk
 from penelope.flow.parts import Parts
 from penelope.flow.ports import LedgerWriter, Observer, Reader, Verification
 from penelope.flow.recalling import Recall
@@ -74,6 +75,7 @@ from penelope.store.group import GroupCommit
 from penelope.store.keys import SqlKeys
 from penelope.store.log import SqlLog
 from penelope.store.logs import SqlLogs
+from penelope.store.missions import SqlMissions
 from penelope.store.outbox import SqlDue
 from penelope.store.reader import SqlReader
 from penelope.store.standings import SqlStandings
@@ -119,6 +121,7 @@ class Application:
     case_import: CaseImport
     words: Words
     benchmarks: BenchmarkDesk
+    missions: MissionDesk
 
     @property
     def replaying(self) -> Replaying:
@@ -210,6 +213,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             case_import=CaseImport(engine, wisdom),
             words=words,
             benchmarks=benchmarks,
+            missions=MissionDesk(engine, SqlMissions(reading), reader, clock, parts.brakes),
         )
 
 

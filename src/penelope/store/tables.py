@@ -375,3 +375,14 @@ Index(
     sqlite_where=text(BASELINES),
     postgresql_where=text(BASELINES),
 )
+
+MISSIONS = "kind = 'mission'"
+
+Index(
+    "ix_units_of_work_missions",
+    units_of_work.c.status,
+    units_of_work.c.updated_at,
+    units_of_work.c.id,
+    sqlite_where=text(MISSIONS),
+    postgresql_where=text(MISSIONS),
+)

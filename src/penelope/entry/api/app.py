@@ -21,6 +21,7 @@ from penelope.entry.api import (
     incidents,
     integrity,
     ledger,
+    missions,
     problems,
     server,
     signals,
@@ -78,6 +79,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     app.include_router(benchmarks.router)
     app.include_router(constitution.router)
     app.include_router(halts.router)
+    app.include_router(missions.router)
     app.include_router(approvals.router)
     app.include_router(answers.router)
     app.include_router(integrity.router)

@@ -20,6 +20,7 @@ from penelope.entry.cli import (
     integrity,
     ledger,
     local,
+    missions,
     policies,
     remote,
     scanning,
@@ -153,6 +154,15 @@ _benchmarks.command("run")(benchmarks.run)
 _benchmarks.command("show")(benchmarks.show)
 _benchmarks.command("baseline")(benchmarks.baseline)
 app.add_typer(_benchmarks, name="benchmarks")
+
+_missions = _group("Group incidents and actions under one goal, and see how far they are.")
+_missions.command("list")(missions.list_missions)
+_missions.command("show")(missions.show)
+_missions.command("create")(missions.create)
+_missions.command("add")(missions.add)
+_missions.command("remove")(missions.remove)
+_missions.command("close")(missions.close)
+app.add_typer(_missions, name="missions")
 
 _playbooks = _group("Check and list playbooks.")
 _playbooks.command("lint")(local.lint_playbooks)
