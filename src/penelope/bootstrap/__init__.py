@@ -60,7 +60,6 @@ from penelope.settings.tree import Buffer as BufferSettings
 from penelope.store.actors import SqlActors
 from penelope.store.archive import SqlArchive
 from penelope.store.audit import SqlAudit
-from penelope.store.benchmarks import SqlBenchmarks
 from penelope.store.compliance import SqlTally
 from penelope.store.database import (
     existing,
@@ -186,9 +185,6 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             verification=verification, keys=log_keys, commands=commands, observer=telemetry, clock=clock
         )
         await background(stack, sweep.run(settings.ledger.sweep_seconds))
-        compliance = await _compliance(stack, settings.constitution, SqlTally(reading), telemetry, clock)
-        words = await words_of(stack, settings, engine, parts, SqlDue(reading), pepper(settings))
-        benchmarks = await benchmarks_of(stack, settings.benchmark, engine, SqlBenchmarks(reading), parts)
         recall = await _archive(stack, settings, log, SqlArchive(writer, reading), ledger)
         yield Application(
             settings=settings,
@@ -208,11 +204,11 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             verification=verification,
             audit=SqlAudit(reading),
             autonomy=AutonomyDesk(engine, SqlStandings(reading), parts),
-            compliance=compliance,
+            compliance=await _compliance(stack, settings.constitution, SqlTally(reading), telemetry, clock),
             wisdom=wisdom,
             case_import=CaseImport(engine, wisdom),
-            words=words,
-            benchmarks=benchmarks,
+            words=await words_of(stack, settings, engine, parts, SqlDue(reading), pepper(settings)),
+            benchmarks=await benchmarks_of(stack, settings.benchmark, engine, reading, parts),
             missions=MissionDesk(engine, SqlMissions(reading), reader, clock, parts.brakes),
         )
 

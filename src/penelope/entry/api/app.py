@@ -101,7 +101,8 @@ class _Interface(FastAPI):
         if self.openapi_schema is None:
             document = super().openapi()
             for operation in (item for path in document["paths"].values() for item in path.values()):
-                operation["responses"].pop("422", None)
+                if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                    del operation["responses"]["422"]
             schemas = document["components"]["schemas"]
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
