@@ -17,6 +17,7 @@ from penelope.adapters.signers.ed25519 import verifier
 from penelope.adapters.signers.logkeys import FolderKeys
 from penelope.adapters.witnesses.http import HttpWitness
 from penelope.bootstrap.background import background
+from penelope.bootstrap.benchmarks import benchmarks_of
 from penelope.bootstrap.constitution import scale_of
 from penelope.bootstrap.parts import parts_of
 from penelope.bootstrap.wisdom import wisdom_base
@@ -26,6 +27,7 @@ from penelope.flow import records
 from penelope.flow.archiving import ArchiveParts, Archiver
 from penelope.flow.audit import DecisionAudit
 from penelope.flow.autonomy_desk import AutonomyDesk
+from penelope.flow.benchmark_desk import BenchmarkDesk
 from penelope.flow.commands import Commands
 from penelope.flow.compliance import ComplianceWatch, TallyReader
 from penelope.flow.engine import Engine, EngineSettings, Pool
@@ -35,6 +37,7 @@ from penelope.flow.importing import CaseImport
 from penelope.flow.integrity import LedgerSweep
 from penelope.flow.keys import KeyRing
 from penelope.flow.log import LogStore
+from penelope.flow.missions import MissionDesk
 from penelope.flow.parts import Parts
 from penelope.flow.ports import LedgerWriter, Observer, Reader, Verification
 from penelope.flow.recalling import Recall
@@ -71,6 +74,7 @@ from penelope.store.group import GroupCommit
 from penelope.store.keys import SqlKeys
 from penelope.store.log import SqlLog
 from penelope.store.logs import SqlLogs
+from penelope.store.missions import SqlMissions
 from penelope.store.outbox import SqlDue
 from penelope.store.reader import SqlReader
 from penelope.store.standings import SqlStandings
@@ -115,6 +119,8 @@ class Application:
     wisdom: WisdomBase
     case_import: CaseImport
     words: Words
+    benchmarks: BenchmarkDesk
+    missions: MissionDesk
 
     @property
     def replaying(self) -> Replaying:
@@ -179,8 +185,6 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             verification=verification, keys=log_keys, commands=commands, observer=telemetry, clock=clock
         )
         await background(stack, sweep.run(settings.ledger.sweep_seconds))
-        compliance = await _compliance(stack, settings.constitution, SqlTally(reading), telemetry, clock)
-        words = await words_of(stack, settings, engine, parts, SqlDue(reading), pepper(settings))
         recall = await _archive(stack, settings, log, SqlArchive(writer, reading), ledger)
         yield Application(
             settings=settings,
@@ -200,10 +204,12 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             verification=verification,
             audit=SqlAudit(reading),
             autonomy=AutonomyDesk(engine, SqlStandings(reading), parts),
-            compliance=compliance,
+            compliance=await _compliance(stack, settings.constitution, SqlTally(reading), telemetry, clock),
             wisdom=wisdom,
             case_import=CaseImport(engine, wisdom),
-            words=words,
+            words=await words_of(stack, settings, engine, parts, SqlDue(reading), pepper(settings)),
+            benchmarks=await benchmarks_of(stack, settings.benchmark, engine, reading, parts),
+            missions=MissionDesk(engine, SqlMissions(reading), reader, clock, parts.brakes),
         )
 
 

@@ -9,11 +9,13 @@ from penelope.adapters.metrics.scrape import ScrapedMetrics
 from penelope.adapters.playbooks.load import load as load_playbooks
 from penelope.adapters.policy.load import load_expressions
 from penelope.adapters.policy.rego import load_rego
+from penelope.adapters.probes.installed import probers
 from penelope.adapters.routers.noop import NoopRouter
 from penelope.adapters.routers.traefik import TraefikRouter
 from penelope.adapters.scanners.scan import ThoroughScanner
 from penelope.bootstrap.autonomy import policy_of
 from penelope.bootstrap.background import background
+from penelope.bootstrap.benchmarks import benching_of
 from penelope.bootstrap.brakes import brake_rules, brakes_of
 from penelope.bootstrap.constitution import constitution_of
 from penelope.bootstrap.resting import calendars_of
@@ -73,6 +75,8 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
         autonomy=policy_of(settings.autonomy, services, [item.name for item in playbooks.playbooks()]),
         brakes=brakes_of(settings),
         asking=asking_of(settings),
+        probers=probers(services.values(), metrics),
+        benching=benching_of(settings.benchmark),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from penelope.domain.benchmark import Suites
 from penelope.kit.canonical import Json
 
 
@@ -131,3 +132,4 @@ class Service:
     targets: Mapping[str, Target] = field(default_factory=dict)
     shard: str = ""
     twin: TwinSpec | None = None
+    benchmarks: Suites = field(default_factory=dict)

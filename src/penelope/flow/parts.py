@@ -6,6 +6,7 @@ from typing import Protocol
 
 from penelope.domain.action import Action
 from penelope.domain.asking import AskingPolicy
+from penelope.domain.benchmark import Benching
 from penelope.domain.service import Service
 from penelope.errors import UnknownAdapter, UnknownService
 from penelope.flow.halting import DEFAULTS, Brakes
@@ -55,6 +56,9 @@ class Parts:
     wisdom: Recall = field(default_factory=NoRecall)
     leaned_on: int = 5
     """The most past cases that a decision lists."""
+    probers: Mapping[str, verify.Prober] = field(default_factory=dict)
+    """What measures benchmarks, by kind of probe."""
+    benching: Benching = field(default_factory=Benching)
     _users: Mapping[str, set[str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

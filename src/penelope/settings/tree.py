@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 from penelope.settings.act import Act
 from penelope.settings.approval import Approval, Notify
 from penelope.settings.autonomy import Autonomy
+from penelope.settings.benchmark import Benchmark
 from penelope.settings.brakes import Brakes
 from penelope.settings.constitution import Constitution
 from penelope.settings.dependency import Dependency
@@ -291,6 +292,7 @@ class Settings(Section):
     waiting: Waiting = Waiting()
     gate: Gate = Gate()
     brakes: Brakes = Brakes()
+    benchmark: Benchmark = Benchmark()
     rest: Rest = Rest()
     policy: Policy = Policy()
     scanner: Scanner = Scanner()

@@ -1,26 +1,18 @@
 """What the parts of a playbook file share: its words, its clauses and its effects."""
 
-import re
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from penelope.adapters.playbooks.expected import Bound, Bounds, Change, MatchingPattern
 from penelope.adapters.yaml_model import Duration, Form, Part, PositiveDuration
-from penelope.domain.contract import Clause, Comparator, Contract
+from penelope.domain.contract import Clause, Comparator, Contract, Gravity
 from penelope.kit.canonical import Json
 
-_WHOLE_PLACEHOLDER = r"\$\{[a-z][a-z0-9_]*\}"
-
-_COMPARATORS = [comparator.value for comparator in Comparator]
-
-
-def _bound_check(value: Json) -> Json:
-    if isinstance(value, str) and re.fullmatch(_WHOLE_PLACEHOLDER, value):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise PydanticCustomError("bound", "must be a number, or one parameter such as ${limit}")
-    return value
+_COMPARATORS = [comparator.value for comparator in Comparator if not comparator.relative]
+_ALL_COMPARATORS = [comparator.value for comparator in Comparator]
 
 
 def something(value: Json) -> Json:
@@ -29,11 +21,6 @@ def something(value: Json) -> Json:
     return value
 
 
-Bound = Annotated[
-    Any,
-    BeforeValidator(_bound_check),
-    WithJsonSchema({"type": ["number", "string"], "pattern": f"^{_WHOLE_PLACEHOLDER}$"}),
-]
 Something = Annotated[
     Any,
     BeforeValidator(something),
@@ -71,45 +58,74 @@ Operation = Annotated[
 ]
 
 
-class _Comparison(Part):
-    """What is expected: exactly one of equals, at_most, at_least and one_of."""
+def _exactly_one(comparators: list[str]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"oneOf": [{"required": [name]} for name in comparators]})
 
-    model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": [comparator]} for comparator in _COMPARATORS]}
-    )
+
+class _Comparison(Part):
+    """What is expected: exactly one comparator."""
+
+    model_config = _exactly_one(_COMPARATORS)
+    comparators: ClassVar[list[str]] = _COMPARATORS
 
     equals: Something = None
     """Holds when the observation is exactly this."""
+    not_equals: Something = None
+    """Holds when the observation is of the same type and anything but this."""
     at_most: Bound = None
     """Holds when the observation is this or less."""
     at_least: Bound = None
     """Holds when the observation is this or more."""
+    between: Bounds = None
+    """Holds when the observation is one of these two bounds, or lies between them."""
     one_of: list[Something] = Field(default_factory=list, min_length=1)
     """Holds when the observation is one of these."""
-    weight: Annotated[float, Field(gt=0)] = 1.0
-    """How much this counts in the score of the verdict; all clauses must hold to pass."""
+    matches: MatchingPattern = ""
+    """Holds when this regular expression (RE2: no look-around, no back references) matches the whole text."""
+    contains: Something = None
+    """Holds when the observation is a text in which this text stands, or a list in which this value is."""
+    weight: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
+    """How much this counts in the score of the verdict."""
+    severity: Literal["minor", "major", "critical"] = "major"
+    """How much it matters when this does not hold; where something critical does not, nothing passes."""
 
     @model_validator(mode="after")
-    def _one_comparator(self) -> "_Comparison":
-        if len(self.model_fields_set.intersection(_COMPARATORS)) != 1:
-            raise PydanticCustomError("comparator", f"needs exactly one of {', '.join(_COMPARATORS)}")
+    def _one_comparator(self) -> Self:
+        if len(self.model_fields_set.intersection(self.comparators)) != 1:
+            raise PydanticCustomError("comparator", f"needs exactly one of {', '.join(self.comparators)}")
         return self
 
     def clause(self, subject: str) -> Clause:
-        comparator = next(name for name in _COMPARATORS if name in self.model_fields_set)
+        comparator = next(name for name in self.comparators if name in self.model_fields_set)
         return Clause(
             subject=subject,
             comparator=Comparator(comparator),
             expected=getattr(self, comparator),
             weight=self.weight,
+            severity=Gravity(self.severity),
         )
 
 
 class Expectation(_Comparison):
     """One expectation of an effect."""
 
+    model_config = _exactly_one(_ALL_COMPARATORS)
+    comparators: ClassVar[list[str]] = _ALL_COMPARATORS
+
     subject: Subject
     """What is looked at: metric.<name>, metric.<name>@<arm>, or in a step state.<key> of its target."""
+    changes_at_most: Change = None
+    """Holds when the observation moved by no more than this from what it was before the change: 5 or '10%' either
+    way, '+10%' counts a rise alone, -5 or '-10%' a fall alone."""
+    changes_at_least: Change = None
+    """Holds when the observation moved at least so far from what it was before the change, written the same way."""
+    within: PositiveDuration | None = None
+    """How long after the change this may take to come true; otherwise as long as the effect says."""
+    hold: Duration | None = None
+    """How long this must then hold on end; otherwise as long as the effect says."""
+
+    def clause(self, subject: str) -> Clause:
+        return replace(super().clause(subject), within_seconds=self.within, hold_seconds=self.hold)
 
 
 class Precondition(_Comparison):
@@ -120,7 +136,7 @@ class Precondition(_Comparison):
 
 
 class Effect(Part):
-    """Clauses that must all hold on end for a while, at the latest some time after the change."""
+    """Clauses that must hold on end for a while, at the latest some time after the change."""
 
     within: PositiveDuration
     """How long after the change the clauses may take to come true."""
@@ -128,10 +144,13 @@ class Effect(Part):
     """How long they must then hold on end."""
     clauses: Annotated[list[Expectation], Field(min_length=1)]
     """The expectations."""
+    pass_at: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The share of the clauses' weight that must hold, if not all of them must; what is critical always must."""
 
     def contract(self) -> Contract:
         return Contract(
             clauses=tuple(item.clause(item.subject) for item in self.clauses),
             deadline_seconds=self.within,
             hold_seconds=self.hold,
+            pass_at=self.pass_at,
         )

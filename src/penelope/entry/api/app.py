@@ -14,12 +14,14 @@ from penelope.entry.api import (
     approvals,
     audit,
     autonomy,
+    benchmarks,
     constitution,
     decisions,
     halts,
     incidents,
     integrity,
     ledger,
+    missions,
     problems,
     running,
     server,
@@ -76,8 +78,10 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     app.include_router(running.router)
     app.include_router(decisions.router)
     app.include_router(autonomy.router)
+    app.include_router(benchmarks.router)
     app.include_router(constitution.router)
     app.include_router(halts.router)
+    app.include_router(missions.router)
     app.include_router(approvals.router)
     app.include_router(answers.router)
     app.include_router(integrity.router)
@@ -99,7 +103,8 @@ class _Interface(FastAPI):
         if self.openapi_schema is None:
             document = super().openapi()
             for operation in (item for path in document["paths"].values() for item in path.values()):
-                operation["responses"].pop("422", None)
+                if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                    del operation["responses"]["422"]
             schemas = document["components"]["schemas"]
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)

@@ -12,6 +12,7 @@ from penelope.entry.cli import (
     archive,
     audit,
     autonomy,
+    benchmarks,
     constitution,
     database,
     decisions,
@@ -21,6 +22,7 @@ from penelope.entry.cli import (
     ledger,
     local,
     playbooks,
+    missions,
     policies,
     remote,
     running,
@@ -151,6 +153,21 @@ _wisdom.command("search")(wisdom.search)
 _wisdom.command("show")(wisdom.show_case)
 _wisdom.command("import")(wisdom.import_cases)
 app.add_typer(_wisdom, name="wisdom")
+
+_benchmarks = _group("Hold a service against its own past.")
+_benchmarks.command("run")(benchmarks.run)
+_benchmarks.command("show")(benchmarks.show)
+_benchmarks.command("baseline")(benchmarks.baseline)
+app.add_typer(_benchmarks, name="benchmarks")
+
+_missions = _group("Group incidents and actions under one goal, and see how far they are.")
+_missions.command("list")(missions.list_missions)
+_missions.command("show")(missions.show)
+_missions.command("create")(missions.create)
+_missions.command("add")(missions.add)
+_missions.command("remove")(missions.remove)
+_missions.command("close")(missions.close)
+app.add_typer(_missions, name="missions")
 
 _playbooks = _group("Check, list and show playbooks.")
 _playbooks.command("lint")(local.lint_playbooks)
