@@ -23,8 +23,7 @@ from penelope.domain.plan import Match, Parameter, Playbook
 from penelope.domain.rollout import RolloutLimits, RolloutSpec
 from penelope.domain.signal import Severity
 from penelope.kit.canonical import Json
-from penelope.kit.pattern import LONGEST_PATTERN
-from penelope.kit.pattern import pattern
+from penelope.kit.pattern import LONGEST_PATTERN, pattern
 
 VERSIONS = ("penelope.dev/v1",)
 """The versions of the format that are read."""
