@@ -4,6 +4,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -143,6 +144,21 @@ class CrashingAdapter(CardAdapter):
         raise KeyError("surprise")
 
 
+class SuddenAdapter(CardAdapter):
+    """Takes the whole process with it."""
+
+    async def execute(self, action: Action, snapshot: Snapshot) -> Effect:
+        os._exit(3)
+
+
+class HangingAdapter(CardAdapter):
+    """Never comes back from its snapshot."""
+
+    async def snapshot(self, action: Action) -> Snapshot:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
 class CarelessAdapter(CardAdapter):
     """Believes every name that it is given, also one that leads out of its folder."""
 
@@ -235,6 +251,23 @@ class AddingWorld(UncountedWorld):
 
 class CrashingWorld(CardWorld):
     adapters: ClassVar[Mapping[str, Any]] = {"card": CrashingAdapter}
+
+
+class SuddenWorld(CardWorld):
+    adapters: ClassVar[Mapping[str, Any]] = {"card": SuddenAdapter}
+
+
+class HangingWorld(CardWorld):
+    adapters: ClassVar[Mapping[str, Any]] = {"card": HangingAdapter}
+
+
+class BlindWorld(CardWorld):
+    """Cannot be looked at once it is healed."""
+
+    async def figures(self) -> Mapping[str, Any]:
+        if await self.healthy():
+            raise RuntimeError("the instruments are broken")
+        return await super().figures()
 
 
 class CarelessWorld(UncountedWorld):

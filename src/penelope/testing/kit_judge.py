@@ -86,11 +86,11 @@ def judged(trial: Trial, seen: Seen, record: Rehearsed) -> Judged:
 def _troubles(seen: Seen) -> Iterator[tuple[bool, str]]:
     """What must never be, whatever is tried; the first that is true counts."""
     yield bool(seen.failure), seen.failure
+    yield bool(seen.touched), f"something outside of the world was touched: {seen.touched}"
+    yield bool(seen.strays), f"it wrote outside of the world: {', '.join(sorted(seen.strays))}"
     yield bool(seen.flaws), f"the ledger does not verify: {', '.join(seen.flaws[:3])}"
     yield seen.reason.startswith("Penelope failed:"), f"an error that nobody handles: {seen.reason}"
     yield not seen.reason, f"the incident ended ({seen.state}) without a reason"
-    yield bool(seen.touched), f"something outside of the world was touched: {seen.touched}"
-    yield bool(seen.strays), f"it wrote outside of the world: {', '.join(sorted(seen.strays))}"
     yield seen.has("CompensationFailed"), f"taking it back failed: {seen.reason}"
 
 
@@ -114,7 +114,7 @@ def _again(seen: Seen, record: Rehearsed) -> Judged:
         return Finding.HELD, f"nothing was done: {seen.reason}"
     if seen.state == "healed":
         return Finding.HELD, "it was done again and changed nothing more"
-    return Finding.HELD, f"nothing is changed in the end: {seen.reason}"
+    return Finding.NOTED, f"it acted again for nothing, and took that back: {seen.reason}"
 
 
 def _repeated(seen: Seen) -> Judged:

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -154,7 +154,7 @@ async def house() -> AsyncIterator[House]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def run_all(house: House, subject: Subject, trials: Iterable[Trial]) -> AsyncIterator[Result]:
+async def run_all(house: House, subject: Subject, trials: Iterable[Trial]) -> AsyncGenerator[Result, None]:
     """One result after the other. Raises as `House.opened`."""
     async with house.opened(subject) as ground:
         for trial in trials:

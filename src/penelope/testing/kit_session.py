@@ -13,6 +13,9 @@ from penelope.testing.kit_run import Ground, House, house
 
 Value = TypeVar("Value")
 
+NOTED: list[Result] = []
+"""What was noted rather than held, in this process."""
+
 OPEN_SECONDS = 300.0
 """How long a world may take to open: servers start in it."""
 
@@ -92,6 +95,8 @@ def check(trial: Trial) -> Result:
     result = _session.run(trial)
     if result.finding is Finding.BROKEN:
         raise AssertionError(f"{trial.subject.playbook}: {trial}: {result.why}")
+    if result.finding is Finding.NOTED:
+        NOTED.append(result)
     return result
 
 

@@ -1,7 +1,7 @@
 """A pytest plugin for tests of playbooks. It does nothing where no test uses the kit.
 
 A world that cannot be had here is a skip that says why; what the kit has opened is closed at the end of the session;
-what is not held but noted is shown beside the test (``-rA``), never passed silently.
+what is noted rather than held is listed at the end, never passed over in silence.
 """
 
 import sys
@@ -35,6 +35,16 @@ def _is_trial(item: pytest.Item, kit: ModuleType) -> bool:
     """Whether one of the values that the test is parametrized with is a trial."""
     call = getattr(item, "callspec", None)
     return call is not None and any(isinstance(value, kit.Trial) for value in call.params.values())
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Shows what a person should know, which is neither held nor broken."""
+    kit = _kit()
+    if kit is None or not kit.NOTED:
+        return
+    terminalreporter.section("trials of playbooks that are noted")
+    for result in kit.NOTED:
+        terminalreporter.write_line(f"{result.trial.subject.playbook}: {result.trial}: {result.why}")
 
 
 def pytest_unconfigure() -> None:

@@ -23,6 +23,7 @@ from penelope.entry.cli import (
     remote,
     scanning,
     screens,
+    trials,
     verification,
     wisdom,
 )
@@ -151,6 +152,7 @@ _playbooks = _group("Check and list playbooks.")
 _playbooks.command("lint")(local.lint_playbooks)
 _playbooks.command("list")(local.list_playbooks)
 _playbooks.command("scan")(scanning.scan)
+_playbooks.command("test")(trials.try_playbooks)
 app.add_typer(_playbooks, name="playbooks")
 
 _policy = _group("Check and test policies.")
