@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from penelope.testing.kit import Finding, Kind, Result
+from penelope.testing.kit import Finding, Result
 
 _COLOURS = {Finding.HELD: "green", Finding.BROKEN: "bold red", Finding.NOTED: "yellow"}
 _MOST_SHOWN = 300
@@ -26,30 +26,32 @@ def line(result: Result) -> Text:
 
 
 def summary(results: Sequence[Result], absent: Sequence[tuple[str, str]] = ()) -> RenderableType:
-    """A row for each playbook, and how many trials of each kind held; `absent` are playbooks that could not be tried."""
+    """A row for each playbook: how many trials came to what, and in which kinds something is broken or noted.
+
+    `absent` are playbooks that could not be tried.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     table.add_column("playbook", no_wrap=True)
-    for kind in Kind:
-        table.add_column(kind.value, justify="right")
-    table.add_column("seconds", justify="right")
+    for finding in Finding:
+        table.add_column(finding.value, justify="right", no_wrap=True)
+    table.add_column("seconds", justify="right", no_wrap=True)
+    table.add_column("where", overflow="fold")
     for name in dict.fromkeys(result.trial.subject.playbook for result in results):
         own = [result for result in results if result.trial.subject.playbook == name]
-        cells = [_cell([result for result in own if result.trial.kind is kind]) for kind in Kind]
-        table.add_row(name, *cells, f"{sum(result.seconds for result in own):.0f}")
+        counts = Counter(result.finding for result in own)
+        cells = [Text(str(counts[item]), _COLOURS[item] if counts[item] else "dim") for item in Finding]
+        table.add_row(name, *cells, f"{sum(result.seconds for result in own):.0f}", _where(own))
     for name, why in absent:
-        table.add_row(name, *[""] * len(Kind), Text(f"not tried: {_plain(why)}", "yellow"))
+        table.add_row(name, "", "", "", "", Text(f"not tried: {_plain(why)}", "yellow"))
     return table
 
 
-def _cell(results: Iterable[Result]) -> Text:
-    """How many held, then what did not: ``5``, ``4 1 noted``, ``3 2 BROKEN``."""
-    counts = Counter(result.finding for result in results)
-    text = Text(str(counts[Finding.HELD]), _COLOURS[Finding.HELD])
-    for finding in (Finding.NOTED, Finding.BROKEN):
-        if counts[finding]:
-            word = "BROKEN" if finding is Finding.BROKEN else finding.value
-            text.append(f" {counts[finding]} {word}", _COLOURS[finding])
-    return text
+def _where(results: Iterable[Result]) -> Text:
+    """The kinds of trials in which not all held."""
+    kinds = dict.fromkeys(
+        (result.trial.kind.value, result.finding) for result in results if result.finding is not Finding.HELD
+    )
+    return Text(", ").join(Text(kind, _COLOURS[finding]) for kind, finding in kinds)
 
 
 def data(results: Sequence[Result], absent: Sequence[tuple[str, str]], seed: int) -> dict[str, Any]:
