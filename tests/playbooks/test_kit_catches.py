@@ -16,6 +16,7 @@ from penelope.testing import kit_story
 from penelope.testing.kit import Finding, Kind, Place, Trial, trials_of
 from penelope.testing.kit_judge import Rehearsed, Seen, difference, judged, same
 from penelope.testing.kit_session import check
+from penelope.testing.kit_story import named
 from penelope.testing.worlds import World
 
 HERE = Path(__file__).parent
@@ -188,6 +189,15 @@ def test_states_are_compared_by_kind_and_told_by_path() -> None:
     assert difference({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2}) == "a.b was 1, is 3"
 
 
+def test_keys_of_actions_are_no_difference() -> None:
+    """Every story has keys of its own; a target that keeps one as a proof is not another for that."""
+    state = {"mark": "by k1!", "k2": ["k1", 7, None, True]}
+    assert named(state, {"k1": "first", "k2": "second"}) == {
+        "mark": "by <key of first>!",
+        "<key of second>": ["<key of first>", 7, None, True],
+    }
+
+
 # --- how it is used ---------------------------------------------------------------------------------------
 
 
@@ -224,6 +234,7 @@ def test_the_plugin_skips_fails_and_tells_of_what_is_noted(tmp_path: Path) -> No
 import pytest
 from penelope.testing.kit import trials_of
 from penelope.testing.kit_session import check
+from penelope.testing.kit_story import named
 
 FILE = {str(FILE)!r}
 from pathlib import Path

@@ -79,7 +79,7 @@ class Story:
         seen, world = self._seen, self._scene.world
         await world.reset()
         await world.break_it()
-        seen.before = await world.state()
+        seen.before = await self._state()
         canary = every_path(self._scene.canary)
         shutil.copytree(self._scene.empty, self._folder, dirs_exist_ok=True)
         async with AsyncExitStack() as stack:
@@ -175,7 +175,7 @@ class Story:
         seen, world = self._seen, self._scene.world
         deadline = time.monotonic() + SETTLE_SECONDS
         while True:
-            seen.after, seen.healthy = await world.state(), await world.healthy()
+            seen.after, seen.healthy = await self._state(), await world.healthy()
             if self._is_settled() or seen.failure or time.monotonic() > deadline:
                 return
             await asyncio.sleep(0.2)
@@ -242,7 +242,7 @@ class Story:
             if index == len(self._events):
                 self._events.append(question["events"])
             if self._record is None:
-                self._path.append(await self._scene.world.state())
+                self._path.append(await self._state())
             if self._trial.kind is Kind.REPEATED:
                 self._state_before_repeat = await self._looked()
                 return {"do": "repeat"}
@@ -273,7 +273,7 @@ class Story:
         if wanted is Place.DURING_COMPENSATE and place is Place.BEFORE_COMPENSATE:
             return self._die_within(3)
         if wanted is Place.SEEN_EXECUTE and place is Place.BEFORE_EXECUTE and self._watching is None:
-            self._watching = asyncio.create_task(self._watch(await self._scene.world.state()))
+            self._watching = asyncio.create_task(self._watch(await self._state()))
         late = wanted is Place.SEEN_EXECUTE and place is Place.AFTER_EXECUTE
         return self._die() if late or wanted is place else _GO
 
@@ -294,7 +294,7 @@ class Story:
 
     async def _watch(self, before: Json) -> None:
         """Kills Penelope as soon as the world is another than before."""
-        while same(await self._scene.world.state(), before):  # noqa: ASYNC110 - a world cannot tell by itself
+        while same(await self._state(), before):  # noqa: ASYNC110 - a world cannot tell by itself
             await asyncio.sleep(_LOOK_SECONDS)
         if not self._seen.fired:
             self._die()
@@ -307,7 +307,14 @@ class Story:
         return {}
 
     async def _looked(self) -> tuple[Json, Mapping[str, int]]:
-        return await self._scene.world.state(), await self._scene.world.effects()
+        return await self._state(), await self._scene.world.effects()
+
+    async def _state(self) -> Json:
+        """The world's state. Keys of actions, which a target may keep as a proof, differ from story to story: the
+        names of the actions stand in their place.
+        """
+        keys = dict(zip(self._actions, self._names, strict=True))
+        return named(await self._scene.world.state(), keys)
 
     # --- hostility ------------------------------------------------------------------------------------------
 
@@ -329,6 +336,17 @@ class Story:
         if source.startswith("label."):
             return Bends(verify_seconds=FUZZ_VERIFY_SECONDS), {}, {source.removeprefix("label."): str(value)}
         return Bends(verify_seconds=FUZZ_VERIFY_SECONDS), {source: value}, {}
+
+
+def named(state: Json, keys: Mapping[str, str]) -> Json:
+    """The state with ``<key of NAME>`` wherever a text holds a key."""
+    if isinstance(state, str):
+        for key, name in keys.items():
+            state = state.replace(key, f"<key of {name}>")
+        return state
+    if isinstance(state, Mapping):
+        return {named(key, keys): named(item, keys) for key, item in state.items()}
+    return [named(item, keys) for item in state] if isinstance(state, list | tuple) else state
 
 
 def _is_told(parameter: Parameter) -> bool:
