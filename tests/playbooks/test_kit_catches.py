@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from penelope.entry.cli.main import app
 from penelope.errors import Unavailable
 from penelope.testing import kit_story
-from penelope.testing.kit import Finding, Kind, Place, Trial, trials_of
+from penelope.testing.kit import Finding, Kind, Place, Trial, trials, trials_of
 from penelope.testing.kit_judge import Rehearsed, Seen, difference, judged, same
 from penelope.testing.kit_session import check
 from penelope.testing.kit_story import named
@@ -122,6 +123,13 @@ def test_every_place_is_tried_at_every_step_and_quickly_at_one() -> None:
     assert deaths == {(place, step) for place in Place for step in (0, 1)} - {(Place.BEFORE_VERIFY, 1)}
     assert {each.place for each in GOOD if each.kind is Kind.DIES} == set(Place)
     assert {each.kind for each in GOOD} == set(Kind)
+
+
+def test_what_takes_no_values_is_given_none() -> None:
+    """A trial that replaced nothing would be held for nothing."""
+    bare = replace(GOOD[0].subject, takes_values=False)
+    assert GOOD[0].subject.takes_values
+    assert [each for each in trials(bare) if each.kind is Kind.FUZZED] == []
 
 
 def test_hostile_values_really_differ() -> None:

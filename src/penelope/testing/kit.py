@@ -77,12 +77,15 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """A playbook in its file and the world that it is tried in (``module:Class``)."""
+    """A playbook in its file and the world that it is tried in (``module:Class``). `takes_values` says that there is
+    something in it that a hostile value can stand for.
+    """
 
     playbook: str
     file: Path
     world: str
     steps: int
+    takes_values: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,10 +147,16 @@ def trials(subject: Subject, *, seed: int = 0, quick: bool = False) -> tuple[Tri
             *_deaths(subject, at),
             *(
                 Trial(subject=subject, kind=Kind.FUZZED, number=number)
-                for number in range(QUICK_FUZZ_CASES if quick else FUZZ_CASES)
+                for number in range(_fuzz_cases(subject, quick=quick))
             ),
         )
     )
+
+
+def _fuzz_cases(subject: Subject, *, quick: bool) -> int:
+    if not subject.takes_values:
+        return 0
+    return QUICK_FUZZ_CASES if quick else FUZZ_CASES
 
 
 def _failures(subject: Subject, at: Callable[[int], Sequence[int]]) -> Iterator[Trial]:
@@ -197,7 +206,13 @@ def subject_of(playbook: str, *, file: Path | None = None, world: type[World] | 
     read = read_playbook(files[playbook], known_operations(world))
     if read.name != playbook:
         raise UnknownPlaybook(f"{files[playbook]} holds the playbook {read.name!r}, not {playbook!r}")
-    return Subject(playbook=playbook, file=files[playbook], world=world, steps=len(read.every_step))
+    return Subject(
+        playbook=playbook,
+        file=files[playbook],
+        world=world,
+        steps=len(read.every_step),
+        takes_values=bool(read.parameters) or any(step.params for step in read.every_step),
+    )
 
 
 def worlds() -> dict[str, str]:

@@ -205,9 +205,14 @@ def hostile(draw: random.Random, like: Json, canary: str) -> Json:
     return text
 
 
+def is_told(parameter: Parameter) -> bool:
+    """Whether changes or labels give a parameter, so that the evidence itself can be made hostile."""
+    return parameter.source is not None and parameter.source.startswith(("change.", "label."))
+
+
 def hostile_bends(playbook: Playbook, draw: random.Random, canary: str) -> Bends:
-    """Bends that replace the default of a parameter of which evidence says nothing, or a literal of a step."""
-    parameters = [item for item in playbook.parameters if item.source is None]
+    """Bends that replace a parameter which neither changes nor labels give (by its default), or a literal of a step."""
+    parameters = [item for item in playbook.parameters if not is_told(item)]
     literals = [
         (index, path, value)
         for index, step in enumerate(playbook.every_step)

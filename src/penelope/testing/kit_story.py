@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from penelope.domain.plan import Parameter, Playbook
+from penelope.domain.plan import Playbook
 from penelope.domain.service import (
     CounterQuery,
     ErrorSelector,
@@ -23,7 +23,7 @@ from penelope.domain.signal import Signal, SignalStatus, problem_fingerprint
 from penelope.kit.canonical import Json
 from penelope.kit.codec import to_data
 from penelope.testing.kit import COMPENSATING, Kind, Place, Subject, Trial
-from penelope.testing.kit_bend import FUZZ_VERIFY_SECONDS, Bends, hostile, hostile_bends
+from penelope.testing.kit_bend import FUZZ_VERIFY_SECONDS, Bends, hostile, hostile_bends, is_told
 from penelope.testing.kit_judge import Rehearsed, Seen, difference, same
 from penelope.testing.kit_lane import LINE_BYTES, Brief, write_brief
 from penelope.testing.kit_nursery import Nursery
@@ -326,7 +326,7 @@ class Story:
         if trial.kind is not Kind.FUZZED:
             return Bends(), {}, {}
         draw = trial.chance
-        told = [item for item in scene.playbook.parameters if _is_told(item)]
+        told = [item for item in scene.playbook.parameters if is_told(item)]
         if not told or draw.random() < 0.25:
             return hostile_bends(scene.playbook, draw, str(scene.canary)), {}, {}
         chosen = draw.choice(told)
@@ -347,11 +347,6 @@ def named(state: Json, keys: Mapping[str, str]) -> Json:
     if isinstance(state, Mapping):
         return {named(key, keys): named(item, keys) for key, item in state.items()}
     return [named(item, keys) for item in state] if isinstance(state, list | tuple) else state
-
-
-def _is_told(parameter: Parameter) -> bool:
-    """Whether somebody outside says what a parameter is."""
-    return parameter.source is not None and parameter.source.startswith(("change.", "label."))
 
 
 def with_metrics(service: Service) -> Service:
