@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from penelope.adapters.actions.installed import Kind
 from penelope.domain.rollout import ArmFigures
 from penelope.domain.service import Service
 from penelope.domain.signal import Severity
@@ -33,6 +34,8 @@ class World(ABC):
     """The alert that the fault raises."""
     severity: ClassVar[Severity] = Severity.CRITICAL
     labels: ClassVar[Mapping[str, str]] = {}
+    adapters: ClassVar[Mapping[str, Kind]] = {}
+    """Adapters that come with the world, by name, beside those that are installed. Other processes make them, too."""
 
     @abstractmethod
     async def open(self, folder: Path) -> None:
@@ -77,3 +80,9 @@ class World(ABC):
         healthy = await self.healthy()
         errors, seconds = (0, 0.02) if healthy else (60, 2.0)
         return {"a": figures(100, errors, seconds)}
+
+    async def effects(self) -> Mapping[str, int]:
+        """How often each of its things was changed since the last reset, where it counts that itself: starts of a
+        program, requests that had an effect. The kit holds against it that nothing happened twice.
+        """
+        return {}

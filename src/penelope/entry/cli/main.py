@@ -28,6 +28,7 @@ from penelope.entry.cli import (
     running,
     scanning,
     screens,
+    trials,
     verification,
     wisdom,
 )
@@ -175,6 +176,7 @@ _playbooks.command("list")(local.list_playbooks)
 _playbooks.command("show")(playbooks.show)
 _playbooks.command("actions")(playbooks.list_actions)
 _playbooks.command("scan")(scanning.scan)
+_playbooks.command("test")(trials.try_playbooks)
 app.add_typer(_playbooks, name="playbooks")
 
 _policy = _group("Check and test policies.")
