@@ -19,6 +19,7 @@ from penelope.bootstrap.benchmarks import benching_of
 from penelope.bootstrap.brakes import brake_rules, brakes_of
 from penelope.bootstrap.constitution import constitution_of
 from penelope.bootstrap.resting import calendars_of
+from penelope.bootstrap.twin import twin_of
 from penelope.bootstrap.words import asking_of
 from penelope.domain.action import Tier
 from penelope.flow.parts import Parts, Timing
@@ -77,6 +78,7 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
         asking=asking_of(settings),
         probers=probers(services.values(), metrics),
         benching=benching_of(settings.benchmark),
+        twin=twin_of(settings.twin),
     )
 
 

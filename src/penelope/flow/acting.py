@@ -9,6 +9,7 @@ from penelope.domain.signal import Severity
 from penelope.errors import PenelopeError
 from penelope.flow import records
 from penelope.flow.alarm import sound
+from penelope.flow.benchmarking import smoke
 from penelope.flow.checking import Question, verify
 from penelope.flow.engine import Engine, Turn
 from penelope.flow.executing import ACT, Executing, Tried
@@ -81,13 +82,14 @@ class Acting:
             stopped=tried.halted,
             leased_at=leased.at,
         )
-        if tried.effect is None or action.contract is None:
+        if tried.effect is None:
             return done
         try:
-            return await self._verified(done, datetime.fromisoformat(tried.ended_at))
+            trouble = await self._looked_at(action, tried)
         except Exception as error:  # noqa: BLE001 - what was done must be known, whatever breaks after it
-            await self._give_back(action)
-            return replace(done, trouble=f"it could not be verified: {type(error).__name__}: {error}")
+            trouble = f"it could not be verified: {type(error).__name__}: {error}"
+        await self._give_back(action)
+        return replace(done, trouble=trouble)
 
     async def take_back(self, done: Done) -> str:
         """Compensates an action and proves it; returns what went wrong, or nothing.
@@ -172,25 +174,26 @@ class Acting:
         tier = 1 if service is None else service.tier
         return (tier - 1) * len(Severity) + len(Severity) - list(Severity).index(severity)
 
-    async def _verified(self, done: Done, since: datetime) -> Done:
-        action = done.action
-        if action.contract is None:
-            return done
+    async def _looked_at(self, action: Action, tried: Tried) -> str:
+        """What is wrong after the action, by the smoke suite of its service and by its own contract; or nothing."""
+        service = self._parts.service(action.target.service)
+        key = f"{action.key}:smoke"
+        trouble = await smoke(self._engine, self._parts, service, self._incident, action.name, key)
+        if trouble or action.contract is None:
+            return trouble
         question = Question(
             unit=f"{action.key}:verdict",
             label=action.name,
             incident=self._incident,
             contract=action.contract,
-            service=self._parts.service(action.target.service),
-            since=since,
+            service=service,
+            since=datetime.fromisoformat(tried.ended_at),
             action=action,
+            before=tried.before,
         )
         verdict = await verify(self._engine, self._parts, question)
-        await self._give_back(action)
-        if verdict.passed:
-            return done
         missed = ", ".join(item.clause.subject for item in verdict.drift)
-        return replace(done, trouble=f"it did not do what it said ({missed})")
+        return "" if verdict.passed else f"it did not do what it said ({missed})"
 
     async def _give_back(self, action: Action) -> None:
         async def body(transaction: Transaction) -> Json:

@@ -16,6 +16,7 @@ from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data, to_data
 from penelope.rooms.act.run import perform
+from penelope.rooms.verify.run import observe
 
 ACT = "act"
 """The chapter that waits in the queue for a free place."""
@@ -23,7 +24,9 @@ ACT = "act"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """What became of an action, as it is stored: an effect, or an error. `attempt` is 0 where nothing was sent."""
+    """What became of an action, as it is stored: an effect, or an error. `attempt` is 0 where nothing was sent; `before`
+    is what its contract measures changes against.
+    """
 
     attempt: int = 0
     snapshot: Snapshot = field(default_factory=Snapshot)
@@ -32,6 +35,7 @@ class Tried:
     unknown: bool = False
     halted: bool = False
     ended_at: str = ""
+    before: Mapping[str, Json] = field(default_factory=dict)
 
 
 class _Stopped(Exception):
@@ -65,7 +69,9 @@ class Executing:
             return await self._end(action, Tried(error=taken["error"]))
         snapshot = from_data(Snapshot, taken["snapshot"])
         tried = await self._engine.step(f"perform {action.name}", lambda: self._attempts(action, snapshot))
-        return await self._end(action, replace(from_data(Tried, tried), snapshot=snapshot))
+        return await self._end(
+            action, replace(from_data(Tried, tried), snapshot=snapshot, before=taken["before"])
+        )
 
     async def _prepare(self, action: Action) -> dict[str, Json]:
         try:
@@ -73,13 +79,24 @@ class Executing:
             adapter = self._parts.adapter(located)
             adapter.validate(located.operation, located.params)
             async with asyncio.timeout(action.timeout_seconds):
-                return {"snapshot": to_data(await adapter.snapshot(located))}
+                before = await self._before(located)
+                return {"snapshot": to_data(await adapter.snapshot(located)), "before": before}
         except TimeoutError:
             return {"error": f"what is there could not be read within {action.timeout_seconds:g} s"}
         except PenelopeError as error:
             return {"error": error.message}
         except Exception as error:  # noqa: BLE001 - nothing has been touched, and a person must hear why not
             return {"error": f"{type(error).__name__}: {error}"}
+
+    async def _before(self, located: Action) -> Mapping[str, Json]:
+        """What the action's contract measures changes against, as it is before anything changes."""
+        if located.contract is None or not located.contract.relative:
+            return {}
+        service, window = self._parts.service(located.target.service), self._parts.timing.window_seconds
+        state = self._parts.adapter(located)
+        return await observe(
+            located.contract, service, located, self._parts.metrics, state, window_seconds=window
+        )
 
     async def _attempts(self, action: Action, snapshot: Snapshot) -> Json:
         """Tries as often as the action may be tried; only what certainly did not happen is tried again."""
@@ -153,7 +170,7 @@ class Executing:
         return await self._objection(transaction)
 
     async def _end(self, action: Action, tried: Tried) -> Tried:
-        """Records the end; the lease goes back where nothing is left to be looked at."""
+        """Records the end; the lease goes back where there is no effect to be looked at."""
         status, event = _END[_which(tried)]
         kept: dict[str, Json] = {"snapshot": to_data(tried.snapshot), "attempt": tried.attempt}
         if tried.effect is not None:
@@ -165,7 +182,7 @@ class Executing:
 
         async def body(transaction: Transaction) -> Json:
             await transaction.save(change)
-            if tried.effect is None or action.contract is None:
+            if tried.effect is None:
                 await transaction.leases.give_back(place_of(action), action.key)
             return transaction.now().isoformat()
 

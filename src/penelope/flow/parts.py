@@ -17,7 +17,7 @@ from penelope.rooms.context import ports as context
 from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.gate.rules import Rule
 from penelope.rooms.learn.autonomy import Policy
-from penelope.rooms.plan.ports import PlaybookLibrary
+from penelope.rooms.plan.ports import PlaybookLibrary, Twin
 from penelope.rooms.rollout.ports import Router
 from penelope.rooms.verify import ports as verify
 
@@ -59,6 +59,8 @@ class Parts:
     probers: Mapping[str, verify.Prober] = field(default_factory=dict)
     """What measures benchmarks, by kind of probe."""
     benching: Benching = field(default_factory=Benching)
+    twin: Twin | None = None
+    """Where plans are tried first; None where they are not."""
     _users: Mapping[str, set[str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

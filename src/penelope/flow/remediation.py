@@ -12,6 +12,7 @@ from penelope.flow import records
 from penelope.flow.acting import Acting, Done
 from penelope.flow.approving import await_word
 from penelope.flow.assessment import Assessment, Next
+from penelope.flow.benchmarking import regression
 from penelope.flow.canary import Canary
 from penelope.flow.carrying_out import BRANCH, Journey, Stretch, branch_chapter, stretch_of
 from penelope.flow.checking import Question, verify
@@ -21,9 +22,11 @@ from penelope.flow.engine import Chapter, Engine, Story
 from penelope.flow.executing import ACT, act_chapter
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
+from penelope.flow.rehearsing import rehearse
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data, to_data
 from penelope.rooms.context.run import gather
+from penelope.rooms.verify.run import observe
 
 
 def story(engine: Engine, parts: Parts) -> Story:
@@ -120,6 +123,8 @@ class Remediation:
                 return Ending(kind=OutcomeKind.ESCALATED, reason=word.reason)
 
     async def _intervene(self, plan: Plan) -> Ending:
+        if trouble := await rehearse(self._engine, self._parts, plan, self._incident):
+            return Ending(kind=OutcomeKind.ESCALATED, reason=trouble, playbook=plan.playbook)
         done: list[Done] = []
         canary = None if plan.rollout is None else Canary(self._engine, self._parts, plan, plan.rollout)
         try:
@@ -138,20 +143,31 @@ class Remediation:
 
     async def _forward(self, plan: Plan, canary: Canary | None, done: list[Done]) -> str:
         """Does what the plan says, and notes what it did; returns what went wrong, or nothing."""
+        before = await self._before(plan)
         trouble = await self._carry_out(stretch_of(plan, plan.steps, plan.course), done)
         if not trouble and canary is not None:
             await self._enter(IncidentState.ROLLING_OUT, "RolloutBegun", f"canary {canary.name}")
             trouble = await canary.run()
         if not trouble:
             trouble = await self._carry_out(stretch_of(plan, plan.after, plan.after_course), done)
-        return trouble or await self._verify(plan)
+        return trouble or await self._verify(plan, before)
+
+    async def _before(self, plan: Plan) -> Mapping[str, Json]:
+        """What the plan's contract measures changes against."""
+        if not plan.verify.relative:
+            return {}
+        return dict(await self._engine.step("look before", lambda: self._look_before(plan)))
+
+    async def _look_before(self, plan: Plan) -> Json:
+        service, window = self._parts.service(plan.service), self._parts.timing.window_seconds
+        return await observe(plan.verify, service, None, self._parts.metrics, None, window_seconds=window)
 
     async def _carry_out(self, stretch: Stretch, done: list[Done]) -> str:
         travelled = await Journey(self._engine, self._parts, self._incident, stretch).go()
         done += travelled.done
         return travelled.trouble
 
-    async def _verify(self, plan: Plan) -> str:
+    async def _verify(self, plan: Plan, before: Mapping[str, Json]) -> str:
         since = await self._enter(IncidentState.VERIFYING, "VerificationBegun", f"{plan.playbook} is done")
         question = Question(
             unit=f"{plan.id}:verdict",
@@ -160,10 +176,14 @@ class Remediation:
             contract=plan.verify,
             service=self._parts.service(plan.service),
             since=since,
+            before=before,
         )
         verdict = await verify(self._engine, self._parts, question)
         missed = ", ".join(item.clause.subject for item in verdict.drift)
-        return "" if verdict.passed else f"the incident is not over ({missed})"
+        if not verdict.passed:
+            return f"the incident is not over ({missed})"
+        service, key = self._parts.service(plan.service), f"{plan.id}:regression"
+        return await regression(self._engine, self._parts, service, self._incident, plan.playbook, key)
 
     async def _unwind(self, done: Sequence[Done], trouble: str) -> str:
         """Takes back what was done, last first. What may or may not have happened is left for a person to see."""

@@ -25,6 +25,7 @@ from penelope.settings.policy import Policy
 from penelope.settings.rest import Rest
 from penelope.settings.scanner import Scanner
 from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
+from penelope.settings.twin import Twin
 from penelope.settings.waiting import Waiting
 from penelope.settings.wisdom import Wisdom
 
@@ -302,6 +303,7 @@ class Settings(Section):
     constitution: Constitution = Constitution()
     notify: Notify = Notify()
     act: Act = Act()
+    twin: Twin = Twin()
     verify: Verify = Verify()
     wisdom: Wisdom = Wisdom()
     log: Log = Log()
