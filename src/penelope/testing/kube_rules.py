@@ -1,15 +1,20 @@
 """What the small API server demands of an object, and fills in: the official schemas, and a few rules beyond them."""
 
+import functools
 import re
 from fractions import Fraction
 
 import kubernetes_validate
+from kubernetes_validate import utils
 
 from penelope.kit.canonical import Json
 from penelope.testing.kube_kinds import Kind, Refused, invalid
 
 VERSION = "1.37"
 """The version of Kubernetes whose schemas are held against every object."""
+
+# The package reads its two megabytes of definitions anew for each object, and the controllers write often.
+utils.schema_contents = functools.cache(utils.schema_contents)
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _QUANTITY = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi|)")

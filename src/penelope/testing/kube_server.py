@@ -61,7 +61,7 @@ class Requests:
                 "kind": f"{at.kind.kind}List",
                 "apiVersion": at.kind.version,
                 "metadata": {"resourceVersion": version},
-                "items": items,
+                "items": [_bare(item) for item in items],
             }
         found = self.store.get(at)
         return _scale_of(found) if at.below == "scale" else found
@@ -125,6 +125,11 @@ class Requests:
                 if inside and chosen(item, asked) and at.name in {"", item["metadata"]["name"]}:
                     yield {"type": what, "object": item}
             time.sleep(_POLL_SECONDS)
+
+
+def _bare(item: Json) -> Json:
+    """An item of a list says neither kind nor version: the list does."""
+    return {name: value for name, value in item.items() if name not in {"kind", "apiVersion"}}
 
 
 def _has(item: Json, labels: dict[str, str]) -> bool:
