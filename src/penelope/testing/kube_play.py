@@ -187,7 +187,7 @@ def _deployment_status(store: Store, deployment: Json, new: Json | None, sets: l
         "updatedReplicas": updated,
         "readyReplicas": serving,
         "availableReplicas": serving,
-        "unavailableReplicas": max(0, desired - serving),
+        "unavailableReplicas": max(desired, len(pods)) - serving,
         "conditions": [
             _condition("Available", serving >= desired),
             _condition("Progressing", True, reason),
