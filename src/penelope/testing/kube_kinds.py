@@ -13,8 +13,9 @@ DOWN = "play.penelope.dev/down"
 class Refused(Exception):
     """What the server answers in place of doing it, as a Status object."""
 
-    def __init__(self, code: int, reason: str, message: str) -> None:
+    def __init__(self, code: int, reason: str, message: str, field: str = "") -> None:
         super().__init__(message)
+        self.field = field
         self.code = code
         self.reason = reason
         self.message = message
@@ -27,6 +28,7 @@ class Refused(Exception):
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,
+            "details": {"causes": [{"field": self.field}]} if self.field else {},
             "code": self.code,
         }
 
@@ -40,7 +42,7 @@ def conflict(resource: str, name: str, why: str) -> Refused:
 
 
 def invalid(kind: str, name: str, why: str) -> Refused:
-    return Refused(422, "Invalid", f'{kind} "{name}" is invalid: {why}')
+    return Refused(422, "Invalid", f'{kind} "{name}" is invalid: {why}', why.partition(": ")[0])
 
 
 @dataclass(frozen=True, slots=True)

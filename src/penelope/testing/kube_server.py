@@ -103,7 +103,11 @@ class Requests:
             labels = (budget["spec"].get("selector") or {}).get("matchLabels") or {}
             fitting = [each for each in self.store.all("pods", at.namespace) if _has(each, labels)]
             healthy = sum(ready(each) and "deletionTimestamp" not in each["metadata"] for each in fitting)
-            if pod in fitting and ready(pod) and healthy <= int(budget["spec"].get("minAvailable") or 0):
+            if (
+                pod in fitting
+                and ready(pod)
+                and healthy <= _least(budget["spec"].get("minAvailable") or 0, len(fitting))
+            ):
                 why = "Cannot evict pod as it would violate the pod's disruption budget."
                 raise Refused(429, "TooManyRequests", why)
         options = body.get("deleteOptions") or {}
@@ -130,6 +134,10 @@ class Requests:
 def _bare(item: Json) -> Json:
     """An item of a list says neither kind nor version: the list does."""
     return {name: value for name, value in item.items() if name not in {"kind", "apiVersion"}}
+
+
+def _least(text: str | int, pods: int) -> int:
+    return -(-pods * int(text.rstrip("%")) // 100) if isinstance(text, str) else text
 
 
 def _has(item: Json, labels: dict[str, str]) -> bool:

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from benching import an_action, with_options
 from kube_ground import TOKEN, WEAK_TOKEN, Ground, eventually, ground
 
+from penelope.adapters.actions.keep import Keep
 from penelope.adapters.actions.kube_api import Cluster, Reference
 from penelope.adapters.actions.kube_changes import MARK, mark_of
 from penelope.adapters.actions.kubernetes import KubernetesAdapter
@@ -64,6 +66,13 @@ def differing(on: Ground, action: Action, before: Snapshot) -> list[str]:
     return [each.subject for each in asyncio.run(on.adapter.differences(action, before))]
 
 
+def _nested(depth: int) -> dict[str, Any]:
+    inner: dict[str, Any] = {"a": 1}
+    for _ in range(depth):
+        inner = {"spec": inner}
+    return inner
+
+
 # --- what is refused before anything is asked -------------------------------------------------------------
 
 
@@ -100,6 +109,8 @@ def differing(on: Ground, action: Action, before: Snapshot) -> list[str]:
         ("patch", {"patch": {"spec": {f"field{number}": 1 for number in range(51)}}}),
         ("patch", {"patch": {"data": {"a": "x" * 40_000}}}),
         ("patch", {"patch": ["spec"]}),
+        ("patch", {"patch": {"spec": {"replicas": float("nan")}}}),
+        ("patch", {"patch": _nested(4000)}),
     ],
 )
 def test_parameters_that_cannot_work_are_refused(on: Ground, operation: str, params: dict[str, Any]) -> None:
@@ -225,7 +236,7 @@ def test_a_patch_does_not_change_what_pods_may_do(web: Ground, template: dict[st
 
 def test_an_unknown_field_is_refused_by_the_server_and_named(web: Ground) -> None:
     action = acting(web, "patch", {"patch": {"spec": {"replicasss": 9}}}, patchable=["/spec"])
-    with pytest.raises(ActionFailed, match="422 Invalid"):
+    with pytest.raises(ActionFailed, match=r"422 Invalid \(spec\)"):
         snapshot(web, action)
 
 
@@ -646,3 +657,30 @@ def test_the_annotation_of_a_very_long_key_is_short() -> None:
     key = "k" * 5000
     action = replace(an_action("kubernetes", "cordon", {}, {}), key=key)
     assert mark_of(action) == f"sha256:{content_hash(key)}"
+
+
+GARBAGE = [
+    b"",
+    b"<html>",
+    b"[]",
+    b"{}",
+    b"null",
+    b'{"metadata": {}}',
+    b'{"metadata": {"name": 1, "uid": "u", "resourceVersion": "1"}}',
+    b'{"metadata": {"name": "web", "uid": "u", "resourceVersion": "1"}, "spec": []}',
+    b'{"metadata": [], "items": []}',
+    b"[" * 100_000,
+    b'{"metadata": {"name": "web", "uid": "u", "resourceVersion": "1", "annotations": {"a": {}}}, "spec": {}}',
+]
+
+
+@pytest.mark.parametrize("answer", GARBAGE, ids=range(len(GARBAGE)))
+def test_an_answer_that_is_no_object_is_a_target_that_does_not_answer(endpoint: Any, answer: bytes) -> None:
+    """A proxy on the way may answer anything."""
+    endpoint.answers = {"/apis/apps/v1/namespaces/shop/deployments/web": answer}
+    options = {"server": endpoint.url, "kind": "Deployment", "name": "web", "namespace": "shop"}
+    action = an_action("kubernetes", "scale", {**options, "replicas_at_most": 5}, {"by": 1})
+    adapter = KubernetesAdapter(Keep(Path("nowhere")))
+    for attempt in (adapter.snapshot, adapter.observe):
+        with pytest.raises(Unavailable):
+            asyncio.run(attempt(action))

@@ -160,7 +160,9 @@ class Cluster:
     async def get(self, at: Reference) -> dict[str, Json] | None:
         """An object, None where there is none. Raises Unavailable, Timeout."""
         answer = await self._ask("GET", at.path)
-        return None if answer.status == 404 else self._read(answer, f"get {RESOURCES[at.kind].plural}")
+        if answer.status == 404:
+            return None
+        return self._object(self._read(answer, f"get {RESOURCES[at.kind].plural}"))
 
     async def listed(
         self, kind: str, namespace: str, *, labels: Mapping[str, str] | None = None, fields: str = ""
@@ -173,9 +175,12 @@ class Cluster:
             asked["fieldSelector"] = fields
         answer = await self._ask("GET", f"{collection(kind, namespace)}?{urlencode(asked)}")
         found = self._read(answer, f"list {RESOURCES[kind].plural}")
-        if found.get("metadata", {}).get("continue"):
+        more, items = found.get("metadata"), found.get("items") or []
+        if not isinstance(more, dict) or not isinstance(items, list):
+            raise Unavailable(f"{self._what} answered something that is no list")
+        if more.get("continue"):
             raise Unavailable(f"{self._what} has more than {_LIST_LIMIT} {RESOURCES[kind].plural} there")
-        return list(found.get("items") or [])
+        return [self._object(item) for item in items]
 
     async def patch(self, at: Reference, patch: Mapping[str, Json], *, dry: bool = False) -> dict[str, Json]:
         """Merges a patch into an object; `dry` asks what would become of it, by the server's own rules.
@@ -186,7 +191,7 @@ class Cluster:
         answer = await self._ask(
             "PATCH", f"{at.path}?{urlencode(query)}", patch, kind="application/merge-patch+json"
         )
-        return self._changed(answer, at)
+        return self._object(self._changed(answer, at))
 
     async def evict(self, at: Reference, uid: str, *, dry: bool = False) -> bool:
         """Asks that a pod goes away, if it still is that pod; False where a disruption budget forbids it now.
@@ -223,10 +228,19 @@ class Cluster:
             raise ActionFailed(f"{self._what} refused it for {at.title}: {_why(answer)}")
         raise Unavailable(f"{self._what} answered {answer.status}")
 
+    def _object(self, found: Json) -> dict[str, Json]:
+        """What was answered, if it has the shape of an object: a proxy on the way may answer anything."""
+        try:
+            msgspec.convert(found, _Object)
+        except msgspec.ValidationError:
+            raise Unavailable(f"{self._what} answered something that is no object") from None
+        checked: dict[str, Json] = found
+        return checked
+
     def _json(self, answer: Answer) -> dict[str, Json]:
         try:
             found = json.loads(answer.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise Unavailable(f"{self._what} answered something that is no object, or is too large")
@@ -284,3 +298,20 @@ class _Details(msgspec.Struct, frozen=True):
 class _Status(msgspec.Struct, frozen=True):
     reason: str = ""
     details: _Details = _Details()
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    name: str
+    uid: str
+    resourceVersion: str  # noqa: N815 - the API's own word
+    namespace: str = ""
+    generation: int = 0
+    annotations: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+    ownerReferences: list[dict[str, Json]] | None = None  # noqa: N815 - the API's own word
+
+
+class _Object(msgspec.Struct, frozen=True):
+    metadata: _Meta
+    spec: dict[str, Json] = {}
+    status: dict[str, Json] | None = None

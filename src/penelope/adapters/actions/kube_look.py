@@ -47,6 +47,10 @@ async def _workload(cluster: Cluster, item: Json) -> dict[str, Json]:
         limit = amount(found(meant[0], ("resources", "limits", "memory")))
         state["memory_limit_bytes"] = None if limit is None else int(limit)
     labels = found(item, ("spec", "selector", "matchLabels"))
+    if (
+        not labels
+    ):  # a selector of expressions alone: without labels all pods of the namespace would be counted
+        return state
     pods = await cluster.listed("Pod", cluster.options.namespace, labels=labels)
     living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
     state["pods"] = len(living)

@@ -183,7 +183,15 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
 def check_params(adapter: str, name: str, params: Mapping[str, Json]) -> None:
     """Raises UnknownAdapter for the operation, InvalidPlaybook for parameters that can fit no target."""
     require_operation(adapter, OPERATIONS, name)
-    read = read_params(_SHAPES[name], params)
+    try:
+        problem = _problem(read_params(_SHAPES[name], params))
+    except RecursionError:
+        problem = "they are nested too deeply"
+    if problem:
+        raise InvalidPlaybook(f"the step's parameters do not fit: {problem}")
+
+
+def _problem(read: msgspec.Struct) -> str:
     problem = ""
     match read:
         case UndoParams() if read.to_revision < 0:
@@ -196,8 +204,7 @@ def check_params(adapter: str, name: str, params: Mapping[str, Json]) -> None:
             problem = "the pod has no name that Kubernetes knows"
         case PatchParams():
             problem = _patch_problem(read.patch)
-    if problem:
-        raise InvalidPlaybook(f"the step's parameters do not fit: {problem}")
+    return problem
 
 
 def _scale_problem(params: ScaleParams) -> str:
@@ -222,7 +229,11 @@ def _resources_problem(params: ResourcesParams) -> str:
 
 
 def _patch_problem(patch: Json) -> str:
-    if len(canonical(patch)) > _PATCH_LIMIT_BYTES:
+    try:
+        size = len(canonical(patch))
+    except ValueError:
+        return "the patch holds what JSON cannot"
+    if size > _PATCH_LIMIT_BYTES:
         return "the patch is too large"
     fields = list(leaves(patch))
     if not patch or len(fields) > _PATCH_FIELDS:
