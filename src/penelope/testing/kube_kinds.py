@@ -28,7 +28,7 @@ class Refused(Exception):
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,
-            "details": {"causes": [{"field": self.field}]} if self.field else {},
+            "details": {"causes": [{"field": self.field, "message": self.message}]} if self.field else {},
             "code": self.code,
         }
 
