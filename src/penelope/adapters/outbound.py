@@ -19,7 +19,9 @@ _CONNECT_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request. `what` names the other side in errors, for its URL may hold secrets."""
+    """One request. `what` names the other side in errors, for its URL may hold secrets. `trust` is what its certificate
+    is held against, by default the machine's authorities.
+    """
 
     what: str
     method: str
@@ -28,6 +30,7 @@ class Call:
     content: bytes = b""
     timeout_seconds: float = 5.0
     body_limit_bytes: int = BODY_LIMIT_BYTES
+    trust: ssl.SSLContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ async def ask(call: Call) -> Answer:
         connect = min(_CONNECT_SECONDS, call.timeout_seconds)
         limits = httpx.Timeout(call.timeout_seconds, connect=connect)
         async with (
-            httpx.AsyncClient(verify=_trust(), trust_env=False, timeout=limits) as client,
+            httpx.AsyncClient(verify=call.trust or _trust(), trust_env=False, timeout=limits) as client,
             client.stream(call.method, url, headers=headers, content=call.content) as response,
         ):
             body = await _body(response, call.body_limit_bytes)
