@@ -20,7 +20,9 @@ _CONNECT_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request. `what` names the other side in errors, for its URL may hold secrets."""
+    """One request. `what` names the other side in errors, for its URL may hold secrets. `ca` is the path of a file with the
+    certificates that the other side's is held against, by default the machine's authorities.
+    """
 
     what: str
     method: str
@@ -30,7 +32,6 @@ class Call:
     timeout_seconds: float = 5.0
     body_limit_bytes: int = BODY_LIMIT_BYTES
     ca: str = ""
-    """The path of a file with the certificates to trust in place of the system's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 
+from penelope.adapters.actions.guarded import Guarded
 from penelope.adapters.actions.installed import Surroundings, installed, operations
 from penelope.adapters.catalogue.load import load_services
 from penelope.adapters.changes.by_adapter import Changes
@@ -19,6 +20,7 @@ from penelope.bootstrap.benchmarks import benching_of
 from penelope.bootstrap.brakes import brake_rules, brakes_of
 from penelope.bootstrap.constitution import constitution_of
 from penelope.bootstrap.resting import calendars_of
+from penelope.bootstrap.secrets import secrets_of
 from penelope.bootstrap.twin import twin_of
 from penelope.bootstrap.words import asking_of
 from penelope.domain.action import Tier
@@ -52,13 +54,14 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
     stack.push_async_callback(metrics.close)
     await background(stack, metrics.run())
     routers: dict[str, Router] = {"traefik": TraefikRouter(), "noop": NoopRouter()}
+    secrets = secrets_of(settings.secrets)
     surroundings = Surroundings(services=services, routers=routers, keep=settings.act.keep)
     return Parts(
         services=services,
         playbooks=playbooks,
         metrics=metrics,
         changes=Changes(),
-        adapters={name: kind.made(surroundings) for name, kind in installed().items()},
+        adapters={name: Guarded(kind.made(surroundings), secrets) for name, kind in installed().items()},
         routers=routers,
         clock=clock,
         decide=DecideLimits(

@@ -24,6 +24,7 @@ from penelope.settings.dependency import Dependency
 from penelope.settings.policy import Policy
 from penelope.settings.rest import Rest
 from penelope.settings.scanner import Scanner
+from penelope.settings.secrets import Secrets
 from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
 from penelope.settings.twin import Twin
 from penelope.settings.waiting import Waiting
@@ -303,6 +304,7 @@ class Settings(Section):
     constitution: Constitution = Constitution()
     notify: Notify = Notify()
     act: Act = Act()
+    secrets: Secrets = Secrets()
     twin: Twin = Twin()
     verify: Verify = Verify()
     wisdom: Wisdom = Wisdom()

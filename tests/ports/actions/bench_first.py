@@ -58,6 +58,7 @@ def http(request: pytest.FixtureRequest) -> Bench:
         effects=lambda: len(endpoint.seen),
         shown=("status",),
         unreachable=(HttpAdapter(), with_options(action, base_url="http://127.0.0.1:9")),
+        snapshot_asks=False,
     )
 
 

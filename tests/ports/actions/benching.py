@@ -31,6 +31,8 @@ class Bench:
     """False where nothing is left to put back: a restart has no state before it."""
     counts_compensations: bool = False
     """True where taking back twice is told twice to the target, harmlessly."""
+    snapshot_asks: bool = True
+    """False where a snapshot asks nothing of the target."""
 
     def look(self) -> dict[str, Any]:
         state = asyncio.run(self.adapter.observe(self.action))

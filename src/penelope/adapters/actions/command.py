@@ -22,7 +22,7 @@ from penelope.adapters.actions.command_options import (
     rule_of,
     unusable,
 )
-from penelope.adapters.actions.guarded import Answer, Order, States, run
+from penelope.adapters.actions.command_run import Answer, Order, States, run
 from penelope.adapters.actions.installed import Surroundings
 from penelope.adapters.actions.options import operation, read_options, require_operation
 from penelope.adapters.scanners.secrets import redacted

@@ -174,6 +174,8 @@ async def _send(
     headers = dict(options.headers)
     if method != "GET":
         headers["Idempotency-Key"] = action.key + purpose
+        if action.fence > 0:
+            headers["Penelope-Fencing-Token"] = str(action.fence)
     if body is not None:
         headers["Content-Type"] = "application/json"
     return await ask(

@@ -22,6 +22,8 @@ from penelope.kit.codec import from_data, to_data
 _TRIES = 3
 _PERMISSIONS = ("supervisor: getProcessInfo, startProcess, stopProcess",)
 
+_KEPT = ("process state", "the release in force")
+
 
 class ProcessOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of a target. `supervisor` is a URL and may hold user and password; the last two are paths and
@@ -76,9 +78,13 @@ class ProcessAdapter:
     name = "process"
     operations = MappingProxyType(
         {
-            "restart": operation("Restart a program", RestartParams, *_PERMISSIONS),
+            "restart": operation("Restart a program", RestartParams, *_PERMISSIONS, snapshots=_KEPT),
             "switch_release": operation(
-                "Run a program from another release", SwitchParams, *_PERMISSIONS, "write: release_link"
+                "Run a program from another release",
+                SwitchParams,
+                *_PERMISSIONS,
+                "write: release_link",
+                snapshots=_KEPT,
             ),
         }
     )

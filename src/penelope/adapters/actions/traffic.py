@@ -35,7 +35,10 @@ class TrafficAdapter:
     operations = MappingProxyType(
         {
             "set_weights": operation(
-                "Split the traffic over the service's arms", WeightParams, "router: read and set weights"
+                "Split the traffic over the service's arms",
+                WeightParams,
+                "router: read and set weights",
+                snapshots=("traffic weights",),
             )
         }
     )
