@@ -178,7 +178,8 @@ class Pair:
             for arm, status, seconds in customers.map(lambda _: self._ask(client, end), range(_REQUESTS)):
                 if arm:
                     seen[arm].append((status, seconds))
-        return {
+        idle = {arm: figures(0) for arm in ARMS}  # an arm without traffic is seen, and has nothing to tell
+        return idle | {
             arm: figures(
                 len(answers),
                 sum(status >= 500 for status, _ in answers),
