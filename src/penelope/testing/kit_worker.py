@@ -25,9 +25,9 @@ from penelope.domain.autonomy import Level
 from penelope.domain.plan import Playbook
 from penelope.domain.work import Entry
 from penelope.flow.commands import Commands
-from penelope.flow.engine import Engine, EngineSettings, make_tables
+from penelope.flow.engine import Engine, EngineSettings, Pool, make_tables
 from penelope.flow.parts import Parts, Timing
-from penelope.flow.remediation import story
+from penelope.flow.remediation import chapters, story
 from penelope.kit.canonical import Json
 from penelope.kit.clock import SystemClock
 from penelope.rooms.act.ports import ActionAdapter
@@ -127,9 +127,11 @@ async def _penelope(brief: Brief, lane: Lane) -> AsyncIterator[_Life]:
         stack.callback(workflows.dispose)
         stack.push_async_callback(reading.dispose)
         stack.push_async_callback(writer.dispose)
-        identity = EngineSettings(executor_id="kit", poll_seconds=0.02, stop_seconds=1)
+        identity = EngineSettings(
+            executor_id="kit", poll_seconds=0.02, stop_seconds=1, pool=Pool(poll_seconds=0.02)
+        )
         engine = Engine(writer, workflows, transaction, _Deaf(), identity)
-        await engine.launch(story(engine, parts))
+        await engine.launch(story(engine, parts), chapters(engine, parts))
         stack.push_async_callback(engine.stop)
         yield _Life(
             commands=Commands(engine, Rules(hold_seconds=0.0), parts.autonomy),

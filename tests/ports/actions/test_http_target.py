@@ -149,7 +149,8 @@ def test_without_a_way_back_nothing_is_taken_back(endpoint: Any) -> None:
 
 
 def test_a_compensation_that_is_refused_or_without_effect_has_failed(endpoint: Any) -> None:
-    refused = call(endpoint.url, compensate_path="/status/409")
+    refused = call(endpoint.url, probe_path="/flags/{key}", compensate_path="/status/409")
+    run(ADAPTER.execute(refused, NOTHING))
     with pytest.raises(CompensationFailed, match="409"):
         run(ADAPTER.compensate(refused, NOTHING))
     endpoint.stubborn = True

@@ -22,7 +22,7 @@ from penelope.adapters.secrets.resolve import Resolved
 from penelope.bootstrap.secrets import secrets_of
 from penelope.domain.action import Action, Difference, Effect, Preview, Snapshot, Tier
 from penelope.domain.service import Target
-from penelope.errors import ActionFailed, BadSettings, OutcomeUnknown, Unavailable
+from penelope.errors import ActionFailed, BadSettings, CompensationFailed, OutcomeUnknown, Unavailable
 from penelope.kit.canonical import canonical
 from penelope.kit.codec import to_data
 from penelope.rooms.act.run import perform, undo
@@ -195,7 +195,10 @@ def test_a_planted_secret_is_found_nowhere(tmp_path: Path, caplog: pytest.LogCap
         keep(run(perform(guarded, action, snapshot, first_attempt=True)))
         keep(run(guarded.differences(action, snapshot)))
         keep(run(guarded.observe(action)))
-        keep(run(undo(guarded, action, snapshot)))
+        keep(run(guarded.compensate(action, snapshot)))
+        with pytest.raises(CompensationFailed) as unlike:
+            run(undo(guarded, action, snapshot))  # it says that all differs, with the secret in it
+        keep([str(unlike.value), unlike.value.advice])
     database.close()
     written = b"".join(path.read_bytes() for path in tmp_path.iterdir()).decode("utf-8", "replace")
     assert REFERENCE in written

@@ -79,6 +79,10 @@ class HttpAdapter:
                 )
         if read.probe_path is not None and _KEY not in read.probe_path:
             raise InvalidPlaybook(f"probe_path must contain {_KEY}, or it cannot tell one call from the next")
+        if read.compensate_path is not None and read.probe_path is None:
+            raise InvalidPlaybook(
+                "compensate_path needs a probe_path, or nothing could prove that it was taken back"
+            )
 
     async def snapshot(self, action: Action) -> Snapshot:
         """Empty: the target itself remembers calls by their key."""
@@ -114,13 +118,13 @@ class HttpAdapter:
 
     async def compensate(self, action: Action, snapshot: Snapshot) -> Effect:
         params = self._params(action)
+        if await self.probe(action, snapshot) is Progress.NOT_APPLIED:
+            return Effect(summary=f"{action.name} is not in effect", repeated=True)
         if params.compensate_path is None:
             raise CompensationFailed(
                 f"{action.name} cannot be taken back: it names no compensate_path",
                 hint="Take the call back by hand.",
             )
-        if await self.probe(action, snapshot) is Progress.NOT_APPLIED:
-            return Effect(summary=f"{action.name} is not in effect", repeated=True)
         answer = await _send(action, "POST", params.compensate_path, purpose="/compensation")
         if not 200 <= answer.status <= 299:
             raise CompensationFailed(f"POST {params.compensate_path} answered {answer.status}")
