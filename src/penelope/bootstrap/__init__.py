@@ -3,12 +3,12 @@
 import gc
 import logging
 import os
-import secrets
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from secrets import token_hex
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -343,7 +343,7 @@ def pepper(settings: Settings) -> bytes:
         aside = file.with_name(f".{file.name}.{os.getpid()}")
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as stream:
-            stream.write(secrets.token_hex(32))
+            stream.write(token_hex(32))
         with suppress(FileExistsError):
             os.link(aside, file)
         aside.unlink()

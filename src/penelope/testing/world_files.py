@@ -73,7 +73,8 @@ class FullFolder(World):
         os.utime(self._cache / "index.db", (1, 1))
 
     def _filled(self) -> None:
-        long_ago = time.time() - _TWO_DAYS_SECONDS
+        # Whole days: what is compared between trials must not tell when each of them ran.
+        long_ago = time.time() // _TWO_DAYS_SECONDS * _TWO_DAYS_SECONDS - _TWO_DAYS_SECONDS
         for number in range(22):
             file = self._cache / ("thumbnails" if number % 2 else "") / f"old-{number:02d}.tmp"
             file.write_bytes(bytes([65 + number]) * 4000)
@@ -90,7 +91,7 @@ class FullFolder(World):
             [
                 str(path.relative_to(self._cache)),
                 f"{path.stat().st_mode:o}",
-                str(path.stat().st_mtime_ns),
+                "fresh" if path.name.startswith("fresh-") else str(path.stat().st_mtime_ns),
                 hashlib.sha256(path.read_bytes()).hexdigest(),
             ]
             for path in self._files()

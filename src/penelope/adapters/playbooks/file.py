@@ -39,7 +39,9 @@ def _pattern(value: str) -> str:
     try:
         pattern(value)
     except ValueError as error:
-        raise PydanticCustomError("pattern", "{problem}", {"problem": f"the pattern {error}"}) from None
+        raise PydanticCustomError(
+            "pattern", "{problem}", {"problem": f"the pattern cannot be used: {str(error)[:80]}"}
+        ) from None
     return value
 
 
