@@ -22,6 +22,7 @@ from penelope.entry.api import (
     integrity,
     ledger,
     missions,
+    patches,
     problems,
     running,
     server,
@@ -76,6 +77,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
         app.include_router(router)
     app.include_router(audit.router)
     app.include_router(running.router)
+    app.include_router(patches.router)
     app.include_router(decisions.router)
     app.include_router(autonomy.router)
     app.include_router(benchmarks.router)

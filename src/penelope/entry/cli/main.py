@@ -22,6 +22,7 @@ from penelope.entry.cli import (
     ledger,
     local,
     missions,
+    patches,
     playbooks,
     policies,
     remote,
@@ -178,6 +179,10 @@ _playbooks.command("actions")(playbooks.list_actions)
 _playbooks.command("scan")(scanning.scan)
 _playbooks.command("test")(trials.try_playbooks)
 app.add_typer(_playbooks, name="playbooks")
+
+_patches = _group("See how a repository was changed, for which incident, and how it went.")
+_patches.command("log")(patches.log)
+app.add_typer(_patches, name="patches")
 
 _policy = _group("Check and test policies.")
 _policy.command("lint")(policies.lint)
