@@ -1,7 +1,6 @@
 """A world whose TLS server serves a certificate that is about to expire."""
 
 import asyncio
-import hashlib
 import shutil
 import socket
 import ssl
@@ -34,6 +33,7 @@ class ExpiringCertificate(World):
     def __init__(self) -> None:
         self._folder = Path()
         self._server: Detached | None = None
+        self._own = b""
 
     @property
     def _live(self) -> Path:
@@ -91,11 +91,20 @@ class ExpiringCertificate(World):
         return await asyncio.to_thread(self._days_left) > _FINE_DAYS
 
     async def state(self) -> Json:
+        live = ssl.PEM_cert_to_DER_cert(self._live.read_text(encoding="ascii"))
         return {
-            "live": hashlib.sha256(self._live.read_bytes()).hexdigest(),
+            "live": self._told(live),
             "issued": sorted(path.name for path in self._issued.parent.iterdir()),
-            "served": hashlib.sha256(await asyncio.to_thread(self._served)).hexdigest(),
+            "served": self._told(await asyncio.to_thread(self._served)),
         }
+
+    def _told(self, certificate: bytes) -> str:
+        """Which one it is. No two are the same, so that one that was issued is told by what it is good for."""
+        if not certificate or certificate == self._own:
+            return "the one of before" if certificate else "none"
+        read = x509.load_der_x509_certificate(certificate)
+        good = read.not_valid_after_utc - read.not_valid_before_utc
+        return f"a new one, for {good.days} days, of {read.subject.rfc4514_string()}"
 
     async def gauges(self) -> Mapping[str, float]:
         return {"certificate_days_left": await asyncio.to_thread(self._days_left)}
@@ -129,7 +138,7 @@ class ExpiringCertificate(World):
             path.unlink()
         certificate_issuer.issue(self._key, str(self._live), days)
         certificate_issuer.reload(str(self._folder / "pid"))
-        wanted = ssl.PEM_cert_to_DER_cert(self._live.read_text(encoding="ascii"))
+        wanted = self._own = ssl.PEM_cert_to_DER_cert(self._live.read_text(encoding="ascii"))
         await until(lambda: self._served() == wanted, "its server does not reload")
 
     def _served(self) -> bytes:
