@@ -149,6 +149,13 @@ def test_every_shipped_playbook_has_a_page_and_no_page_is_without_one(root: Path
     assert written == {path.stem for path in (root / "playbooks").glob("*.yaml")}
 
 
+def test_every_adapter_is_on_the_page(root: Path) -> None:
+    from penelope.adapters.actions.installed import installed  # noqa: PLC0415 - a broken part must not stop the others
+
+    listed = re.findall(r"^\| `([a-z_]+)` \|", read(root, "docs/adapters.md"), re.MULTILINE)
+    assert listed == sorted(installed())
+
+
 def test_python_on_the_page_about_adapters_is_that_of_the_example(root: Path) -> None:
     example = read(root, "examples/maintenance.py") + read(root, "tests/ports/actions/bench_maintenance.py")
     pieces = re.findall(r"^```python\n(.*?)^```", read(root, "docs/acting.md"), re.DOTALL | re.MULTILINE)
