@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from penelope.adapters.catalogue.model import BenchmarksRule, RouterRule, ServiceRule, ServicesFile
+from penelope.adapters.secrets.reference import SCHEME
 from penelope.adapters.yaml_model import validate
 from penelope.adapters.yaml_source import Document, Problem, Where, read
 from penelope.domain.benchmark import Probe, SuiteName, Suites
@@ -24,8 +25,8 @@ _PLACEHOLDER = re.compile(r"\$\$\{|\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 def load_services(path: Path, environment: Mapping[str, str] = os.environ) -> dict[str, Service]:
     """The services of a catalogue file by name.
 
-    In options, ``${env:NAME}`` is taken from the environment and ``$${`` is a literal ``${``; relative paths
-    count from the file's folder. Raises InvalidCatalogue naming ``file:line:column`` of every mistake; the
+    In options, ``${env:NAME}`` is taken from the environment and ``$${`` is a literal ``${``; ``${secret://…}`` stays in
+    those of targets (adapters/secrets). Relative paths count from the file's folder. Raises InvalidCatalogue naming ``file:line:column`` of every mistake; the
     message never holds the value of an option.
     """
     document = read(path)
@@ -115,6 +116,8 @@ class _Loader:
         name = found[1]
         if found[0] == "$${":
             return "${"
+        if name is None and "targets" in where and found.string.startswith(SCHEME, found.end()):
+            return "${"  # a reference to a secret: filled in right before each call of the target's adapter
         if name is None:
             self._complain(where, "'${' must begin ${env:NAME}; write $${ for a literal ${")
         elif name not in self._environment:

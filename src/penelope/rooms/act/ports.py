@@ -55,7 +55,7 @@ class Secrets(Protocol):
     """Where credentials come from, so that neither catalogue, playbook nor history holds any."""
 
     async def read(self, reference: str) -> str:
-        """What a reference such as ``secret://env/PGPASSWORD`` stands for.
+        """What a reference such as ``secret://env/SECRET_PG`` stands for.
 
         Raises BadSettings for one that names nothing, Unavailable while its store does not answer.
         """
