@@ -97,7 +97,8 @@ class Postgres(Session):
         self.go_on()
         with self._said(), self._connection.cursor() as cursor:
             cursor.execute(sql.encode(), values)
-            return cursor.rowcount
+            # A query may change rows within a WITH: what it gives says nothing of how many.
+            return -1 if (cursor.statusmessage or "").startswith("SELECT") else cursor.rowcount
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -113,7 +113,8 @@ class Rows(Deed):
                 return Effect(summary=f"{job.action.name} is not in effect", repeated=True)
             table = _table(job, str(state["table"]))
             self._require_as_left(job, present, entry.effect if entry else "", table)
-            for each, now in present:
+            # The last that went is the first to come back: rows may hang on each other.
+            for each, now in reversed(present):
                 self._back(job, table, each, now)
             if record:
                 record.undone(job.action.key)
@@ -205,8 +206,7 @@ class Delete(Rows):
 
     def changes(self, job: Job, table: Table) -> list[Change]:
         given = read_params(DeleteParams, job.action.params)
-        if table.carries_on_delete:
-            raise ActionFailed(f"rows of other tables would go or change with those of {table.name}")
+        _require_no_followers(table)
         where, values = _conditions(job.session, table, given.where)
         rows = _bounded(job.session, table, where, values, given.max_rows)
         return [Change(_key(table, row), row, None) for row in rows]
@@ -228,6 +228,8 @@ class Insert(Rows):
 
     def changes(self, job: Job, table: Table) -> list[Change]:
         found, keys = [], set()
+        # Taken back, the rows are deleted, and others may have hung theirs on them by then.
+        _require_no_followers(table)
         for row in self._rows(job, table):
             key = _key(table, row)
             if job.session.find(table, key) is not None:
@@ -258,6 +260,11 @@ def _table(job: Job, name: str) -> Table:
             hint="Where they are harmless, set the target's options allow_triggers and ignored_columns.",
         )
     return table
+
+
+def _require_no_followers(table: Table) -> None:
+    if table.carries_on_delete:
+        raise ActionFailed(f"rows of other tables would go or change with those of {table.name}")
 
 
 def _key(table: Table, row: Row) -> Row:
