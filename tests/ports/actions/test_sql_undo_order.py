@@ -15,7 +15,7 @@ from benching import an_action
 from penelope.adapters.actions.keep import Keep
 from penelope.adapters.actions.sql import SqlAdapter
 from penelope.domain.action import Action, Snapshot
-from penelope.errors import ActionFailed, PenelopeError
+from penelope.errors import ActionFailed, InvalidCatalogue, PenelopeError
 from penelope.rooms.act.run import perform, undo
 
 TREE = """
@@ -114,18 +114,28 @@ def test_the_order_in_which_a_look_finds_its_rows_is_no_difference(
     assert asyncio.run(adapter.differences(action, snapshot)) == []
 
 
+@pytest.mark.parametrize(
+    ("sql", "error"),
+    [
+        ("WITH gone AS (DELETE FROM accounts RETURNING id) SELECT count(*) FROM gone", InvalidCatalogue),
+        (
+            "WITH gone AS MATERIALIZED ( delete FROM accounts RETURNING id) INSERT INTO doors SELECT 1",
+            InvalidCatalogue,
+        ),
+        ("WITH gone AS (SELECT purge()) SELECT * FROM gone", ActionFailed),
+    ],
+)
 def test_a_statement_that_hides_how_many_rows_it_changes_changes_none(
-    adapter: SqlAdapter, postgres: str
+    adapter: SqlAdapter, postgres: str, sql: str, error: type[Exception]
 ) -> None:
-    """It says that it gives one row, and has deleted five."""
+    """It says that it gives one row, and would have deleted five."""
     told(postgres, ACCOUNTS)
-    statement = {
-        "sql": "WITH gone AS (DELETE FROM accounts RETURNING id) SELECT count(*) FROM gone",
-        "max_rows": 1,
-    }
+    told(postgres, "CREATE TABLE doors (id int)")
+    told(postgres, "CREATE FUNCTION purge() RETURNS void LANGUAGE sql AS 'DELETE FROM accounts'")
+    statement = {"sql": sql, "max_rows": 1}
     options = {"ledger_table": "penelope_actions", "statements": {"purge": statement}}
     action = acting(postgres, "run", {"statement": "purge"}, **options)
-    with pytest.raises(ActionFailed):
+    with pytest.raises(error):
         done(adapter, action)
     assert told(postgres, "SELECT count(*) FROM accounts") == [(5,)]
 

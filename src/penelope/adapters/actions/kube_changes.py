@@ -52,7 +52,6 @@ class Change:
 
     at: Reference
     uid: str
-    resource_version: str
     mark: Json = None
     fields: tuple[Field, ...] = ()
     passing: bool = False
@@ -108,7 +107,6 @@ async def _tried(
     return Change(
         at=at,
         uid=meta["uid"],
-        resource_version=meta["resourceVersion"],
         mark=found(item, MARK_PATH),
         fields=tuple(
             Field(path=path, before=found(item, path), wanted=found(answer, path)) for path in values
