@@ -59,7 +59,7 @@ class Rows(Deed):
             raise ActionFailed(f"no row of {table.name} is as {job.action.name!r} expects it")
         content = json.dumps([[each.key, each.before, each.after] for each in changes]).encode()
         if len(content) > MOST_BYTES:
-            raise ActionFailed(f"the rows take more than {MOST_BYTES} bytes, which is the most that is kept")
+            raise _too_large()
         return {"table": table.name, "rows": len(changes), "kept": job.keep.put(content)}
 
     def preview(self, job: Job, state: State) -> Preview:
@@ -295,10 +295,16 @@ def _condition(session: Session, table: Table, name: str, wanted: Any) -> tuple[
 
 
 def _bounded(session: Session, table: Table, where: str, values: list[Any], most: int) -> list[Row]:
+    if session.size(table, where, values, most + 1) > MOST_BYTES:
+        raise _too_large()
     rows = session.select(table, where, values, most + 1)
     if len(rows) > most:
         raise ActionFailed(f"more than {most} rows of {table.name} fit: none is touched")
     return rows
+
+
+def _too_large() -> ActionFailed:
+    return ActionFailed(f"the rows take more than {MOST_BYTES} bytes, which is the most that is kept")
 
 
 def _count(session: Session, table: Table, where: Where) -> int:
