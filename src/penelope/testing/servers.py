@@ -1,6 +1,5 @@
 """Real servers from wheels, for worlds and tests: they outlive a killed process of Penelope, and end when they are told."""
 
-import asyncio
 import atexit
 import contextlib
 import os
@@ -111,8 +110,3 @@ class ValkeyServer:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
-
-
-async def started(server: PostgresServer | ValkeyServer) -> None:
-    """Starts a server without holding up the loop."""
-    await asyncio.to_thread(server.start)

@@ -52,7 +52,6 @@ class Change:
 
     at: Reference
     uid: str
-    resource_version: str
     mark: Json = None
     fields: tuple[Field, ...] = ()
     passing: bool = False
@@ -108,7 +107,6 @@ async def _tried(
     return Change(
         at=at,
         uid=meta["uid"],
-        resource_version=meta["resourceVersion"],
         mark=found(item, MARK_PATH),
         fields=tuple(
             Field(path=path, before=found(item, path), wanted=found(answer, path)) for path in values
@@ -154,11 +152,14 @@ def _revision(item: Json) -> int:
 
 
 def rolled_out(item: Json) -> bool:
-    """Whether a workload runs as it is wanted, all of it."""
+    """Whether a workload runs as it is wanted, all of it. A DaemonSet has a pod a node, and words of its own for them."""
     spec, status = item["spec"], item.get("status") or {}
     seen = status.get("observedGeneration", 0) >= item["metadata"].get("generation", 0)
-    figures = {status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")}
-    return seen and figures == {spec.get("replicas", 0)}
+    names: tuple[str, ...] = ("replicas", "updatedReplicas", "availableReplicas")
+    wanted = spec.get("replicas")
+    if "desiredNumberScheduled" in status:
+        wanted, names = status["desiredNumberScheduled"], ("updatedNumberScheduled", "numberAvailable")
+    return seen and {status.get(name, 0) for name in names} == {wanted}
 
 
 async def _scale(cluster: Cluster, action: Action, item: Json) -> Values:
@@ -233,7 +234,8 @@ async def _resources(cluster: Cluster, action: Action, item: Json) -> Values:
         wanted = amount(params.memory) or Fraction(0)
     if wanted > most:
         raise ActionFailed(f"{action.target.name} may have {options.memory_at_most} of memory, not more")
-    if wanted <= present:
+    # What is written is rounded down: less than a mebibyte would be 0, which is no limit at all.
+    if (amount(mebibytes(wanted)) or 0) <= present:
         raise ActionFailed(
             f"the limit of {action.target.name} is {found(item, path)}, and is not to be raised above"
         )

@@ -1,8 +1,9 @@
 """What is observed of an object of Kubernetes, for the clauses of a step."""
 
 from penelope.adapters.actions.kube_api import Cluster
-from penelope.adapters.actions.kube_changes import job_ended, owner_of, rolled_out
+from penelope.adapters.actions.kube_changes import job_ended, rolled_out
 from penelope.adapters.actions.kube_fields import amount, found
+from penelope.adapters.actions.kube_pods import stays
 from penelope.errors import Unavailable
 from penelope.kit.canonical import Json
 
@@ -69,15 +70,10 @@ async def _node(cluster: Cluster, item: Json) -> dict[str, Json]:
         for space in sorted(set(cluster.options.namespaces or [cluster.options.namespace]))
         for pod in await cluster.listed("Pod", space, fields=f"spec.nodeName={cluster.options.name}")
     ]
-    staying = [
-        pod
-        for pod in pods
-        if "deletionTimestamp" not in pod["metadata"] and owner_of(pod).get("kind") != "DaemonSet"
-    ]
     return {
         "unschedulable": bool(found(item, ("spec", "unschedulable"))),
         "node_ready": any(each["type"] == "Ready" and each["status"] == "True" for each in conditions),
-        "pods": len(staying),
+        "pods": sum(not stays(pod) for pod in pods),
     }
 
 

@@ -112,6 +112,8 @@ _SHAPES: Mapping[str, type[msgspec.Struct]] = MappingProxyType(
 )
 
 _WORKLOADS = "get, patch: deployments, statefulsets, daemonsets"
+_SEEN = "list: pods"
+"""Observing a workload or a node counts its pods."""
 _DELETED = ("the names and uids of the pods",)
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(
     {
@@ -119,6 +121,7 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             "Start the pods of a workload anew, one after the other",
             NoParams,
             _WORKLOADS,
+            _SEEN,
             snapshots=("an annotation of the pod template",),
         ),
         "rollout_undo": operation(
@@ -126,24 +129,30 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             UndoParams,
             "get, patch: deployments",
             "list: replicasets",
+            _SEEN,
             tier=Tier.SNAPSHOT,
             snapshots=("the pod template",),
         ),
         "scale": operation(
-            "Change the number of replicas", ScaleParams, _WORKLOADS, snapshots=("spec.replicas",)
+            "Change the number of replicas", ScaleParams, _WORKLOADS, _SEEN, snapshots=("spec.replicas",)
         ),
         "patch": operation(
             "Change fields that the target lets be changed",
             PatchParams,
             "get, patch: the kind of the target",
+            _SEEN,
             tier=Tier.SNAPSHOT,
             snapshots=("the fields that the patch names",),
         ),
         "cordon": operation(
-            "Give a node no new pods", NoParams, "get, patch: nodes", snapshots=("spec.unschedulable",)
+            "Give a node no new pods", NoParams, "get, patch: nodes", _SEEN, snapshots=("spec.unschedulable",)
         ),
         "uncordon": operation(
-            "Let a node have new pods again", NoParams, "get, patch: nodes", snapshots=("spec.unschedulable",)
+            "Let a node have new pods again",
+            NoParams,
+            "get, patch: nodes",
+            _SEEN,
+            snapshots=("spec.unschedulable",),
         ),
         "drain": operation(
             "Make the pods of a cordoned node move, within their disruption budgets",
@@ -157,7 +166,8 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
         "delete_pod": operation(
             "Delete one pod of a workload, which starts another",
             PodParams,
-            "get: pods",
+            "get: deployments, statefulsets, daemonsets",
+            "list, get: pods",
             "create: pods/eviction",
             tier=Tier.SNAPSHOT,
             snapshots=_DELETED,
@@ -166,6 +176,7 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             "Raise the memory limit of a container",
             ResourcesParams,
             _WORKLOADS,
+            _SEEN,
             tier=Tier.SNAPSHOT,
             snapshots=("the memory limit",),
         ),

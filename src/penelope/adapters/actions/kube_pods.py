@@ -15,7 +15,7 @@ from penelope.kit.canonical import Json
 DELETING = frozenset({"delete_pod", "drain"})
 """Operations after which there is nothing to put back: a controller starts other pods in place of those."""
 
-_BUDGET_PAUSE_SECONDS = 0.5
+_PAUSE_SECONDS = 0.5
 _MIRROR = "kubernetes.io/config.mirror"
 
 
@@ -68,7 +68,7 @@ async def _of_node(cluster: Cluster, node: Json) -> list[Json]:
         pod
         for space in sorted(set(spaces))
         for pod in await cluster.listed("Pod", space, fields=f"spec.nodeName={cluster.options.name}")
-        if not _stays(pod)
+        if not stays(pod)
     ]
     if len(pods) > cluster.options.pods_at_most:
         raise ActionFailed(
@@ -81,8 +81,8 @@ def _leaving(pod: Json) -> bool:
     return "deletionTimestamp" in pod["metadata"]
 
 
-def _stays(pod: Json) -> bool:
-    """Whether a pod belongs to its node, has ended, or is going already."""
+def stays(pod: Json) -> bool:
+    """Whether a drain lets a pod be: it belongs to its node, has ended, or is going already."""
     ended = found(pod, ("status", "phase")) in {"Succeeded", "Failed"}
     mirror = found(pod, ("metadata", "annotations", _MIRROR)) is not None
     return ended or mirror or _leaving(pod) or owner_of(pod).get("kind") in {"DaemonSet", "Node"}
@@ -118,7 +118,11 @@ async def delete(cluster: Cluster, action: Action, pods: list[Pod]) -> Effect:
     Raises ActionFailed when none was deleted, OutcomeUnknown when some were, Unavailable, Timeout.
     """
     for deleted, pod in enumerate(pods):
+        asked = False
         while not await gone(cluster, pod):
+            if asked:
+                await asyncio.sleep(_PAUSE_SECONDS)
+            asked = True
             try:
                 allowed = await cluster.evict(pod.at, pod.uid)
             except ActionFailed as error:
@@ -129,7 +133,5 @@ async def delete(cluster: Cluster, action: Action, pods: list[Pod]) -> Effect:
                 raise
             if not allowed and action.operation == "delete_pod":
                 raise ActionFailed(f"a disruption budget does not let {pod.at.title} go now")
-            if not allowed:
-                await asyncio.sleep(_BUDGET_PAUSE_SECONDS)
     names = [pod.at.name for pod in pods]
     return Effect(summary=f"{len(pods)} pods were made to start elsewhere", details={"pods": names})

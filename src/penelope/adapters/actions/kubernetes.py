@@ -102,6 +102,8 @@ class KubernetesAdapter:
             try:
                 await self._apply(cluster, action, change)
             except ActionFailed as error:
+                if await self._has_passed(cluster, change):
+                    continue
                 if began:
                     raise OutcomeUnknown(f"it was done in part: {error.message}") from error
                 raise
@@ -172,6 +174,12 @@ class KubernetesAdapter:
             return Progress.NOT_APPLIED
         return Progress.APPLIED if _all(item, change.fields, lambda field: field.wanted) else Progress.UNKNOWN
 
+    @staticmethod
+    async def _has_passed(cluster: Cluster, change: Change) -> bool:
+        """Whether an object that may go by itself went between the look at it and the patch."""
+        item = await cluster.get(change.at) if change.passing else {"metadata": {"uid": change.uid}}
+        return item is None or item["metadata"]["uid"] != change.uid
+
     async def _apply(self, cluster: Cluster, action: Action, change: Change, *, dry: bool = False) -> None:
         """One patch that sets the fields and the annotation, of the object as it was when the snapshot was taken."""
         for _ in range(_TRIES):
@@ -230,6 +238,8 @@ class KubernetesAdapter:
             except Conflict:
                 continue
             except ActionFailed as error:
+                if await self._has_passed(cluster, change):
+                    return False
                 raise CompensationFailed(error.message, hint=error.advice) from error
             return True
         raise Unavailable(f"{change.at.title} keeps being changed by others")

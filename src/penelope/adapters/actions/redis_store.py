@@ -25,7 +25,9 @@ from penelope.kit.canonical import Json
 
 Result = TypeVar("Result")
 
-_READ = "dump, type, pexpiretime, memory|usage and reads of the keys"
+_READ = "type, dump, pexpiretime, memory|usage, get, lrange, hgetall, smembers, zrange"
+_PROOF = "watch, unwatch, multi, exec, time, set"
+"""Also on ``penelope:action:*``, as is `get`."""
 _VALUES = ("values and expiries of the keys",)
 _DEEDS: Mapping[str, RedisDeed] = MappingProxyType(
     {
@@ -48,6 +50,7 @@ class RedisAdapter:
                 "Delete a few keys at once",
                 DeleteKeysParams,
                 _READ,
+                _PROOF,
                 "unlink, restore",
                 "scan",
                 tier=Tier.SNAPSHOT,
@@ -57,7 +60,8 @@ class RedisAdapter:
                 "Write a text under a key",
                 SetKeyParams,
                 _READ,
-                "set, restore, unlink",
+                _PROOF,
+                "restore, unlink",
                 tier=Tier.SNAPSHOT,
                 snapshots=_VALUES,
             ),
@@ -65,6 +69,7 @@ class RedisAdapter:
                 "Let keys go after a time",
                 ExpireKeysParams,
                 _READ,
+                _PROOF,
                 "expire, pexpireat, persist, restore",
                 tier=Tier.SNAPSHOT,
                 snapshots=_VALUES,
@@ -73,6 +78,7 @@ class RedisAdapter:
                 "Delete all keys of a cache that begin alike",
                 FlushPrefixParams,
                 _READ,
+                _PROOF,
                 "unlink, restore",
                 "scan",
                 tier=Tier.HARD_TO_REVERSE,

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from penelope.adapters.actions.keep import Keep
-from penelope.adapters.actions.options import read_params
 from penelope.adapters.actions.sql_model import SqlOptions, Struct
 from penelope.adapters.actions.sql_session import Session
 from penelope.domain.action import Action, Difference, Effect, Preview, Progress
@@ -59,7 +58,3 @@ class Deed(ABC):
     def require_database(self, job: Job) -> None:
         if job.session.kind not in self.databases:
             raise ActionFailed(f"{job.action.operation} is for {' and '.join(self.databases)} only")
-
-
-def params_of(job: Job, shape: type[Struct]) -> Struct:
-    return read_params(shape, job.action.params)

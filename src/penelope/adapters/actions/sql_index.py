@@ -147,7 +147,9 @@ class CreateIndex(Deed):
             # What it leaves behind is invalid and costs every write. Where this fails too, a probe shows it.
             if state["was"] != Found.VALID:
                 with contextlib.suppress(Refused, DependencyError):
-                    _drop(job, wanted)
+                    # Somebody else may have made another under the name meanwhile.
+                    if _look(job, wanted) is Found.INVALID:
+                        _drop(job, wanted)
             raise
 
 

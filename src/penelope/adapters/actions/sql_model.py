@@ -31,7 +31,8 @@ class Statement(Struct, frozen=True, kw_only=True):
     """A statement that the catalogue allows. Parameters stand in it as ``:name``.
 
     `undo` takes the same parameters. `look` is a query whose rows are what the statement may change: they are compared,
-    by hash, before it and after its undo.
+    by hash and whatever their order, before it and after its undo. `max_rows` counts what the statement itself changes, so
+    it must not change any within a ``WITH``.
     """
 
     sql: str

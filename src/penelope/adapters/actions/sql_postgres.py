@@ -1,8 +1,11 @@
 """PostgreSQL as the operations on databases need it, through psycopg from the extra `postgres`."""
 
+import os
 import re
+import socket
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from penelope.adapters.actions.sql_model import SqlOptions, check_table
@@ -54,6 +57,7 @@ class Postgres(Session):
 
     def __init__(self, options: SqlOptions, timeout_seconds: float) -> None:
         super().__init__()
+        self._closing = threading.Lock()
         try:
             import psycopg  # noqa: PLC0415 - only an installation with the extra has it
             from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - as above
@@ -97,7 +101,8 @@ class Postgres(Session):
         self.go_on()
         with self._said(), self._connection.cursor() as cursor:
             cursor.execute(sql.encode(), values)
-            return cursor.rowcount
+            # A query may change rows within a WITH: what it gives says nothing of how many.
+            return -1 if (cursor.statusmessage or "").startswith("SELECT") else cursor.rowcount
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -157,10 +162,22 @@ class Postgres(Session):
         try:
             self._connection.cancel_safe(timeout=2)
         except self._base:
-            return
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """A server that does not even hear a cancel may never answer: whoever waits for it is woken by the socket."""
+        with self._closing:
+            if self._connection.closed:
+                return
+            with (
+                suppress(OSError, self._base),
+                closing(socket.socket(fileno=os.dup(self._connection.fileno()))) as ours,
+            ):
+                ours.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._connection.close()
+        with self._closing:
+            self._connection.close()
 
     def shown(self, column: Column) -> str:
         return f"{quoted(column.name)}::text"

@@ -59,7 +59,7 @@ class Rows(Deed):
             raise ActionFailed(f"no row of {table.name} is as {job.action.name!r} expects it")
         content = json.dumps([[each.key, each.before, each.after] for each in changes]).encode()
         if len(content) > MOST_BYTES:
-            raise ActionFailed(f"the rows take more than {MOST_BYTES} bytes, which is the most that is kept")
+            raise _too_large()
         return {"table": table.name, "rows": len(changes), "kept": job.keep.put(content)}
 
     def preview(self, job: Job, state: State) -> Preview:
@@ -113,7 +113,8 @@ class Rows(Deed):
                 return Effect(summary=f"{job.action.name} is not in effect", repeated=True)
             table = _table(job, str(state["table"]))
             self._require_as_left(job, present, entry.effect if entry else "", table)
-            for each, now in present:
+            # The last that went is the first to come back: rows may hang on each other.
+            for each, now in reversed(present):
                 self._back(job, table, each, now)
             if record:
                 record.undone(job.action.key)
@@ -205,8 +206,7 @@ class Delete(Rows):
 
     def changes(self, job: Job, table: Table) -> list[Change]:
         given = read_params(DeleteParams, job.action.params)
-        if table.carries_on_delete:
-            raise ActionFailed(f"rows of other tables would go or change with those of {table.name}")
+        _require_no_followers(table)
         where, values = _conditions(job.session, table, given.where)
         rows = _bounded(job.session, table, where, values, given.max_rows)
         return [Change(_key(table, row), row, None) for row in rows]
@@ -228,6 +228,8 @@ class Insert(Rows):
 
     def changes(self, job: Job, table: Table) -> list[Change]:
         found, keys = [], set()
+        # Taken back, the rows are deleted, and others may have hung theirs on them by then.
+        _require_no_followers(table)
         for row in self._rows(job, table):
             key = _key(table, row)
             if job.session.find(table, key) is not None:
@@ -260,6 +262,11 @@ def _table(job: Job, name: str) -> Table:
     return table
 
 
+def _require_no_followers(table: Table) -> None:
+    if table.carries_on_delete:
+        raise ActionFailed(f"rows of other tables would go or change with those of {table.name}")
+
+
 def _key(table: Table, row: Row) -> Row:
     return {name: row[name] for name in table.key}
 
@@ -288,10 +295,16 @@ def _condition(session: Session, table: Table, name: str, wanted: Any) -> tuple[
 
 
 def _bounded(session: Session, table: Table, where: str, values: list[Any], most: int) -> list[Row]:
+    if session.size(table, where, values, most + 1) > MOST_BYTES:
+        raise _too_large()
     rows = session.select(table, where, values, most + 1)
     if len(rows) > most:
         raise ActionFailed(f"more than {most} rows of {table.name} fit: none is touched")
     return rows
+
+
+def _too_large() -> ActionFailed:
+    return ActionFailed(f"the rows take more than {MOST_BYTES} bytes, which is the most that is kept")
 
 
 def _count(session: Session, table: Table, where: Where) -> int:

@@ -13,6 +13,9 @@ from penelope.errors import ActionFailed, CompensationFailed, InvalidCatalogue, 
 from penelope.kit.canonical import Json, content_hash
 
 _WRITES = re.compile(r"\s*(insert|update|delete|merge|replace|with)\b", re.IGNORECASE)
+_HIDES_WRITES = re.compile(
+    r"\bas\s*((not\s+)?materialized\s*)?\(\s*(insert|update|delete|merge)\b", re.IGNORECASE
+)
 _READS = re.compile(r"\s*(select|with|values)\b", re.IGNORECASE)
 _MOST_LOOKED_AT = 10_000
 
@@ -116,6 +119,9 @@ def _statement(job: Job) -> tuple[Statement, dict[str, Any]]:
         statement.look and not _READS.match(statement.look)
     ):
         raise InvalidCatalogue(f"{given.statement!r} must insert, update or delete, and look by a SELECT")
+    if any(_HIDES_WRITES.search(sql) for sql in writing):
+        # Only the rows of the statement itself are counted, and held against max_rows.
+        raise InvalidCatalogue(f"{given.statement!r} changes rows within a WITH, where nobody counts them")
     return statement, dict(given.params)
 
 
@@ -136,7 +142,8 @@ def _seen(job: Job) -> str | None:
     rows = job.session.query(sql, params)
     if len(rows) > _MOST_LOOKED_AT:
         raise ActionFailed(f"the look of {_name(job)!r} gives more than {_MOST_LOOKED_AT} rows")
-    return content_hash([[_plain(value) for value in row] for row in rows])
+    # The order in which they are found is the database's own affair, unlike how often each is.
+    return content_hash(sorted(content_hash([_plain(value) for value in row]) for row in rows))
 
 
 def _plain(value: Any) -> Json:
