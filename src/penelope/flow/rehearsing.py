@@ -38,6 +38,9 @@ async def _rehearse(twin: Twin, parts: Parts, plan: Plan) -> Json:
         return to_data(await twin.rehearse(plan, parts.service(plan.service)))
     except PenelopeError as error:
         return to_data(Rehearsal(outcome=RehearsalOutcome.NOT_POSSIBLE, reason=error.message))
+    except Exception as error:  # noqa: BLE001 - nobody knows what broke the twin: the plan itself may have
+        reason = f"the twin broke: {type(error).__name__}: {error}"
+        return to_data(Rehearsal(outcome=RehearsalOutcome.FAILED, reason=reason))
 
 
 def of_rehearsal(held: Rehearsal, plan: Plan, incident: str) -> Change:

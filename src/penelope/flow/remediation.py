@@ -138,7 +138,12 @@ class Remediation:
         stopped = any(item.stopped for item in done) or (canary is not None and canary.stopped)
         acted = not stopped or any(item.touched for item in done)
         return Ending(
-            kind=OutcomeKind.ESCALATED, reason=reason, playbook=plan.playbook, acted=acted, stopped=stopped
+            kind=OutcomeKind.ESCALATED,
+            reason=reason,
+            playbook=plan.playbook,
+            acted=acted,
+            stopped=stopped,
+            broke=any(item.broke for item in done),
         )
 
     async def _forward(self, plan: Plan, canary: Canary | None, done: list[Done]) -> str:
@@ -191,10 +196,13 @@ class Remediation:
             return f"{trouble}; nothing was taken back, for nobody knows what is there"
         await self._enter(IncidentState.COMPENSATING, "CompensationBegun", trouble)
         touched = [item for item in done if item.touched]
-        for item in reversed([item for item in touched if not item.action.keep]):
-            failure = await self._acting.take_back(item)
+        left = [item for item in touched if not item.action.keep]
+        while left:
+            failure = await self._acting.take_back(left.pop())
             if failure:
-                return f"{trouble}; TAKING IT BACK FAILED: {failure}"
+                names = ", ".join(item.action.name for item in left)
+                still = f"; not taken back: {names}" if names else ""
+                return f"{trouble}; TAKING IT BACK FAILED: {failure}{still}"
         kept = ", ".join(item.action.name for item in touched if item.action.keep)
         stays = f", but for what stays: {kept}" if kept else ""
         return f"{trouble}; what was done has been taken back{stays}"

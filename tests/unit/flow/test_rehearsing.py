@@ -86,3 +86,16 @@ def test_service_that_is_gone_is_no_crash() -> None:
     assert told(engine, Twin(RehearsalOutcome.PASSED), {}) == ""
     assert engine.saved[0].status == "not_possible"
     assert "is not in the catalogue" in engine.saved[0].reason
+
+
+class Broken(Twin):
+    async def rehearse(self, *_: Any) -> Rehearsal:
+        message = "no such thing"
+        raise KeyError(message)
+
+
+def test_a_twin_that_breaks_stops_the_plan_and_nothing_else() -> None:
+    engine = Engine()
+    trouble = told(engine, Broken(RehearsalOutcome.PASSED), {"shop": SERVICE})
+    assert trouble == "the rehearsal of fix failed: the twin broke: KeyError: 'no such thing'"
+    assert engine.saved[0].event == "RehearsalFailed"
