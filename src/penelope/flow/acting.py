@@ -7,12 +7,13 @@ from datetime import datetime
 from functools import partial
 
 from penelope.domain.action import Action, Snapshot
+from penelope.domain.benchmark import SuiteName
 from penelope.domain.incident import IncidentState
 from penelope.domain.signal import Severity
 from penelope.errors import PenelopeError
 from penelope.flow import records
 from penelope.flow.alarm import sound
-from penelope.flow.benchmarking import smoke
+from penelope.flow.benchmarking import declares, smoke
 from penelope.flow.checking import Question, verify
 from penelope.flow.engine import Engine, Turn
 from penelope.flow.executing import ACT, Executing, Tried
@@ -50,11 +51,12 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Leased:
-    """The fencing token and the turn in the queue; or why the target cannot be had now, or must not be touched."""
+    """The fencing token, the turn in the queue, and whether a smoke suite follows; or why the target cannot be had now, or must not be touched."""
 
     fence: int = 0
     at: str = ""
     priority: int = 1
+    smoke: bool = False
     held_by: str = ""
     halted: str = ""
 
@@ -100,7 +102,7 @@ class Acting:
         if tried.effect is None:
             return done
         try:
-            trouble = await self._looked_at(action, tried)
+            trouble = await self._looked_at(action, tried, smoked=leased.smoke)
         except Exception as error:  # noqa: BLE001 - what was done must be known, whatever breaks after it
             trouble = f"it could not be verified: {type(error).__name__}: {error}"
         await self._give_back(action)
@@ -182,7 +184,9 @@ class Acting:
                 holder = "another action" if other is None else f"action {other.holder} of {other.incident}"
                 return to_data(_Leased(held_by=f"held by {holder}"))
             priority = await self._priority(transaction, action)
-            return to_data(_Leased(fence=fence, at=transaction.now().isoformat(), priority=priority))
+            smoked = declares(self._parts, action.target.service, SuiteName.SMOKE)
+            moment = transaction.now().isoformat()
+            return to_data(_Leased(fence=fence, at=moment, priority=priority, smoke=smoked))
 
         return from_data(_Leased, await self._engine.transaction(f"lease {action.name}", body))
 
@@ -202,11 +206,12 @@ class Acting:
         tier = 1 if service is None else service.tier
         return (tier - 1) * len(Severity) + len(Severity) - list(Severity).index(severity)
 
-    async def _looked_at(self, action: Action, tried: Tried) -> str:
+    async def _looked_at(self, action: Action, tried: Tried, *, smoked: bool) -> str:
         """What is wrong after the action, by the smoke suite of its service and by its own contract; or nothing."""
         service = self._parts.service(action.target.service)
-        key = f"{action.key}:smoke"
-        trouble = await smoke(self._engine, self._parts, service, self._incident, action.name, key)
+        key, trouble = f"{action.key}:smoke", ""
+        if smoked:
+            trouble = await smoke(self._engine, self._parts, service, self._incident, action.name, key)
         if trouble or action.contract is None:
             return trouble
         question = Question(

@@ -59,10 +59,11 @@ def told(engine: Engine, twin: Twin | None, services: dict[str, Service]) -> str
     return asyncio.run(rehearse(standing, parts, PLAN, "inc_1"))
 
 
-def test_without_a_twin_nothing_happens() -> None:
+def test_a_twin_that_is_gone_since_the_plan_was_made_takes_the_same_steps() -> None:
     engine = Engine()
     assert told(engine, None, {}) == ""
-    assert engine.steps == []
+    assert engine.steps == ["rehearse", "rehearsal"]
+    assert (engine.saved[0].status, engine.saved[0].reason) == ("not_possible", "there is no twin any more")
 
 
 @pytest.mark.parametrize("outcome", list(RehearsalOutcome))
