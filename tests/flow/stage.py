@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from penelope.domain.action import Action, Effect, Snapshot, Tier
 from penelope.domain.asking import AskingPolicy
 from penelope.domain.autonomy import Level
+from penelope.domain.benchmark import Benching
 from penelope.domain.contract import Clause, Comparator, Contract
 from penelope.domain.halt import ScopeKind
 from penelope.domain.incident import Incident, IncidentState
@@ -44,6 +45,8 @@ from penelope.rooms.gate.rate import Rate
 from penelope.rooms.gate.rules import Rule
 from penelope.rooms.intake.run import Rules
 from penelope.rooms.learn.autonomy import Policy
+from penelope.rooms.plan.ports import Twin
+from penelope.rooms.verify.ports import Prober
 from penelope.store.database import migrate, open_engine, open_reader, open_workflow_engine, parse_url
 from penelope.store.reader import SqlReader
 from penelope.store.transaction import SqlTransaction
@@ -225,6 +228,9 @@ class Script:
     wisdom: Recall = field(default_factory=NoRecall)
     asking: AskingPolicy = field(default_factory=AskingPolicy)
     tell: Callable[[Engine, Parts], Story] = story
+    probers: Mapping[str, Prober] = field(default_factory=dict)
+    benching: Benching = field(default_factory=Benching)
+    twin: Twin | None = None
 
 
 @asynccontextmanager
@@ -249,6 +255,9 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
         wisdom=script.wisdom,
         brakes=script.brakes,
         asking=script.asking,
+        probers=script.probers,
+        benching=script.benching,
+        twin=script.twin,
     )
 
     def transaction(connection: AsyncConnection) -> SqlTransaction:

@@ -24,7 +24,7 @@ from penelope.domain.contract import Gravity
 from penelope.domain.service import Service
 from penelope.errors import InvalidRequest, Unavailable, UnknownService
 from penelope.flow.benchmark_desk import BenchmarkDesk, Order
-from penelope.flow.benchmarking import regression, smoke
+from penelope.flow.benchmarking import declares, regression, smoke
 from penelope.flow.engine import Engine, EngineSettings
 from penelope.kit.clock import SystemClock
 from penelope.store.benchmarks import SqlBenchmarks
@@ -221,13 +221,16 @@ async def telling(databases: Databases, prober: Scripted, answers: dict[str, str
     async with AsyncExitStack() as stack:
         async with bench(databases) as made:
             await made.settle()
-            parts = replace(made.stage.parts, probers={"scripted": prober})
+            parts = replace(
+                made.stage.parts, services={"shop": measured_shop()}, probers={"scripted": prober}
+            )
         stage = await stack.enter_async_context(_engine(databases))
         service = measured_shop()
 
         async def story(incident: str, _: str) -> str:
             told = await smoke(stage, parts, service, incident, "Restart", f"{incident}:smoke")
-            told += await regression(stage, parts, service, incident, "all", f"{incident}:regression")
+            if declares(parts, service.name, SuiteName.REGRESSION):
+                told += await regression(stage, parts, service, incident, "all", f"{incident}:regression")
             answers[incident] = told
             return told
 

@@ -290,6 +290,71 @@ def test_a_step_that_is_kept_stays_when_the_rest_is_taken_back(databases: Databa
     play(databases, scene, playbooks=[playbook(steps=steps, verify=never)])
 
 
+class Unwritable(FakeAction):
+    """Does what it is told, and answers what cannot be written down."""
+
+    async def execute(self, action: Action, snapshot: Snapshot) -> Effect:
+        effect = await super().execute(action, snapshot)
+        return replace(effect, details={"at": object()}) if action.name == "two" else effect  # type: ignore[dict-item]  # an adapter may err
+
+
+@pytest.mark.parametrize("kind", [BlockKind.SEQUENCE, BlockKind.PARALLEL])
+def test_an_action_of_which_nothing_is_known_any_more_is_never_left_out(
+    databases: Databases, kind: BlockKind
+) -> None:
+    """Its execution breaks off after its effect: neither may that be called taken back, nor its target stay held."""
+
+    async def scene(stage: Stage) -> None:
+        incident = await begin(stage)
+        assert (await stage.until(incident)).state is IncidentState.ESCALATED
+        reason = await reason_of(stage, incident)
+        assert "two: nobody knows what became of it" in reason
+        assert "nothing was taken back" in reason
+        assert stage.adapter.compensations == {}
+        assert await stage.reader.leases() == []
+        assert await stage.flaws() == []
+
+    steps = (block(kind, step("one"), step("two", "two")),)
+    play(databases, scene, adapter=Unwritable(), playbooks=[playbook(steps=steps)])
+
+
+def test_what_was_not_taken_back_is_named_when_taking_back_fails(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        incident = await begin(stage)
+        assert (await stage.until(incident)).state is IncidentState.ESCALATED
+        assert "TAKING IT BACK FAILED: two" in await reason_of(stage, incident)
+        assert "not taken back: one" in await reason_of(stage, incident)
+
+    never = Contract(clauses=healthy().clauses, deadline_seconds=0.1)
+    book = playbook(steps=(step("one"), step("two", "two")), verify=never)
+    play(databases, scene, adapter=Moody({}, stubborn={"two"}), playbooks=[book])
+
+
+class Fenced(FakeAction):
+    """Refuses what holds an older token than it has seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fences: list[int] = []
+
+    async def compensate(self, action: Action, snapshot: Snapshot) -> Effect:
+        self.fences.append(action.fence)
+        return await super().compensate(action, snapshot)
+
+
+def test_what_is_taken_back_bears_the_token_of_its_own_lease(databases: Databases) -> None:
+    adapter = Fenced()
+
+    async def scene(stage: Stage) -> None:
+        incident = await begin(stage)
+        assert (await stage.until(incident)).state is IncidentState.ESCALATED
+        # The first lease was for doing it, the second for taking it back.
+        assert adapter.fences == [2]
+
+    never = Contract(clauses=healthy().clauses, deadline_seconds=0.1)
+    play(databases, scene, adapter=adapter, playbooks=[playbook(steps=(step("one"),), verify=never)])
+
+
 class Forgetting(FakeAction):
     """Says that it has put everything back, and has not."""
 
@@ -334,6 +399,49 @@ def test_a_halt_cuts_an_action_short_that_is_under_way(databases: Databases) -> 
             assert adapter.world == {}
 
     asyncio.run(story())
+
+
+def lingering(engine: Engine, parts: Parts) -> Story:
+    """A branch that goes on although its incident was ended without it."""
+
+    async def told(incident: str, service: str) -> str:
+        async def reserve(transaction: Any) -> None:
+            intervention = Intervention(
+                incident=incident,
+                service=service,
+                playbook="fix",
+                fingerprint="f",
+                actions=1,
+                counted_from=transaction.now(),
+            )
+            await transaction.reserve(intervention)
+
+        await engine.transaction("reserve", reserve)
+        await finish(engine, incident, Ending(kind=OutcomeKind.ESCALATED, reason="it broke off", broke=True))
+        action = Action(
+            key="key-late",
+            name="late",
+            adapter="fake",
+            operation="set",
+            target=Target(name="one", service="shop", adapter="fake"),
+            params={"value": "late"},
+            tier=Tier.SNAPSHOT,
+            timeout_seconds=5,
+        )
+        await Acting(engine, parts, incident).act(action)
+        return ""
+
+    return told
+
+
+def test_no_branch_acts_once_its_incident_has_ended(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        incident = await begin(stage)
+        await stage.heard_of(incident, "ActionHalted")
+        assert stage.adapter.effects == {}
+        assert await stage.reader.leases() == []
+
+    play(databases, scene, tell=lingering)
 
 
 def test_the_lease_of_a_story_that_broke_off_is_given_back(databases: Databases) -> None:

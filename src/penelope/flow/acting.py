@@ -1,15 +1,19 @@
 """Carries one action through: lease, execution in its turn, verification; and back, if it must."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from penelope.domain.action import Action, Snapshot
+from penelope.domain.benchmark import SuiteName
+from penelope.domain.incident import IncidentState
 from penelope.domain.signal import Severity
 from penelope.errors import PenelopeError
 from penelope.flow import records
 from penelope.flow.alarm import sound
-from penelope.flow.benchmarking import smoke
+from penelope.flow.benchmarking import declares, smoke
 from penelope.flow.checking import Question, verify
 from penelope.flow.engine import Engine, Turn
 from penelope.flow.executing import ACT, Executing, Tried
@@ -23,13 +27,16 @@ from penelope.rooms.act.run import undo
 
 _LEASE_PAUSE_SECONDS = 0.5
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """An action that was tried. `trouble` is empty when it did what it said; `unknown` when nobody can tell.
 
     `touched` says that the target may have been changed, so that there is something to take back; `stopped` that a
-    halt forbade it. `leased_at` orders the actions on one target.
+    halt forbade it; `broke` that its execution broke off, and may have left the target held. `leased_at` orders the
+    actions on one target.
     """
 
     action: Action
@@ -38,16 +45,18 @@ class Done:
     unknown: bool = False
     touched: bool = True
     stopped: bool = False
+    broke: bool = False
     leased_at: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Leased:
-    """The fencing token and the turn in the queue; or why the target cannot be had now, or must not be touched."""
+    """The fencing token, the turn in the queue, and whether a smoke suite follows; or why the target cannot be had now, or must not be touched."""
 
     fence: int = 0
     at: str = ""
     priority: int = 1
+    smoke: bool = False
     held_by: str = ""
     halted: str = ""
 
@@ -69,6 +78,14 @@ class Acting:
             await self._record(action, "halted", "ActionHalted", leased.halted, {})
             return Done(action=action, trouble=leased.halted, touched=False, stopped=True)
         action = replace(action, fence=leased.fence)
+        try:
+            return await self._in_turn(action, leased)
+        except Exception as error:  # noqa: BLE001 - something may have been sent, so that it must not be left out
+            _log.exception("what became of %s is not known", action.name)
+            trouble = f"nobody knows what became of it: {type(error).__name__}: {error}"
+            return Done(action=action, trouble=trouble, unknown=True, broke=True, leased_at=leased.at)
+
+    async def _in_turn(self, action: Action, leased: _Leased) -> Done:
         service = self._parts.services.get(action.target.service)
         turn = Turn(shard="" if service is None else service.shard, priority=leased.priority)
         given = await self._engine.queued(ACT, f"{action.key}:act", self._incident, to_data(action), turn)
@@ -85,7 +102,7 @@ class Acting:
         if tried.effect is None:
             return done
         try:
-            trouble = await self._looked_at(action, tried)
+            trouble = await self._looked_at(action, tried, smoked=leased.smoke)
         except Exception as error:  # noqa: BLE001 - what was done must be known, whatever breaks after it
             trouble = f"it could not be verified: {type(error).__name__}: {error}"
         await self._give_back(action)
@@ -98,10 +115,12 @@ class Acting:
         """
         means = done.action.rollback or done.action
         leased = await self._lease(means, heeds_halts=False)
+        means = replace(means, fence=leased.fence)
         if done.action.rollback is None:
-            undone = dict(await self._engine.step(f"compensate {done.action.name}", lambda: self._undo(done)))
+            undo_it = partial(self._undo, means, done.snapshot)
+            undone = dict(await self._engine.step(f"compensate {done.action.name}", undo_it))
         else:
-            undone = await self._rolled_back(replace(done.action.rollback, fence=leased.fence))
+            undone = await self._rolled_back(means)
         kept: dict[str, Json] = {"snapshot": to_data(done.snapshot), **undone}
         error = undone.get("error", "")
         status, event = (
@@ -119,10 +138,10 @@ class Acting:
         await self._engine.transaction(f"{event} {done.action.name}", body)
         return f"{done.action.name}: {error}" if error else ""
 
-    async def _undo(self, done: Done) -> dict[str, Json]:
+    async def _undo(self, action: Action, snapshot: Snapshot) -> dict[str, Json]:
         try:
-            located = self._parts.located(done.action)
-            return {"effect": to_data(await undo(self._parts.adapter(located), located, done.snapshot))}
+            located = self._parts.located(action)
+            return {"effect": to_data(await undo(self._parts.adapter(located), located, snapshot))}
         except PenelopeError as error:
             return {"error": error.message}
         except Exception as error:  # noqa: BLE001 - whatever breaks here must be as loud as what was foreseen
@@ -131,7 +150,10 @@ class Acting:
     async def _rolled_back(self, rollback: Action) -> dict[str, Json]:
         """By the action that the playbook names for it, carried out like any other. Its proof is its own effect."""
         executing = Executing(self._engine, self._parts, self._incident, heeds_halts=False)
-        tried = await executing.execute(rollback)
+        try:
+            tried = await executing.execute(rollback)
+        except Exception as error:  # noqa: BLE001 - whatever breaks here must be as loud as what was foreseen
+            return {"error": f"{rollback.name}: {type(error).__name__}: {error}"}
         if tried.effect is None:
             return {"error": f"{rollback.name}: {tried.error}"}
         return {"effect": to_data(tried.effect)}
@@ -154,7 +176,7 @@ class Acting:
         place = place_of(action)
 
         async def body(transaction: Transaction) -> Json:
-            if heeds_halts and (why := await stopping(transaction, self._incident)):
+            if heeds_halts and (why := await self._objection(transaction)):
                 return to_data(_Leased(halted=why))
             fence = await transaction.leases.take(place, action.key, self._incident)
             if fence is None:
@@ -162,9 +184,19 @@ class Acting:
                 holder = "another action" if other is None else f"action {other.holder} of {other.incident}"
                 return to_data(_Leased(held_by=f"held by {holder}"))
             priority = await self._priority(transaction, action)
-            return to_data(_Leased(fence=fence, at=transaction.now().isoformat(), priority=priority))
+            smoked = declares(self._parts, action.target.service, SuiteName.SMOKE)
+            moment = transaction.now().isoformat()
+            return to_data(_Leased(fence=fence, at=moment, priority=priority, smoke=smoked))
 
         return from_data(_Leased, await self._engine.transaction(f"lease {action.name}", body))
+
+    async def _objection(self, transaction: Transaction) -> str:
+        """A halt; or that the incident has ended, for a branch goes on although the story that began it broke off."""
+        if why := await stopping(transaction, self._incident):
+            return why
+        unit = (await transaction.peek([self._incident])).get(self._incident)
+        ended = unit is not None and IncidentState(unit.status).ended
+        return "its incident has been ended meanwhile" if ended else ""
 
     async def _priority(self, transaction: Transaction, action: Action) -> int:
         """By how much users suffer: the criticality of the service first, then the severity of the signal; 1 is first."""
@@ -174,11 +206,12 @@ class Acting:
         tier = 1 if service is None else service.tier
         return (tier - 1) * len(Severity) + len(Severity) - list(Severity).index(severity)
 
-    async def _looked_at(self, action: Action, tried: Tried) -> str:
+    async def _looked_at(self, action: Action, tried: Tried, *, smoked: bool) -> str:
         """What is wrong after the action, by the smoke suite of its service and by its own contract; or nothing."""
         service = self._parts.service(action.target.service)
-        key = f"{action.key}:smoke"
-        trouble = await smoke(self._engine, self._parts, service, self._incident, action.name, key)
+        key, trouble = f"{action.key}:smoke", ""
+        if smoked:
+            trouble = await smoke(self._engine, self._parts, service, self._incident, action.name, key)
         if trouble or action.contract is None:
             return trouble
         question = Question(

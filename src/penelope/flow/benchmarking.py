@@ -13,6 +13,7 @@ from penelope.domain.benchmark import (
     Measurement,
     Probe,
     RunOutcome,
+    Standing,
     SuiteName,
     findings,
 )
@@ -56,8 +57,8 @@ class Wanted:
 async def smoke(engine: Engine, parts: Parts, service: Service, incident: str, label: str, key: str) -> str:
     """Runs the smoke suite of a service after an action; returns what got worse, or nothing.
 
-    Nothing is run, and nothing recorded, where the service declares no such suite. `key` is the unit of work that the
-    run is kept as.
+    Whether there is one to be run (`declares`) the story has recorded before, so that it goes on the same way after a
+    restart with another catalogue. `key` is the unit of work that the run is kept as.
     """
     wanted = Wanted(id=key, service=service, suite=SuiteName.SMOKE, incident=incident, label=label)
     return await _trouble(engine, parts, wanted)
@@ -71,9 +72,13 @@ async def regression(
     return await _trouble(engine, parts, wanted)
 
 
+def declares(parts: Parts, service: str, suite: SuiteName) -> bool:
+    """Whether a service has a suite that something is measured by."""
+    found = parts.services.get(service)
+    return found is not None and bool(found.benchmarks.get(suite))
+
+
 async def _trouble(engine: Engine, parts: Parts, wanted: Wanted) -> str:
-    if not wanted.probes:
-        return ""
     made = await run(engine, parts, wanted)
     return f"its {wanted.suite} benchmarks got worse: {made.trouble}" if made.trouble else ""
 
@@ -82,25 +87,20 @@ async def run(driver: Driver, parts: Parts, wanted: Wanted) -> BenchmarkRun:
     """Measures a suite, holds it against the baselines as they were when it began, and records what came of it.
 
     What is bad, or could not be seen, is looked at again: it is bad only if it is at every look. Figures of a period
-    are always of the time since the run began, so that those of baselines were taken the same way.
+    are always of the time since the run began, so that those of baselines were taken the same way. How it goes on is
+    decided within its steps alone: after a restart catalogue and settings may be others.
     """
     began = await driver.transaction(f"baselines {wanted.label}", lambda it: _begin(it, wanted))
     started_at = datetime.fromisoformat(began["at"])
-    baselines = {name: from_data(Baseline, item) for name, item in began["baselines"].items()}
-    benching, found, looks = parts.benching, dict[str, Finding](), 0
-    open_: Sequence[Probe] = wanted.probes
-    while open_:
+    found, looks, doubtful = dict[str, Finding](), 0, list(began["baselines"])
+    while doubtful:
         if looks:
-            await driver.pause(benching.pause_seconds)
+            await driver.pause(parts.benching.pause_seconds)
         looks += 1
-        look = partial(_look, parts, wanted, open_, started_at)
+        look = partial(_look, parts, wanted, began, doubtful, looks)
         seen = await driver.step(f"measure {wanted.label}", look)
-        measured = from_data(dict[str, Measurement], seen["measured"])
-        found |= findings(open_, measured, baselines)
-        waited = (datetime.fromisoformat(seen["at"]) - started_at).total_seconds()
-        if looks >= benching.looks or waited >= benching.patience_seconds:
-            break
-        open_ = [probe for probe in open_ if _doubtful(found[probe.name])]
+        found |= from_data(dict[str, Finding], seen["found"])
+        doubtful = seen["doubtful"]
 
     async def record(transaction: Transaction) -> Json:
         made = _made(wanted, found, started_at, transaction.now(), looks)
@@ -133,14 +133,24 @@ def baseline_unit(service: str, probe: str) -> str:
     return f"baseline:{service}:{probe}"
 
 
-async def _look(parts: Parts, wanted: Wanted, probes: Sequence[Probe], since: datetime) -> Json:
+async def _look(parts: Parts, wanted: Wanted, began: Json, names: Sequence[str], looks: int) -> Json:
+    """What is found, and which of it must be looked at again."""
+    since = datetime.fromisoformat(began["at"])
+    baselines = {name: from_data(Baseline, began["baselines"][name]) for name in names}
+    probes = [probe for probe in wanted.probes if probe.name in names]
     measured = await measure(wanted.service, probes, parts.probers, since)
     # What is no number cannot be written down, and says nothing.
     sound = {
         name: Measurement(figure=item.sound, note=item.note, failed=item.failed)
         for name, item in measured.items()
     }
-    return {"at": parts.clock.now().isoformat(), "measured": to_data(sound)}
+    gone = "the catalogue does not declare it any more"
+    found = {name: Finding(probe=name, standing=Standing.UNKNOWN, note=gone) for name in names}
+    found |= findings(probes, sound, baselines)
+    waited = (parts.clock.now() - since).total_seconds()
+    ended = looks >= parts.benching.looks or waited >= parts.benching.patience_seconds
+    doubtful = [] if ended else [name for name, finding in found.items() if _doubtful(finding)]
+    return {"found": to_data(found), "doubtful": doubtful}
 
 
 def _doubtful(finding: Finding) -> bool:
@@ -154,7 +164,7 @@ def _made(
         id=wanted.id,
         service=wanted.service.name,
         suite=wanted.suite,
-        findings=tuple(found[probe.name] for probe in wanted.probes),
+        findings=tuple(found.values()),
         started_at=started_at,
         ended_at=ended_at,
         looks=looks,

@@ -104,11 +104,12 @@ class Journey:
         """Each child is a branch of its own. One in trouble does not cut the others short: all come to an end that is
         known, and are then taken back together.
         """
-        given = {
-            f"{self._incident}:{child.key}:branch": to_data(self._part(child)) for child in node.children
-        }
+        parts = {f"{self._incident}:{child.key}:branch": self._part(child) for child in node.children}
+        given = {key: to_data(part) for key, part in parts.items()}
         ended = await self._engine.beside(BRANCH, self._incident, given)
-        travelled = [from_data(Travelled, item) for item in ended.values()]
+        travelled = [
+            from_data(Travelled, ended[key]) if key in ended else _broken(part) for key, part in parts.items()
+        ]
         # In the order in which targets were had: what shares a target must be taken back in the reverse of that.
         self._done += sorted(
             (done for item in travelled for done in item.done), key=lambda done: done.leased_at
@@ -182,6 +183,15 @@ class Journey:
         verdict = await verify(self._engine, self._parts, question)
         missed = ", ".join(item.clause.subject for item in verdict.drift)
         return "" if verdict.passed else f"{node.name}: it did not come true in time ({missed})"
+
+
+def _broken(stretch: Stretch) -> Travelled:
+    """Of a branch that broke off nobody knows how far it came."""
+    trouble = "its branch broke off"
+    done = tuple(
+        Done(action=action, trouble=trouble, unknown=True, broke=True) for action in stretch.actions.values()
+    )
+    return Travelled(done=done, trouble=f"{stretch.nodes[0].name}: {trouble}")
 
 
 async def _moment(transaction: Transaction) -> Json:

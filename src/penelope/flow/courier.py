@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
-from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.domain.approval import Approval, ApprovalStatus, BriefStep
 from penelope.domain.break_glass import BreakGlass, ReviewStatus
 from penelope.domain.notice import Notice, NoticeKind, NoticeState
 from penelope.domain.work import Change, UnitOfWork
@@ -198,7 +198,7 @@ def _of_request(notice: Notice, approval: Approval) -> Message | None:
         lines = [
             brief.rationale,
             f"Risk {brief.risk:.2f}, confidence {brief.confidence:.2f}, tier {brief.tier}.",
-            *(f"- {step.name} ({step.adapter}.{step.operation} on {step.target})" for step in brief.steps),
+            *map(_step, brief.steps),
             *(f"* {part.name} {part.value:+.2f}: {part.reason}" for part in brief.risks),
             *brief.evidence[:8],
             brief.silence,
@@ -212,6 +212,11 @@ def _of_request(notice: Notice, approval: Approval) -> Message | None:
         text="\n".join(lines),
         approval=approval,
     )
+
+
+def _step(step: BriefStep) -> str:
+    when = f", {step.when}" if step.when else ""
+    return f"- {step.name} ({step.adapter}.{step.operation} on {step.target}){when}"
 
 
 def _of_alarm(notice: Notice, unit: UnitOfWork) -> Message:

@@ -1,6 +1,7 @@
 """The durable engine behind a few words: step, transaction, wait, nudge. Nothing else here knows DBOS."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penelope.flow.ports import Observer, Transaction
 from penelope.kit.canonical import Json
+
+_log = logging.getLogger(__name__)
 
 WORKFLOW_SHAPE = "2"
 """Changes only when the sequence of steps of a running incident would no longer fit the code (stack.md)."""
@@ -257,13 +260,22 @@ class Engine:
         return await self._came_to(handle)
 
     async def beside(self, chapter: str, incident: str, given: Mapping[str, Json]) -> Mapping[str, Json]:
-        """Inside a story: tells a chapter several times side by side, once for each key, and returns what each came to."""
+        """Inside a story: tells a chapter several times side by side, once for each key, and returns what each came to.
+
+        All are waited for; the key of one that broke off is absent.
+        """
         self._go_on()
         handles = {}
         for key, item in given.items():
             with SetWorkflowID(key):
                 handles[key] = await DBOS.start_workflow_async(self._chapters[chapter], incident, item)
-        return {key: await self._came_to(handle) for key, handle in handles.items()}
+        ended = {}
+        for key, handle in handles.items():
+            try:
+                ended[key] = await self._came_to(handle)
+            except Exception:  # noqa: BLE001 - the others are waited for all the same, and its absence tells
+                _log.exception("chapter %s broke off", key)
+        return ended
 
     async def _came_to(self, handle: Any) -> Json:
         self._go_on()

@@ -165,9 +165,11 @@ class Executing:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _beat(self, transaction: Transaction, action: Action) -> str:
+        # In the order of claims, the intervention before the lease: in any other, two transactions could block each other.
+        why = await self._objection(transaction)
         if not await transaction.leases.beat(place_of(action), action.key, action.fence):
             return f"the lease on {place_of(action)} has passed on"
-        return await self._objection(transaction)
+        return why
 
     async def _end(self, action: Action, tried: Tried) -> Tried:
         """Records the end; the lease goes back where there is no effect to be looked at."""

@@ -14,14 +14,12 @@ from penelope.rooms.plan.ports import Twin
 
 
 async def rehearse(engine: Engine, parts: Parts, plan: Plan, incident: str) -> str:
-    """Why the plan must not be carried out, by its rehearsal; nothing where it may, or where there is no twin.
+    """Why the plan must not be carried out, by its rehearsal; nothing where it may.
 
+    Called where a twin was there when the plan was made; one that is gone since then rehearses nothing.
     After a crash a rehearsal whose end was not recorded is held again: it touches nothing real.
     """
-    twin = parts.twin
-    if twin is None:
-        return ""
-    held = from_data(Rehearsal, await engine.step("rehearse", lambda: _rehearse(twin, parts, plan)))
+    held = from_data(Rehearsal, await engine.step("rehearse", lambda: _rehearse(parts.twin, parts, plan)))
     # What may be refused is decided by what is recorded, so that a restart with other settings decides no other way.
     failed = held.outcome is RehearsalOutcome.FAILED
     change = of_rehearsal(held, plan, incident)
@@ -33,11 +31,16 @@ async def rehearse(engine: Engine, parts: Parts, plan: Plan, incident: str) -> s
     return f"the rehearsal of {plan.playbook} failed: {held.reason}" if failed else ""
 
 
-async def _rehearse(twin: Twin, parts: Parts, plan: Plan) -> Json:
+async def _rehearse(twin: Twin | None, parts: Parts, plan: Plan) -> Json:
+    if twin is None:
+        return to_data(Rehearsal(outcome=RehearsalOutcome.NOT_POSSIBLE, reason="there is no twin any more"))
     try:
         return to_data(await twin.rehearse(plan, parts.service(plan.service)))
     except PenelopeError as error:
         return to_data(Rehearsal(outcome=RehearsalOutcome.NOT_POSSIBLE, reason=error.message))
+    except Exception as error:  # noqa: BLE001 - nobody knows what broke the twin: the plan itself may have
+        reason = f"the twin broke: {type(error).__name__}: {error}"
+        return to_data(Rehearsal(outcome=RehearsalOutcome.FAILED, reason=reason))
 
 
 def of_rehearsal(held: Rehearsal, plan: Plan, incident: str) -> Change:

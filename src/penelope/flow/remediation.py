@@ -1,9 +1,11 @@
 """The whole story of an incident, as a durable workflow: every await below is a place where the process may die."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from penelope.domain.approval import ApprovalStatus
+from penelope.domain.benchmark import SuiteName
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.outcome import OutcomeKind
@@ -12,7 +14,7 @@ from penelope.flow import records
 from penelope.flow.acting import Acting, Done
 from penelope.flow.approving import await_word
 from penelope.flow.assessment import Assessment, Next
-from penelope.flow.benchmarking import regression
+from penelope.flow.benchmarking import declares, regression
 from penelope.flow.canary import Canary
 from penelope.flow.carrying_out import BRANCH, Journey, Stretch, branch_chapter, stretch_of
 from penelope.flow.checking import Question, verify
@@ -79,7 +81,7 @@ class Remediation:
                     if ending is not None:
                         return ending
                 case Next.ACT if answer.plan is not None:
-                    return await self._intervene(answer.plan)
+                    return await self._intervene(answer.plan, answer)
                 case _:
                     return None
 
@@ -92,7 +94,10 @@ class Remediation:
         hits = await self._parts.wisdom.recall(self._incident)
 
         async def body(transaction: Transaction) -> Json:
-            return to_data(await assess(transaction, self._parts, self._incident, dossier, hits, before))
+            assessed = await assess(transaction, self._parts, self._incident, dossier, hits, before)
+            rehearses = self._parts.twin is not None
+            regresses = declares(self._parts, self._service, SuiteName.REGRESSION)
+            return to_data(replace(assessed, rehearses=rehearses, regresses=regresses))
 
         # Committed by itself, which spares the engine's bookkeeping (decision 0005). After a crash
         # in between it is made again, and finds by the incident's state what was decided before.
@@ -122,13 +127,16 @@ class Remediation:
             case _:
                 return Ending(kind=OutcomeKind.ESCALATED, reason=word.reason)
 
-    async def _intervene(self, plan: Plan) -> Ending:
-        if trouble := await rehearse(self._engine, self._parts, plan, self._incident):
+    async def _intervene(self, plan: Plan, answer: Assessment) -> Ending:
+        trouble = await rehearse(self._engine, self._parts, plan, self._incident) if answer.rehearses else ""
+        if trouble:
             return Ending(kind=OutcomeKind.ESCALATED, reason=trouble, playbook=plan.playbook)
         done: list[Done] = []
         canary = None if plan.rollout is None else Canary(self._engine, self._parts, plan, plan.rollout)
         try:
             trouble = await self._forward(plan, canary, done)
+            if not trouble and answer.regresses:
+                trouble = await self._regression(plan)
         except Exception as error:  # noqa: BLE001 - whatever breaks, what was done so far is taken back
             trouble = f"Penelope failed: {type(error).__name__}: {error}"
         if not trouble:
@@ -138,7 +146,12 @@ class Remediation:
         stopped = any(item.stopped for item in done) or (canary is not None and canary.stopped)
         acted = not stopped or any(item.touched for item in done)
         return Ending(
-            kind=OutcomeKind.ESCALATED, reason=reason, playbook=plan.playbook, acted=acted, stopped=stopped
+            kind=OutcomeKind.ESCALATED,
+            reason=reason,
+            playbook=plan.playbook,
+            acted=acted,
+            stopped=stopped,
+            broke=any(item.broke for item in done),
         )
 
     async def _forward(self, plan: Plan, canary: Canary | None, done: list[Done]) -> str:
@@ -180,8 +193,9 @@ class Remediation:
         )
         verdict = await verify(self._engine, self._parts, question)
         missed = ", ".join(item.clause.subject for item in verdict.drift)
-        if not verdict.passed:
-            return f"the incident is not over ({missed})"
+        return "" if verdict.passed else f"the incident is not over ({missed})"
+
+    async def _regression(self, plan: Plan) -> str:
         service, key = self._parts.service(plan.service), f"{plan.id}:regression"
         return await regression(self._engine, self._parts, service, self._incident, plan.playbook, key)
 
@@ -191,10 +205,13 @@ class Remediation:
             return f"{trouble}; nothing was taken back, for nobody knows what is there"
         await self._enter(IncidentState.COMPENSATING, "CompensationBegun", trouble)
         touched = [item for item in done if item.touched]
-        for item in reversed([item for item in touched if not item.action.keep]):
-            failure = await self._acting.take_back(item)
+        left = [item for item in touched if not item.action.keep]
+        while left:
+            failure = await self._acting.take_back(left.pop())
             if failure:
-                return f"{trouble}; TAKING IT BACK FAILED: {failure}"
+                names = ", ".join(item.action.name for item in left)
+                still = f"; not taken back: {names}" if names else ""
+                return f"{trouble}; TAKING IT BACK FAILED: {failure}{still}"
         kept = ", ".join(item.action.name for item in touched if item.action.keep)
         stays = f", but for what stays: {kept}" if kept else ""
         return f"{trouble}; what was done has been taken back{stays}"

@@ -59,10 +59,11 @@ def told(engine: Engine, twin: Twin | None, services: dict[str, Service]) -> str
     return asyncio.run(rehearse(standing, parts, PLAN, "inc_1"))
 
 
-def test_without_a_twin_nothing_happens() -> None:
+def test_a_twin_that_is_gone_since_the_plan_was_made_takes_the_same_steps() -> None:
     engine = Engine()
     assert told(engine, None, {}) == ""
-    assert engine.steps == []
+    assert engine.steps == ["rehearse", "rehearsal"]
+    assert (engine.saved[0].status, engine.saved[0].reason) == ("not_possible", "there is no twin any more")
 
 
 @pytest.mark.parametrize("outcome", list(RehearsalOutcome))
@@ -86,3 +87,16 @@ def test_service_that_is_gone_is_no_crash() -> None:
     assert told(engine, Twin(RehearsalOutcome.PASSED), {}) == ""
     assert engine.saved[0].status == "not_possible"
     assert "is not in the catalogue" in engine.saved[0].reason
+
+
+class Broken(Twin):
+    async def rehearse(self, *_: Any) -> Rehearsal:
+        message = "no such thing"
+        raise KeyError(message)
+
+
+def test_a_twin_that_breaks_stops_the_plan_and_nothing_else() -> None:
+    engine = Engine()
+    trouble = told(engine, Broken(RehearsalOutcome.PASSED), {"shop": SERVICE})
+    assert trouble == "the rehearsal of fix failed: the twin broke: KeyError: 'no such thing'"
+    assert engine.saved[0].event == "RehearsalFailed"
