@@ -101,13 +101,15 @@ class OldFiles:
         if not self._bins(action).is_dir():
             return Progress.UNKNOWN
         removed = left = 0
-        for number, item in enumerate(self._listed(state)):
+        listed = self._listed(state)
+        for number, item in enumerate(listed):
             here = self._is_here(root, item)
             removed += self._bin(action, number).exists() and not here
             left += here
         if removed and left:
             return Progress.PARTIAL
-        return Progress.APPLIED if removed else Progress.NOT_APPLIED
+        # Where there was nothing to be removed, nothing is left to be done.
+        return Progress.APPLIED if removed or not listed else Progress.NOT_APPLIED
 
     def preview(self, root: Root, state: Mapping[str, Json]) -> str:
         paths = [item.path for item in self._listed(state) if self._is_here(root, item)]
