@@ -101,7 +101,8 @@ def test_a_unit_that_was_coming_up_in_a_loop_of_crashes_is_not_stopped(
     """Between two crashes systemd calls it activating: that a restart holds is no reason to take it away."""
     bench = systemd_restart(request)
     seen = bench.snapshot()
-    snapshot = replace(seen, state={**seen.state, "active": "activating", "sub": "auto-restart", "pid": 0})
+    state = {**seen.state, "active": "activating", "sub": "auto-restart", "pid": 0, "invocation": "0" * 32}
+    snapshot = replace(seen, state=state)
     bench.perform(snapshot)
     pid = bench.look()["running"] and unit_of(request.getfixturevalue("tmp_path") / "systemd")["pid"]
     bench.undo(snapshot)
