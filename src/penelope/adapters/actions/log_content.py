@@ -12,6 +12,7 @@ import zstandard
 
 from penelope.adapters.actions.command_guard import write_durably
 from penelope.adapters.actions.rooted import Place
+from penelope.adapters.actions.trash import bin_of, made
 from penelope.domain.action import Action
 from penelope.errors import ActionFailed, CompensationFailed
 
@@ -39,17 +40,14 @@ class Stage:
     """The folder in the trash that belongs to one action: what it kept, and how far it has come."""
 
     def __init__(self, trash: Path, key: str) -> None:
-        self._folder = trash / hashlib.sha256(key.encode()).hexdigest()
+        self._folder = bin_of(trash, key)
         self.kept = self._folder / "log.zst"
         self.cut = self._folder / "cut"
         self.rest = self._folder / "rest"
         self.extended = self._folder / "extended"
 
-    def made(self) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-
     def mark(self, path: Path, content: bytes = b"") -> None:
-        self.made()
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_durably(path, content)
 
     def over(self) -> None:
@@ -94,7 +92,7 @@ class Contents:
     def _packed(self, descriptor: int, size: int, action: Action) -> str:
         """Keeps the first `size` bytes, on the disk before this returns their hash."""
         stage, digest = Stage(self.trash, action.key), hashlib.sha256()
-        stage.made()
+        made(self.trash, action)
         aside = stage.kept.with_suffix(".aside")
         with aside.open("wb") as stream:
             with zstandard.ZstdCompressor().stream_writer(stream, closefd=False) as packing:
