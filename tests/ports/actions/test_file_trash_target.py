@@ -13,6 +13,7 @@ from benching import an_action
 
 from penelope.adapters.actions.file import FileAdapter
 from penelope.adapters.actions.installed import operations
+from penelope.adapters.actions.trash import bin_of
 from penelope.adapters.playbooks.lint import lint
 from penelope.domain.action import Action, Progress, Snapshot, Tier
 from penelope.errors import CompensationFailed, InvalidPlaybook
@@ -277,3 +278,73 @@ def test_it_cannot_be_called_easy_to_take_back(tmp_path: Path) -> None:
     assert lint(file, operations()) == []
     file.write_text(playbook.replace("tier: 4", "tier: 2"))
     assert "tier" in str(lint(file, operations())[0])
+
+
+# --- large logs -------------------------------------------------------------------------------------------
+
+
+def test_a_large_log_is_never_read_at_once(
+    tmp_path: Path, adapter: FileAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is cut and given back a piece at a time: a log may be larger than memory."""
+    log, content = tmp_path / "root" / "app.log", b"a line of the log\n" * 500_000
+    log.write_bytes(content)
+    asked: list[int] = []
+    pread, read_bytes = os.pread, Path.read_bytes
+
+    def counting(descriptor: int, length: int, offset: int) -> bytes:
+        asked.append(length)
+        return pread(descriptor, length, offset)
+
+    def counted(path: Path) -> bytes:
+        asked.append(path.stat().st_size)
+        return read_bytes(path)
+
+    monkeypatch.setattr(os, "pread", counting)
+    monkeypatch.setattr(Path, "read_bytes", counted)
+    action = action_of(tmp_path, "truncate_log", {"path": "app.log", "keep_bytes": 1000})
+    snapshot = done(adapter, action)
+    since = b"a line since then\n" * 200_000
+    with log.open("ab") as stream:
+        stream.write(since)
+    asyncio.run(undo(adapter, action, snapshot))
+    assert max(asked) <= 1024 * 1024
+    monkeypatch.undo()
+    assert log.read_bytes() == content + since
+
+
+def test_a_log_that_grew_beyond_its_bound_is_not_read_to_find_that_out(
+    tmp_path: Path, adapter: FileAdapter
+) -> None:
+    log = tmp_path / "root" / "app.log"
+    log.write_bytes(b"a line of the log\n" * 1000)
+    options = {"most_log_bytes": 20_000}
+    action = action_of(tmp_path, "truncate_log", {"path": "app.log"}, options=options)
+    snapshot = done(adapter, action)
+    os.truncate(log, 1 << 40)  # a hole: to read it would take an hour
+    with pytest.raises(CompensationFailed, match="has grown by"):
+        asyncio.run(undo(adapter, action, snapshot))
+
+
+def test_a_log_is_packed_on_the_disk_before_it_is_cut(
+    tmp_path: Path, adapter: FileAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name too: what is renamed into a folder is there after a power cut only if the folder was put on the disk."""
+    (tmp_path / "root" / "app.log").write_bytes(b"a line of the log\n" * 1000)
+    events: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synced(descriptor: int) -> None:
+        events.append(f"sync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+        fsync(descriptor)
+
+    def replaced(path: Path, target: Path) -> Path:
+        events.append(f"replace {target.name}")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    action = action_of(tmp_path, "truncate_log", {"path": "app.log"})
+    snapshot_of(adapter, action)
+    folder = bin_of(tmp_path / "kept" / "trash", action.key).name
+    assert f"sync {folder}" in events[events.index("replace log.zst") :]
