@@ -126,6 +126,14 @@ def test_a_timeout_ends_all_processes(site: Site) -> None:
         run(undo(adapter, action, NOTHING))
 
 
+def test_a_run_that_was_ended_leaves_no_secret_behind(site: Site) -> None:
+    """It cannot take its own variables away any more: whoever ends it does."""
+    run(site.torn_off(site.adapter(), NOTHING))
+    kept = [path for path in (site.root / "kept").rglob("*") if path.is_file()]
+    assert kept
+    assert [path.name for path in kept if b"s3cret-fixed" in path.read_bytes()] == []
+
+
 def test_a_playbook_that_fails_is_told_by_what_it_did(site: Site) -> None:
     adapter = site.adapter()
     action = unchecked(site, tasks(f"shell: touch {site.limit}", "name: Break\n      shell: exit 3"))

@@ -325,3 +325,37 @@ def test_receipts_are_opened_by_two_at_once(tmp_path: Path) -> None:
 
     assert len({snapshot.state["store"] for snapshot in run(both())}) == 1
     assert [path.name for path in (tmp_path / "receipts").iterdir()] == ["store"]
+
+
+def test_what_still_runs_is_not_taken_for_nothing_done(tmp_path: Path) -> None:
+    """A guard that was killed cannot end what its command had started: that holds the lock, whatever a probe says."""
+    child = f"open({str(tmp_path / 'pid')!r}, 'w').write(f'{{os.getpid()}} {{guard}}\\n'); time.sleep(60)"
+    body = (
+        f"import os, time\nguard = os.getppid()\nif os.fork() == 0:\n    os.setsid(); {child}\ntime.sleep(60)"
+    )
+    probe = {"program": program(tmp_path, "raise SystemExit(1)", "probe")}
+    action, made = act(tmp_path, body, probe=probe), adapter(tmp_path)
+    snapshot = run(made.snapshot(action))
+
+    async def torn_off() -> None:
+        running = asyncio.create_task(made.execute(action, snapshot))
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():  # noqa: ASYNC110 - a process that tells nothing is waited for
+            await asyncio.sleep(0.02)
+        os.kill(int((tmp_path / "pid").read_text().split()[1]), signal.SIGKILL)
+        with pytest.raises(Unavailable, match="has died"):
+            await running
+
+    run(torn_off())
+    orphan = int((tmp_path / "pid").read_text().split()[0])
+    try:
+        assert not gone(orphan)
+        assert run(made.probe(action, snapshot)) is Progress.PARTIAL
+        assert run(made.differences(action, snapshot))
+        with pytest.raises(CompensationFailed, match="still running"):
+            run(undo(made, action, snapshot))
+    finally:
+        os.kill(orphan, signal.SIGKILL)
+    while not gone(orphan):
+        time.sleep(0.01)
+    run(undo(made, action, snapshot))
+    assert run(made.differences(action, snapshot)) == []

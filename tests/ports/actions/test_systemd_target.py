@@ -3,11 +3,12 @@
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_systemd import systemd_restart, systemd_start, unit_of, words
+from bench_systemd import systemd_restart, systemd_start, systemd_stop, unit_of, words
 from benching import an_action
 
 from penelope.adapters.actions.systemd import SystemdAdapter
@@ -92,3 +93,31 @@ def test_a_start_of_what_runs_is_no_second_start(request: pytest.FixtureRequest)
     again = bench.snapshot()
     assert bench.perform(again) is True
     assert bench.effects() == 1
+
+
+def test_a_unit_that_was_coming_up_in_a_loop_of_crashes_is_not_stopped(
+    request: pytest.FixtureRequest,
+) -> None:
+    """Between two crashes systemd calls it activating: that a restart holds is no reason to take it away."""
+    bench = systemd_restart(request)
+    seen = bench.snapshot()
+    state = {**seen.state, "active": "activating", "sub": "auto-restart", "pid": 0, "invocation": "0" * 32}
+    snapshot = replace(seen, state=state)
+    bench.perform(snapshot)
+    pid = bench.look()["running"] and unit_of(request.getfixturevalue("tmp_path") / "systemd")["pid"]
+    bench.undo(snapshot)
+    assert bench.differences(snapshot) == []
+    assert unit_of(request.getfixturevalue("tmp_path") / "systemd")["pid"] == pid
+
+
+def test_a_unit_that_was_coming_up_is_started_again_where_it_was_stopped(
+    request: pytest.FixtureRequest,
+) -> None:
+    bench = systemd_stop(request)
+    seen = bench.snapshot()
+    snapshot = replace(seen, state={**seen.state, "active": "activating", "sub": "auto-restart", "pid": 0})
+    bench.perform(snapshot)
+    assert [item.subject for item in bench.differences(snapshot)] == ["active"]
+    bench.undo(snapshot)
+    assert bench.look()["running"]
+    assert bench.differences(snapshot) == []

@@ -187,6 +187,10 @@ class Run:
             for pid in alive:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+        # Its variables may be credentials, and one that was ended could not take them away itself.
+        for file in (self._folder / "job.json", self._folder / "env" / "extravars"):
+            with suppress(OSError):
+                file.unlink()
 
 
 def _bearing(variable: bytes) -> list[int]:

@@ -1,9 +1,12 @@
 """Runs one of the commands that a target allows, and keeps a receipt of what became of it."""
 
 import asyncio
+import fcntl
 import hashlib
 import json
+import os
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +45,7 @@ _DONE, _NOTHING, _UNDONE = "succeeded", "nothing", "undone"
 _NOT_RUN = frozenset({None, "refused", _NOTHING, _UNDONE})
 _PROBED = {0: Progress.APPLIED, 1: Progress.NOT_APPLIED, 2: Progress.PARTIAL}
 _SECRET_CHARACTERS = 6
+_SETTLE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,31 @@ class _Receipts:
             return None
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise _unreadable(error) from error
+
+    def running(self, key: str) -> bool:
+        """Whether anything of the action goes on: all that its command started holds the lock, whoever watches it."""
+        try:
+            descriptor = os.open(
+                self.path(key).with_suffix(".lock"), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+            )
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _unreadable(error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def settled(self, key: str) -> str | None:
+        """The state, once the guard of a run that was just ended has come to write it down."""
+        until = time.monotonic() + _SETTLE_SECONDS
+        while self.running(key) and time.monotonic() < until:
+            time.sleep(0.02)
+        return self.state(key)
 
 
 def _unreadable(error: Exception) -> Unavailable:
@@ -153,7 +182,7 @@ class CommandAdapter:
             return Progress.NOT_APPLIED
         if state in {_DONE, _NOTHING}:
             return Progress.APPLIED
-        return await _asked(action)
+        return await self._told(action)
 
     async def execute(self, action: Action, snapshot: Snapshot) -> Effect:
         rule, values = rule_of(action)
@@ -163,7 +192,7 @@ class CommandAdapter:
         if state in {_DONE, _NOTHING}:
             return Effect(summary=f"{action.params['command']} had been run", repeated=True)
         if state not in _NOT_RUN:
-            progress = await _asked(action)
+            progress = await self._told(action)
             again = rule.resumable or action.idempotent
             if progress is Progress.APPLIED:
                 return Effect(summary=f"{action.params['command']} had been run", repeated=True)
@@ -180,12 +209,16 @@ class CommandAdapter:
         try:
             rule, values = rule_of(action)
             state = await self._state(action, snapshot)
+            if await asyncio.to_thread(self._of(action).running, action.key):
+                raise CompensationFailed(
+                    f"{command} is still running", hint="End it, or wait; then take it back again."
+                )
             if state in _NOT_RUN:
                 return Effect(summary=f"nothing of {command} is left to take back", repeated=True)
             if not rule.lasting:
                 return Effect(summary=f"{command} leaves nothing that could be taken back")
             if rule.undo is None:
-                if await _asked(action) is Progress.NOT_APPLIED:
+                if await self._told(action) is Progress.NOT_APPLIED:
                     return Effect(summary=f"{command} has changed nothing")
                 raise CompensationFailed(
                     f"the catalogue names no command that takes {command} back",
@@ -214,7 +247,7 @@ class CommandAdapter:
                 if before.get(key) != now.get(key)
             ]
         state = await self._state(action, snapshot)
-        if state in _NOT_RUN or (state != _DONE and await _asked(action) is Progress.NOT_APPLIED):
+        if state in _NOT_RUN or (state != _DONE and await self._told(action) is Progress.NOT_APPLIED):
             return []
         return [Difference(subject="command", before="not run", now=state)]
 
@@ -233,7 +266,15 @@ class CommandAdapter:
                 "the receipts of commands are not those of before: they were lost, or are another machine's",
                 hint="Beyond one machine the workers share the folder that `receipts` names.",
             )
-        return await asyncio.to_thread(receipts.state, action.key)
+        state = await asyncio.to_thread(receipts.state, action.key)
+        under_way = state in {"begun", "undoing"}
+        return await asyncio.to_thread(receipts.settled, action.key) if under_way else state
+
+    async def _told(self, action: Action) -> Progress:
+        """What the command's own probe says, once nothing of it runs any more: until then it has not come to its end."""
+        if await asyncio.to_thread(self._of(action).running, action.key):
+            return Progress.PARTIAL
+        return await _asked(action)
 
     def _order(
         self,
@@ -274,7 +315,7 @@ class CommandAdapter:
             return Effect(summary=f"{command} was run", details=_details(answer, rule))
         if answer.state == _NOTHING:
             return Effect(summary=f"{command} had nothing to change", details=_details(answer, rule))
-        if answer.state == "refused" or await _asked(action) is Progress.NOT_APPLIED:
+        if answer.state == "refused" or await self._told(action) is Progress.NOT_APPLIED:
             raise ActionFailed(f"{command} {why}")
         raise OutcomeUnknown(f"{command} {why}; it may have done a part of its work")
 

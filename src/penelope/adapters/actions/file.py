@@ -14,7 +14,8 @@ from typing import Self, TypeVar
 
 import msgspec
 
-from penelope.adapters.actions import file_entry, file_log, file_old, file_rotate
+from penelope.adapters.actions import file_empty, file_entry, file_log, file_old, file_rotate
+from penelope.adapters.actions.file_empty import Emptying, EmptyTrashParams
 from penelope.adapters.actions.file_entry import (
     EditParams,
     Entries,
@@ -65,6 +66,7 @@ class _Parts:
     cuts: Cuts
     rotations: Rotations
     old: OldFiles
+    emptying: Emptying
     stop: threading.Event
 
 
@@ -122,6 +124,13 @@ class FileAdapter:
                 tier=Tier.SNAPSHOT,
                 snapshots=("the files themselves, in the trash",),
             ),
+            "empty_trash": operation(
+                "Take away for good what was put into the trash",
+                EmptyTrashParams,
+                "write: trash",
+                tier=Tier.IRREVERSIBLE,
+                snapshots=("the list of what lies there",),
+            ),
         }
     )
 
@@ -134,14 +143,17 @@ class FileAdapter:
 
     def validate(self, operation: str, params: Mapping[str, Json]) -> None:
         require_operation(self.name, self.operations, operation)
-        if operation == "remove_old":
-            file_old.check(params)
-        elif operation == "truncate_log":
-            file_log.check(params)
-        elif operation == "rotate":
-            file_rotate.check(params)
-        else:
-            file_entry.check(operation, params)
+        match operation:
+            case "remove_old":
+                file_old.check(params)
+            case "empty_trash":
+                file_empty.check(params)
+            case "truncate_log":
+                file_log.check(params)
+            case "rotate":
+                file_rotate.check(params)
+            case _:
+                file_entry.check(operation, params)
 
     async def snapshot(self, action: Action) -> Snapshot:
         self.validate(action.operation, action.params)
@@ -155,9 +167,9 @@ class FileAdapter:
         self.validate(action.operation, action.params)
 
         def shown(parts: _Parts) -> Preview:
-            if action.operation == "remove_old":
-                summary = f"{snapshot.state['files']} files with {snapshot.state['bytes']} bytes would be moved into the trash"
-                return Preview(summary=summary, diff=parts.old.preview(parts.root, snapshot.state))
+            part = _part(action, parts)
+            if isinstance(part, OldFiles | Emptying):
+                return part.preview(parts.root, action, snapshot.state)
             with parts.root.at(str(action.params["path"])) as place:
                 if action.operation in _LOGS:
                     found = place.plain()
@@ -197,7 +209,7 @@ class FileAdapter:
             returned = await self._run(action, given_back)
         except (ActionFailed, InputError) as error:
             raise CompensationFailed(error.message, hint=error.advice) from error
-        what = str(action.params.get("path", action.params.get("folder")))
+        what = str(action.params.get("path", action.params.get("folder", "the trash")))
         summary = f"{what} is as it was before" if returned else f"nothing of {what} had changed"
         return Effect(summary=summary, repeated=not returned)
 
@@ -209,8 +221,9 @@ class FileAdapter:
 
     async def observe(self, action: Action) -> Mapping[str, Json]:
         def seen(parts: _Parts) -> dict[str, Json]:
-            if action.operation == "remove_old":
-                return parts.old.observe(parts.root, action)
+            part = _part(action, parts)
+            if isinstance(part, OldFiles | Emptying):
+                return part.observe(parts.root, action)
             with parts.root.at(str(action.params["path"])) as place:
                 if action.operation in _LOGS:
                     return _seen_log(place)
@@ -258,6 +271,7 @@ class FileAdapter:
             Cuts(trash, contents),
             Rotations(trash, contents),
             OldFiles(keep, trash, stop),
+            Emptying(keep, trash, stop),
             stop,
         )
 
@@ -277,11 +291,13 @@ class FileAdapter:
         return Preview(summary=summary, diff="".join(f"{line}\n" for line in shown))
 
 
-def _part(action: Action, parts: _Parts) -> Entries | Cuts | Rotations | OldFiles:
+def _part(action: Action, parts: _Parts) -> Entries | Cuts | Rotations | OldFiles | Emptying:
     """What carries an action's operation out."""
     match action.operation:
         case "remove_old":
             return parts.old
+        case "empty_trash":
+            return parts.emptying
         case "truncate_log":
             return parts.cuts
         case "rotate":

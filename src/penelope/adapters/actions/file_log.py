@@ -108,15 +108,15 @@ class Cuts:
         if progress is Progress.APPLIED:
             stage.mark(stage.cut)
             return
-        tail = _end_of(self._contents.unpacked(action, log), log.tail)
+        tail = _end_of(self._contents.unpacked(action, log), log.size - log.tail)
         with opened(place, os.O_RDWR) as descriptor:
             size = os.fstat(descriptor).st_size
             room = log.size - log.block - log.tail
-            if size - log.size > room:
+            if size - log.size > min(room, _MOST_TAIL):
                 raise ActionFailed(f"{place.path!a} has grown too much since: look at it anew")
-            stay = tail + os.pread(descriptor, size - log.size, log.size)
+            stay = tail + b"".join(self._contents.chunks(descriptor, log.size, size))
             write_at(descriptor, stay, 0)
-            late = os.pread(descriptor, room - (size - log.size), size)
+            late = b"".join(self._contents.chunks(descriptor, size, log.size + room))
             write_at(descriptor, late, len(stay))
             os.ftruncate(descriptor, len(stay) + len(late))
             os.fsync(descriptor)
@@ -144,8 +144,10 @@ def _with_tail(descriptor: int, log: Log, action: Action, path: str) -> Log:
     )
 
 
-def _end_of(chunks: Iterator[bytes], length: int) -> bytes:
-    end = b""
+def _end_of(chunks: Iterator[bytes], skip: int) -> bytes:
+    """What comes after the first `skip` bytes; all of it is read, for only its end tells whether it was altered."""
+    end = bytearray()
     for chunk in chunks:
-        end = (end + chunk)[-length:] if length else b""
-    return end
+        end += chunk[skip:]
+        skip = max(0, skip - len(chunk))
+    return bytes(end)

@@ -1,5 +1,6 @@
 """Moves old files out of a folder into the trash, by which they can be brought back exactly as they were."""
 
+import contextlib
 import errno
 import fnmatch
 import hashlib
@@ -19,12 +20,13 @@ import msgspec
 from penelope.adapters.actions.keep import Keep
 from penelope.adapters.actions.options import read_params
 from penelope.adapters.actions.rooted import Place, Root, aside_name, check_path, entered, walkable
-from penelope.domain.action import Action, Difference, Progress
+from penelope.adapters.actions.trash import bin_of, made, settle
+from penelope.domain.action import Action, Difference, Preview, Progress
 from penelope.errors import ActionFailed, CompensationFailed, InvalidPlaybook
 from penelope.kit.canonical import Json
 
 MOST_FILES = 10_000
-_MOST_LOOKED_AT = 200_000
+MOST_LOOKED_AT = 200_000
 _DEEPEST = 32
 _SHOWN, _MOST_SHOWN = 5, 100
 
@@ -93,7 +95,7 @@ class OldFiles:
                 break
             old.append(item)
             size += item.size
-        self._bins(action).mkdir(mode=0o700, parents=True, exist_ok=True)
+        made(self._trash, action)
         listed = json.dumps([[item.path, item.inode, item.size, item.changed] for item in old]).encode()
         return {"list": self._keep.put(listed), "files": len(old), "bytes": size}
 
@@ -101,18 +103,21 @@ class OldFiles:
         if not self._bins(action).is_dir():
             return Progress.UNKNOWN
         removed = left = 0
-        for number, item in enumerate(self._listed(state)):
+        listed = self._listed(state)
+        for number, item in enumerate(listed):
             here = self._is_here(root, item)
             removed += self._bin(action, number).exists() and not here
             left += here
         if removed and left:
             return Progress.PARTIAL
-        return Progress.APPLIED if removed else Progress.NOT_APPLIED
+        # Where there was nothing to be removed, nothing is left to be done.
+        return Progress.APPLIED if removed or not listed else Progress.NOT_APPLIED
 
-    def preview(self, root: Root, state: Mapping[str, Json]) -> str:
+    def preview(self, root: Root, action: Action, state: Mapping[str, Json]) -> Preview:  # noqa: ARG002 - the list tells
         paths = [item.path for item in self._listed(state) if self._is_here(root, item)]
         more = f"-and {len(paths) - _MOST_SHOWN} more\n" if len(paths) > _MOST_SHOWN else ""
-        return "".join(f"-{path}\n" for path in paths[:_MOST_SHOWN]) + more
+        summary = f"{state['files']} files with {state['bytes']} bytes would be moved into the trash"
+        return Preview(summary=summary, diff="".join(f"-{path}\n" for path in paths[:_MOST_SHOWN]) + more)
 
     def apply(self, root: Root, action: Action, state: Mapping[str, Json]) -> str:
         if not self._bins(action).is_dir():
@@ -121,8 +126,8 @@ class OldFiles:
         for number, item in enumerate(self._listed(state)):
             if self._stop.is_set():
                 raise ActionFailed("it was given up")
-            with root.at(item.path) as place:
-                if item.is_at(place.look()):
+            if self._is_here(root, item):
+                with root.at(item.path) as place:
                     place.plain()
                     self._away(place, self._bin(action, number), item)
             if self._bin(action, number).exists():
@@ -133,22 +138,18 @@ class OldFiles:
         """Whether there was something to give back. Brings back all that it can before it complains about the rest."""
         if not self._bins(action).is_dir():
             raise CompensationFailed("the trash was emptied: what was removed is gone for good")
-        returned, occupied = 0, []
+        returned, stuck = 0, []
         for number, item in enumerate(self._listed(state)):
-            thrown = self._bin(action, number)
-            with root.at(item.path) as place:
-                place.beside(aside_name(action.key)).remove()
-                found = place.look()
-                if thrown.exists() and found is None:
-                    _back(thrown, place, aside_name(action.key))
-                    returned += 1
-                elif thrown.exists() and found is not None and _same_file(thrown, found):
-                    thrown.unlink()
-                elif thrown.exists():
-                    occupied.append(item.path)
-        if occupied:
-            shown = ", ".join(ascii(path) for path in occupied[:_SHOWN])
-            raise CompensationFailed(f"{len(occupied)} places are taken by other files now: {shown}")
+            try:
+                returned += _given_back(root, item, self._bin(action, number), aside_name(action.key))
+            except (ActionFailed, CompensationFailed):
+                stuck.append(item.path)
+        if stuck:
+            shown = ", ".join(ascii(path) for path in stuck[:_SHOWN])
+            raise CompensationFailed(
+                f"{len(stuck)} files cannot return: their places are taken by other files, or gone: {shown}",
+                hint=f"They lie in {self._bins(action)}; make room for them, and take the action back again.",
+            )
         return returned > 0
 
     def differences(self, root: Root, action: Action, state: Mapping[str, Json]) -> list[Difference]:  # noqa: ARG002 - the trash tells
@@ -185,33 +186,11 @@ class OldFiles:
                 os.close(start)
                 start = below
             prefix = "" if folder == "." else f"{folder}/"
+            ours = frozenset(_identities(self._trash, self._keep.folder))
             try:
-                yield from self._walked(start, prefix, wanted.pattern, device)
+                yield from _Walk(wanted.pattern, device, ours, self._stop).below(start, prefix)
             finally:
                 os.close(start)
-
-    def _walked(self, folder: int, prefix: str, pattern: str, device: int) -> Iterator[Old]:
-        if prefix.count("/") > _DEEPEST:
-            return
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries)
-        if len(names) > _MOST_LOOKED_AT:
-            raise ActionFailed(f"the folder {prefix!a} holds more than {_MOST_LOOKED_AT} files")
-        for name in names:
-            if self._stop.is_set():
-                return
-            try:
-                found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if stat.S_ISDIR(found.st_mode) and found.st_dev == device and walkable(name):
-                below = entered(folder, name, prefix + name, device)
-                try:
-                    yield from self._walked(below, f"{prefix}{name}/", pattern, device)
-                finally:
-                    os.close(below)
-            elif _removable(found) and fnmatch.fnmatchcase(name, pattern) and _nameable(prefix + name):
-                yield Old(prefix + name, found.st_ino, found.st_size, found.st_mtime_ns)
 
     def _listed(self, state: Mapping[str, Json]) -> list[Old]:
         return [Old(*fields) for fields in json.loads(self._keep.get(state["list"]))]
@@ -226,7 +205,7 @@ class OldFiles:
 
     def _bins(self, action: Action) -> Path:
         """The action's own folder in the trash. It is made by the snapshot: one that is missing later was emptied."""
-        return self._trash / hashlib.sha256(action.key.encode()).hexdigest()
+        return bin_of(self._trash, action.key)
 
     def _bin(self, action: Action, number: int) -> Path:
         return self._bins(action) / f"{number:05d}"
@@ -245,8 +224,57 @@ class OldFiles:
                 thrown.unlink()
                 return
             place.remove()
-        _settle(thrown.parent)
+        settle(thrown.parent)
         place.settle()
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A look through folders for files whose names fit. `ours` are folders of Penelope's own, by device and inode."""
+
+    pattern: str
+    device: int
+    ours: frozenset[tuple[int, int]]
+    stop: threading.Event
+    looked_at: int = 0
+
+    def below(self, folder: int, prefix: str) -> Iterator[Old]:
+        about = os.fstat(folder)
+        if prefix.count("/") > _DEEPEST or (about.st_dev, about.st_ino) in self.ours:
+            return
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries)
+        self.looked_at += len(names)
+        if self.looked_at > MOST_LOOKED_AT:
+            raise ActionFailed(f"there are more than {MOST_LOOKED_AT} files to be looked at")
+        for name in names:
+            if self.stop.is_set():
+                return
+            try:
+                found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if stat.S_ISDIR(found.st_mode) and found.st_dev == self.device and walkable(name):
+                yield from self._entered(folder, name, prefix)
+            elif _removable(found) and fnmatch.fnmatchcase(name, self.pattern) and _nameable(prefix + name):
+                yield Old(prefix + name, found.st_ino, found.st_size, found.st_mtime_ns)
+
+    def _entered(self, folder: int, name: str, prefix: str) -> Iterator[Old]:
+        try:
+            below = entered(folder, name, prefix + name, self.device)
+        except ActionFailed:
+            return  # it went meanwhile, or became something else: caches do that
+        try:
+            yield from self.below(below, f"{prefix}{name}/")
+        finally:
+            os.close(below)
+
+
+def _identities(*folders: Path) -> Iterator[tuple[int, int]]:
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):
+            found = folder.stat()
+            yield found.st_dev, found.st_ino
 
 
 def _copy(source: BinaryIO, thrown: Path) -> None:
@@ -258,7 +286,7 @@ def _copy(source: BinaryIO, thrown: Path) -> None:
         _dress(stream.fileno(), found)
         os.fsync(stream.fileno())
     aside.replace(thrown)
-    _settle(thrown.parent)
+    settle(thrown.parent)
 
 
 def _dress(descriptor: int, found: os.stat_result) -> None:
@@ -293,7 +321,28 @@ def _back(thrown: Path, place: Place, aside: str) -> None:
         os.unlink(aside, dir_fd=place.folder)
     place.settle()
     thrown.unlink()
-    _settle(thrown.parent)
+    settle(thrown.parent)
+
+
+def _given_back(root: Root, item: Old, thrown: Path, aside: str) -> bool:
+    """Whether a file returned. Raises ActionFailed where its folder is gone, CompensationFailed where its place is taken."""
+    try:
+        with root.at(item.path) as place:
+            place.beside(aside).remove()
+            if not thrown.exists():
+                return False
+            found = place.look()
+            if found is None:
+                _back(thrown, place, aside)
+                return True
+            if not _same_file(thrown, found):
+                raise CompensationFailed(f"the place of {item.path!a} is taken by another file now")
+            thrown.unlink()
+            return False
+    except ActionFailed:
+        if thrown.exists():
+            raise
+        return False  # its folder went, and nothing of it is ours
 
 
 def _same_file(thrown: Path, found: os.stat_result) -> bool:
@@ -315,11 +364,3 @@ def _nameable(path: str) -> bool:
     except InvalidPlaybook:
         return False
     return True
-
-
-def _settle(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,6 +14,10 @@ class Keep:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
     def put(self, content: bytes) -> str:
         """Keeps content on the disk before it returns its name. Raises Unavailable."""
         name = hashlib.sha256(content).hexdigest()

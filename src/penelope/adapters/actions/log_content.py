@@ -3,7 +3,7 @@
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import zstandard
 
 from penelope.adapters.actions.command_guard import write_durably
 from penelope.adapters.actions.rooted import Place
+from penelope.adapters.actions.trash import bin_of, made, settle
 from penelope.domain.action import Action
 from penelope.errors import ActionFailed, CompensationFailed
 
@@ -39,18 +40,26 @@ class Stage:
     """The folder in the trash that belongs to one action: what it kept, and how far it has come."""
 
     def __init__(self, trash: Path, key: str) -> None:
-        self._folder = trash / hashlib.sha256(key.encode()).hexdigest()
+        self._folder = bin_of(trash, key)
         self.kept = self._folder / "log.zst"
         self.cut = self._folder / "cut"
         self.rest = self._folder / "rest"
         self.extended = self._folder / "extended"
 
-    def made(self) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-
     def mark(self, path: Path, content: bytes = b"") -> None:
-        self.made()
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_durably(path, content)
+
+    def fill(self, path: Path, chunks: Iterable[bytes]) -> None:
+        """A file that is there whole and on the disk, or not at all; nothing of it need fit into memory."""
+        aside = path.with_suffix(".aside")
+        with aside.open("wb") as stream:
+            for chunk in chunks:
+                stream.write(chunk)
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(path)
+        settle(self._folder)
 
     def over(self) -> None:
         """Nothing is left to be done: in this order a crash in between only does the same again."""
@@ -61,6 +70,15 @@ class Stage:
 @contextmanager
 def opened(place: Place, flags: int) -> Iterator[int]:
     descriptor = place.open(flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def opened_path(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         yield descriptor
     finally:
@@ -94,16 +112,16 @@ class Contents:
     def _packed(self, descriptor: int, size: int, action: Action) -> str:
         """Keeps the first `size` bytes, on the disk before this returns their hash."""
         stage, digest = Stage(self.trash, action.key), hashlib.sha256()
-        stage.made()
-        aside = stage.kept.with_suffix(".aside")
-        with aside.open("wb") as stream:
-            with zstandard.ZstdCompressor().stream_writer(stream, closefd=False) as packing:
-                for chunk in self.chunks(descriptor, 0, size):
-                    digest.update(chunk)
-                    packing.write(chunk)
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(stage.kept)
+        made(self.trash, action)
+
+        def packed() -> Iterator[bytes]:
+            packing = zstandard.ZstdCompressor().compressobj()
+            for chunk in self.chunks(descriptor, 0, size):
+                digest.update(chunk)
+                yield packing.compress(chunk)
+            yield packing.flush()
+
+        stage.fill(stage.kept, packed())
         return digest.hexdigest()
 
     def chunks(self, descriptor: int, start: int, end: int) -> Iterator[bytes]:
@@ -150,26 +168,32 @@ class Contents:
         with opened(place, os.O_RDWR) as descriptor:
             if not stage.rest.exists():
                 size = os.fstat(descriptor).st_size
-                since = b"".join(self.chunks(descriptor, skip, size))
-                if len(since) > self._most_bytes:
-                    raise CompensationFailed(f"{place.path!a} has grown by {len(since)} bytes since")
-                stage.mark(stage.rest, since)
-            since = stage.rest.read_bytes()
-            goal, known = log.size + len(since), skip + len(since)
+                if size - skip > self._most_bytes:
+                    raise CompensationFailed(f"{place.path!a} has grown by {size - skip} bytes since")
+                stage.fill(stage.rest, self.chunks(descriptor, skip, size))
+            since = stage.rest.stat().st_size
             if not stage.extended.exists():
-                # From here on the program's lines come behind the goal; what came just before is put there, too.
-                if os.fstat(descriptor).st_size < goal:
-                    os.ftruncate(descriptor, goal)
-                late = os.pread(descriptor, goal - known, known).rstrip(b"\0")
-                if late:
-                    write_at(descriptor, late, os.fstat(descriptor).st_size)
+                self._extend(descriptor, skip + since, log.size + since)
                 stage.mark(stage.extended)
             offset = 0
             for chunk in self.unpacked(action, log):
                 write_at(descriptor, chunk, offset)
                 offset += len(chunk)
-            write_at(descriptor, since, log.size)
+            with opened_path(stage.rest) as rest:
+                for chunk in self.chunks(rest, 0, since):
+                    write_at(descriptor, chunk, offset)
+                    offset += len(chunk)
             os.fsync(descriptor)
+
+    def _extend(self, descriptor: int, known: int, goal: int) -> None:
+        """From here on the program's lines come behind the goal; what came just before is put there, too."""
+        if os.fstat(descriptor).st_size < goal:
+            os.ftruncate(descriptor, goal)
+        for chunk in self.chunks(descriptor, known, goal):
+            late = chunk.rstrip(b"\0")
+            write_at(descriptor, late, os.fstat(descriptor).st_size)
+            if len(late) < len(chunk):
+                return
 
 
 def hash_at(descriptor: int, start: int, length: int) -> str:

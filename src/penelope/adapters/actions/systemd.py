@@ -67,6 +67,11 @@ class _Unit:
     def up(self) -> bool:
         return self.active in _UP
 
+    @property
+    def rising(self) -> bool:
+        """On its way up; one that crashes again and again is so whenever systemd waits to start it anew."""
+        return self.active == "activating"
+
 
 class SystemdAdapter:
     """Operations `restart`, `start`, `stop` and `reset_failed`.
@@ -142,14 +147,16 @@ class SystemdAdapter:
     async def compensate(self, action: Action, snapshot: Snapshot) -> Effect:
         before, unit = from_data(_Unit, snapshot.state), _options(action).unit
         try:
-            now = await _settled(action)
-            if now.up == before.up or action.operation == "reset_failed":
+            # A loop of crashes comes to no rest, and need not: it was one before.
+            look = _look if before.rising else _settled
+            now = await look(action)
+            if _as_before(before, now) or action.operation == "reset_failed":
                 return Effect(summary=f"{unit} is {now.active}", repeated=True)
-            complaint = await _manage(action, "start" if before.up else "stop")
-            now = await _settled(action)
+            complaint = await _manage(action, "start" if before.up or before.rising else "stop")
+            now = await look(action)
         except (ActionFailed, OutcomeUnknown, InputError) as error:
             raise CompensationFailed(error.message, hint=error.advice) from error
-        if now.up != before.up:
+        if not _as_before(before, now):
             raise CompensationFailed(f"{unit} is {now.active} ({now.result}) still{complaint}")
         return Effect(summary=f"{unit} is {now.active} again", details={"pid": now.pid})
 
@@ -157,7 +164,7 @@ class SystemdAdapter:
         """Whether it runs as it did; a run that has ended, or a failure that was forgotten, does not come back."""
         before, now = from_data(_Unit, snapshot.state), await _look(action)
         found = []
-        if before.up != now.up:
+        if not _as_before(before, now):
             found.append(Difference(subject="active", before=before.active, now=now.active))
         if before.load != now.load:
             found.append(Difference(subject="load", before=before.load, now=now.load))
@@ -174,6 +181,11 @@ class SystemdAdapter:
             "restarts": now.restarts,
             "pid": now.pid,
         }
+
+
+def _as_before(before: _Unit, now: _Unit) -> bool:
+    """Whether it runs as it did. One that was on its way up may have arrived: nobody wants it stopped for that."""
+    return now.up or now.rising if before.rising else now.up == before.up
 
 
 def _restarted(before: _Unit, now: _Unit) -> Progress:

@@ -10,12 +10,15 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from penelope.adapters.actions.git import Repository
+from penelope.adapters.actions.git_patch import GitOptions
+from penelope.adapters.actions.options import read_options
 from penelope.domain.service import Target
 from penelope.kit.canonical import Json
 
 _LINK, _SUBMODULE = "120000", "160000"
 _CHUNK = 1 << 20
 _SQLITE = "sqlite:///"
+_DEEPEST = 100
 
 
 class CannotCopy(Exception):
@@ -105,7 +108,7 @@ def _leaves(folder: PurePosixPath, link: str) -> bool:
 
 async def _git(target: Target, place: Path, bounds: Bounds) -> Copy:
     """A working tree at HEAD with a configuration of its own: no hook, filter or driver of the other one is known to it."""
-    source = Repository(Path(str(target.options["repository"])))
+    source = Repository(Path(read_options(GitOptions, target).repository))
     head = await source.text("rev-parse", "--verify", "HEAD^{commit}")
     branch = await source.text("rev-parse", "--abbrev-ref", "HEAD")
     form = await source.text("rev-parse", "--show-object-format")
@@ -180,6 +183,9 @@ def _folder(target: Target, place: Path, bounds: Bounds) -> Copy:
 
 def _fill(source: int, inside: PurePosixPath, copy: Path, filling: _Filling) -> None:
     """Goes through open folders, never through paths: what becomes a link meanwhile is not followed."""
+    if len(inside.parts) > _DEEPEST:
+        # Each level holds a folder open, of which a process may have so many.
+        raise CannotCopy(f"it nests more than {_DEEPEST} folders deep")
     for name in sorted(os.listdir(source)):
         about = os.stat(name, dir_fd=source, follow_symlinks=False)
         filling.files += 1
