@@ -32,6 +32,7 @@ class FullFolder(World):
 
     def __init__(self) -> None:
         self._folder = Path()
+        self._opened = time.time()  # of which all times in it are made, so that they are alike in each trial
 
     @property
     def _cache(self) -> Path:
@@ -69,12 +70,14 @@ class FullFolder(World):
             shutil.rmtree(self._folder / name, ignore_errors=True)
         (self._cache / "thumbnails").mkdir(parents=True)
         for number in range(5):
-            (self._cache / "thumbnails" / f"fresh-{number}.tmp").write_bytes(b"f" * 1000)
+            file = self._cache / "thumbnails" / f"fresh-{number}.tmp"
+            file.write_bytes(b"f" * 1000)
+            os.utime(file, (self._opened, self._opened))
         (self._cache / "index.db").write_bytes(b"i" * 5000)
         os.utime(self._cache / "index.db", (1, 1))
 
     def _filled(self) -> None:
-        long_ago = time.time() - _TWO_DAYS_SECONDS
+        long_ago = self._opened - _TWO_DAYS_SECONDS
         for number in range(22):
             file = self._cache / ("thumbnails" if number % 2 else "") / f"old-{number:02d}.tmp"
             file.write_bytes(bytes([65 + number]) * 4000)
