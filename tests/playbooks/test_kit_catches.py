@@ -39,7 +39,11 @@ def test_a_good_playbook_holds_in_every_trial(each: Trial) -> None:
 CAUGHT = [
     (small_worlds.LyingWorld, "each action repeated", "its probe says not_applied|the second execution had"),
     (small_worlds.LyingWorld, "dies after execute (step 1)", "not once each: one was 1, is 2"),
-    (small_worlds.LyingWorld, "Unavailable after execute (step 1)", "neither as before nor as promised"),
+    (
+        small_worlds.LyingWorld,
+        "Unavailable after execute (step 1)",
+        "its target is not as it was: text was bad, is good",
+    ),
     (small_worlds.ForgetfulWorld, "rollback restores", 'did not restore: one was "bad", is "good"'),
     (small_worlds.ForgetfulWorld, "ActionFailed after execute (step 2)", "neither as before nor as promised"),
     (small_worlds.ForgetfulWorld, "dies before compensate (step 1)", "neither as before nor as promised"),

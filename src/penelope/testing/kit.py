@@ -121,12 +121,13 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What became of a trial, and why."""
+    """What became of a trial, and why. `deaths` counts the kills that were ordered and came."""
 
     trial: Trial
     finding: Finding
     why: str
     seconds: float
+    deaths: int = 0
 
 
 def trials(subject: Subject, *, seed: int = 0, quick: bool = False) -> tuple[Trial, ...]:

@@ -2,6 +2,8 @@
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -140,17 +142,17 @@ class Faulty:
     async def execute(self, action: Action, snapshot: Snapshot) -> Effect:
         order = await self._reach("before_execute", action)
         _obey(order, action)
-        deed = Deed(dies_at=_dies_at(order))
+        deed, begun = Deed(dies_at=_dies_at(order)), time.monotonic()
         try:
-            with self._watch.over(deed):
+            with self._watch.over(deed), _deadline(order):
                 effect = await self._inner.execute(action, snapshot)
         except PenelopeError as error:
             await self._lane.ask("refused", key=action.key, error=type(error).__name__, said=error.message)
             await self._tell(action, deed)
             raise
-        if deed.dies_at:
-            die()  # it did fewer things than were counted before
-        order = await self._reach("after_execute", action, deed)
+        if order["do"] in {"die_at", "die_after"}:
+            die()  # it did fewer things than were counted before, or took less time
+        order = await self._reach("after_execute", action, deed, time.monotonic() - begun)
         _obey(order, action)
         if order["do"] == "repeat":
             await self._repeat(action, snapshot)
@@ -184,9 +186,15 @@ class Faulty:
             said = f"{type(error).__name__}: {error.message}"
         await self._lane.ask("repeated", name=action.name, progress=progress, said=said)
 
-    async def _reach(self, place: str, action: Action, deed: Deed | None = None) -> dict[str, Json]:
+    async def _reach(
+        self, place: str, action: Action, deed: Deed | None = None, seconds: float = 0.0
+    ) -> dict[str, Json]:
         deed = deed or Deed()
-        details: dict[str, Json] = {"events": deed.events, "strays": sorted(deed.strays)}
+        details: dict[str, Json] = {
+            "events": deed.events,
+            "strays": sorted(deed.strays),
+            "seconds": seconds,
+        }
         return await reach(self._lane, place, key=action.key, name=action.name, **details)
 
     async def _tell(self, action: Action, deed: Deed) -> None:
@@ -197,6 +205,21 @@ class Faulty:
 def _obey(order: Mapping[str, Json], action: Action) -> None:
     if order["do"] == "raise":
         raise _ERRORS[order["error"]](f"{action.name}: {order['error']}, as the kit told it to")
+
+
+@contextmanager
+def _deadline(order: Mapping[str, Json]) -> Iterator[None]:
+    """Ends the process after the time that was ordered, if any; a thread does, for the loop may be busy."""
+    if order["do"] != "die_after":
+        yield
+        return
+    timer = threading.Timer(float(order["seconds"]), die)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _dies_at(order: Mapping[str, Json]) -> int:

@@ -17,8 +17,8 @@ _MOST_SHOWN = 240
 class Rehearsed:
     """How it goes when nothing disturbs it: the world before, after each execution and at the end.
 
-    `events` counts what each execution did outside, by its place in the order of actions; `stays` names the steps that
-    are not meant to be taken back.
+    `events` counts what each execution did outside, by its place in the order of actions, and `seconds` is how long it
+    took; `stays` names the steps that are not meant to be taken back.
     """
 
     before: Json
@@ -27,6 +27,7 @@ class Rehearsed:
     effects: Mapping[str, int] = field(default_factory=dict)
     actions: tuple[str, ...] = ()
     events: tuple[int, ...] = ()
+    seconds: tuple[float, ...] = ()
     stays: tuple[str, ...] = ()
 
 

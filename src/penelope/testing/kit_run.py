@@ -32,15 +32,18 @@ class Ground:
         self._record: Rehearsed | None = None
         self._obstacle = ""
         self._count = 0
+        self._deaths = 0
 
     async def run(self, trial: Trial) -> Result:
         """Carries one trial out. Never raises for what is tried: that is a finding."""
         begun = time.monotonic()
+        self._deaths = 0
         try:
             finding, why = await self._tried(trial)
         except Exception as error:  # noqa: BLE001 - whatever breaks is shown beside the trial in which it did
             finding, why = Finding.BROKEN, f"the trial itself failed: {type(error).__name__}: {error}"
-        return Result(trial=trial, finding=finding, why=why, seconds=time.monotonic() - begun)
+        seconds = time.monotonic() - begun
+        return Result(trial=trial, finding=finding, why=why, seconds=seconds, deaths=self._deaths)
 
     async def _tried(self, trial: Trial) -> Judged:
         """The first trial of all is how it goes undisturbed, for the others are held against that."""
@@ -54,6 +57,7 @@ class Ground:
             return Finding.NOTED, f"it has only {len(self._record.actions)} actions here"
         with self._folder() as folder:
             seen = await Story(self._scene, trial, self._record, folder).told()
+        self._deaths = seen.deaths
         return judged(trial, seen, self._record)
 
     async def _rehearse(self, trial: Trial) -> Judged:

@@ -36,6 +36,7 @@ SETTLE_SECONDS = 8.0
 """How long the world may take after a story's end until it is as it should be."""
 
 MOST_LIVES = 6
+_MANY_EVENTS = 3
 _LOOK_SECONDS = 0.02
 _GO: dict[str, Json] = {"do": "go"}
 
@@ -67,6 +68,7 @@ class Story:
         self._actions: list[str] = []
         self._names: list[str] = []
         self._events: list[int] = []
+        self._seconds: list[float] = []
         self._path: list[Json] = []
         self._state_before_repeat: tuple[Json, Mapping[str, int]] = (None, {})
         self._ended = asyncio.Event()
@@ -103,6 +105,7 @@ class Story:
             effects=self._seen.effects,
             actions=tuple(self._names),
             events=tuple(self._events),
+            seconds=tuple(self._seconds),
             stays=stays,
         )
 
@@ -241,6 +244,7 @@ class Story:
         if place is Place.AFTER_EXECUTE:
             if index == len(self._events):
                 self._events.append(question["events"])
+                self._seconds.append(question["seconds"])
             if self._record is None:
                 self._path.append(await self._state())
             if self._trial.kind is Kind.REPEATED:
@@ -269,7 +273,7 @@ class Story:
     async def _deadly(self, place: Place, index: int) -> dict[str, Json]:
         wanted = self._trial.place
         if wanted is Place.DURING_EXECUTE and place is Place.BEFORE_EXECUTE:
-            return self._die_within(self._record.events[index] if self._record else 1)
+            return self._die_in_the_middle(index)
         if wanted is Place.DURING_COMPENSATE and place is Place.BEFORE_COMPENSATE:
             return self._die_within(3)
         if wanted is Place.SEEN_EXECUTE and place is Place.BEFORE_EXECUTE and self._watching is None:
@@ -284,6 +288,15 @@ class Story:
     def _die(self) -> dict[str, Json]:
         self._ordered_death = True
         return self._fire({"do": "die"})
+
+    def _die_in_the_middle(self, index: int) -> dict[str, Json]:
+        """Between two of the things that it does outside; where too few are seen, some time before it would end."""
+        record = self._record
+        if record is None or record.events[index] >= _MANY_EVENTS:
+            return self._die_within(record.events[index] if record else 1)
+        self._ordered_death = True
+        seconds = record.seconds[index] * self._trial.chance.uniform(0.1, 0.9)
+        return self._fire({"do": "die_after", "seconds": seconds})
 
     def _die_within(self, events: int) -> dict[str, Json]:
         """Before one of the things that it does outside; the first would be as good as before it began."""

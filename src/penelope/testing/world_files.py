@@ -18,6 +18,7 @@ from penelope.testing.worlds import World
 _QUOTA_BYTES = 100_000
 _FULL, _FINE = 0.9, 0.8
 _LOG_BYTES = 200_000
+_OLD, _OLD_LINES = b" an old line", 10_000
 _TWO_DAYS_SECONDS = 2 * 86_400
 
 
@@ -31,6 +32,7 @@ class FullFolder(World):
 
     def __init__(self) -> None:
         self._folder = Path()
+        self._opened = time.time()  # of which all times in it are made, so that they are alike in each trial
 
     @property
     def _cache(self) -> Path:
@@ -68,13 +70,14 @@ class FullFolder(World):
             shutil.rmtree(self._folder / name, ignore_errors=True)
         (self._cache / "thumbnails").mkdir(parents=True)
         for number in range(5):
-            (self._cache / "thumbnails" / f"fresh-{number}.tmp").write_bytes(b"f" * 1000)
+            file = self._cache / "thumbnails" / f"fresh-{number}.tmp"
+            file.write_bytes(b"f" * 1000)
+            os.utime(file, (self._opened, self._opened))
         (self._cache / "index.db").write_bytes(b"i" * 5000)
         os.utime(self._cache / "index.db", (1, 1))
 
     def _filled(self) -> None:
-        # Whole days: what is compared between trials must not tell when each of them ran.
-        long_ago = time.time() // _TWO_DAYS_SECONDS * _TWO_DAYS_SECONDS - _TWO_DAYS_SECONDS
+        long_ago = self._opened - _TWO_DAYS_SECONDS
         for number in range(22):
             file = self._cache / ("thumbnails" if number % 2 else "") / f"old-{number:02d}.tmp"
             file.write_bytes(bytes([65 + number]) * 4000)
@@ -91,7 +94,7 @@ class FullFolder(World):
             [
                 str(path.relative_to(self._cache)),
                 f"{path.stat().st_mode:o}",
-                "fresh" if path.name.startswith("fresh-") else str(path.stat().st_mtime_ns),
+                str(path.stat().st_mtime_ns),
                 hashlib.sha256(path.read_bytes()).hexdigest(),
             ]
             for path in self._files()
@@ -109,7 +112,6 @@ class FullLog(World):
     def __init__(self) -> None:
         self._folder = Path()
         self._writer: Detached | None = None
-        self._mark = 0
 
     @property
     def _log(self) -> Path:
@@ -126,14 +128,15 @@ class FullLog(World):
             await self._writer.end()
 
     async def reset(self) -> None:
-        self._mark = 0
         shutil.rmtree(self._folder / "trash", ignore_errors=True)
         os.truncate(self._log, 0)
 
     async def break_it(self) -> None:
-        with self._log.open("ab") as stream:
-            stream.writelines(f"{number:08d} an old line\n".encode() for number in range(_LOG_BYTES // 20))
-        self._mark = _LOG_BYTES // 2
+        old = b"".join(b"%08d%s\n" % (number, _OLD) for number in range(_OLD_LINES))
+        with self._log.open("ab", buffering=0) as stream:
+            stream.write(
+                old
+            )  # at once: its program writes meanwhile, and would come between two halves of a line
 
     def service(self) -> Service:
         options = {"root": str(self._log.parent), "trash": str(self._folder / "trash")}
@@ -149,9 +152,15 @@ class FullLog(World):
         return self._ratio() <= _FINE and self._size() > before
 
     async def state(self) -> Json:
-        """What was in the log when it had become full; what came since stays, whatever is done."""
-        with self._log.open("rb") as stream:
-            return {"begins": hashlib.sha256(stream.read(self._mark)).hexdigest()}
+        """Which of the old lines are there. How many a cut keeps depends on what its program wrote before it."""
+        lines = (await asyncio.to_thread(self._log.read_bytes)).split(b"\n")
+        old = [int(line[:8]) for line in lines if line[8:] == _OLD and line[:8].isdigit()]
+        if not old:
+            return {"old lines": "none"}
+        return {
+            "old lines": "all" if old[0] == 0 else "the end",
+            "in order": old == list(range(old[0], _OLD_LINES)),
+        }
 
     async def gauges(self) -> Mapping[str, float]:
         return {"log_used_ratio": self._ratio()}
