@@ -47,7 +47,7 @@ def test_drift_is_told_with_its_severity_and_what_was_not_seen(databases: tuple[
     )
     wrong = replace(state_is("other").clauses[0], severity=Gravity.MINOR, weight=3)
     right = state_is("first").clauses[0]
-    contract = Contract(clauses=(hidden, wrong, right), deadline_seconds=0.1, pass_at=0.1)
+    contract = Contract(clauses=(hidden, wrong, right), deadline_seconds=1.0, pass_at=0.1)
     failing = playbook(steps=(step("first", expect=contract),), verify=healthy())
 
     async def scene(stage: Stage) -> None:
