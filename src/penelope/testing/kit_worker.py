@@ -147,8 +147,8 @@ def _hurry() -> None:
     """Lets the engine look soon for stories that a killed life left: by itself it does so once a second, and no setting of
     its own says otherwise.
     """
-    left = dbos_engine._get_or_create_dbos_registry().get_internal_queue()  # noqa: SLF001 - as said
-    left._polling_interval_sec = _POLL_SECONDS  # noqa: SLF001 - as said
+    left = dbos_engine._get_or_create_dbos_registry().get_internal_queue()  # noqa: SLF001 - the engine has no setting for it
+    left._polling_interval_sec = _POLL_SECONDS  # noqa: SLF001 - the engine has no setting for it
 
 
 async def live(brief: Brief) -> None:
