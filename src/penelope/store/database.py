@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,9 @@ def open_workflow_engine(url: URL) -> Engine:
     they met at the file's lock, where each slept (docs/benchmarks.md).
     """
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_size=10, max_overflow=10)
+        engine = create_engine(url, pool_size=10, max_overflow=10)
+        _close_what_comes_late(engine)
+        return engine
     _make_folder(url)
     engine = create_engine(url.set(drivername="sqlite"), pool_size=2, max_overflow=0)
 
@@ -170,6 +173,19 @@ def open_workflow_engine(url: URL) -> Engine:
         connection.execute("PRAGMA foreign_keys=ON")
 
     return engine
+
+
+def _close_what_comes_late(engine: Engine) -> None:
+    """Closes connections that threads still use when the engine is disposed of, once they give them back: the pool that
+    they go to is no longer anybody's, and would leave them to the collector.
+    """
+    disposed = threading.Event()
+    event.listen(engine, "engine_disposed", lambda _: disposed.set())
+
+    @event.listens_for(engine, "checkin")
+    def _closed(_: Any, record: Any) -> None:
+        if disposed.is_set():
+            record.close()
 
 
 async def migrate(engine: AsyncEngine) -> None:
