@@ -122,11 +122,11 @@ def ask(score: Score, person: Person, episode: Episode, waited: float) -> str:
     return "healed after approval" if score.act(episode, now, asked=True) else "failed"
 
 
-def always(score: Score, person: Person, episode: Episode) -> str:  # noqa: ARG001 - it asks nobody
+def always(score: Score, person: Person, episode: Episode) -> str:
     return "healed" if score.act(episode, episode.incident.opened_at, asked=False) else "failed"
 
 
-def never(score: Score, person: Person, episode: Episode) -> str:  # noqa: ARG001 - it asks nobody
+def never(score: Score, person: Person, episode: Episode) -> str:
     score.handed_over += 1
     return "ended by itself" if episode.ends_itself_seconds <= HEALS_SOON_SECONDS else "left to people"
 

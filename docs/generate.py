@@ -20,6 +20,7 @@ from penelope import errors
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURE = "docs/architecture.md"
+PLAYBOOKS = "docs/playbooks/README.md"
 BEGIN, END = "<!-- imports:begin -->", "<!-- imports:end -->"
 NOTICE = "<!-- Written by `make docs` from the code; edit the code instead. -->"
 
@@ -296,6 +297,35 @@ def past_case_schema() -> str:
     return as_json(past_cases.past_case_schema())
 
 
+def playbooks_index() -> str:
+    """Every playbook that ships, and what it was tried against."""
+    from penelope.testing import kit
+
+    worlds, rows = kit.worlds(), []
+    for name, file in sorted(kit.shipped().items()):
+        playbook = kit.read_playbook(file, kit.known_operations(worlds[name]))
+        world = kit.world_class(worlds[name])
+        adapters = sorted({step.adapter for step in playbook.every_step})
+        rows.append(
+            (
+                f"[{name}]({name}.md)",
+                playbook.title,
+                ", ".join(f"`{alert}`" for alert in playbook.match.names) or "-",
+                f"{int(playbook.tier)}{', approval' if playbook.approval else ''}",
+                ", ".join(f"`{adapter}`" for adapter in adapters),
+                "real" if world.real else "**a double**",
+                world.thing,
+            )
+        )
+    introduction = (
+        "What ships in [playbooks/](../../playbooks). Each is tried by [the test kit](../testing-playbooks.md) against what the\n"
+        "last column names; a double is not the thing itself, and its pages say what that leaves open. How to write one\n"
+        "stands in [playbooks](../playbooks.md)."
+    )
+    header = ("playbook", "for what", "alerts", "tier", "adapters", "tried against", "which is")
+    return page("The starter library", introduction, table(header, rows))
+
+
 # A new generated file is one line here; `make check` and tests/house then watch it.
 GENERATORS: dict[str, Callable[[], str]] = {
     ARCHITECTURE: architecture_page,
@@ -307,6 +337,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "docs/reference/playbook.schema.json": playbook_schema,
     "docs/reference/services.schema.json": services_schema,
     "docs/reference/past-case.schema.json": past_case_schema,
+    PLAYBOOKS: playbooks_index,
 }
 
 

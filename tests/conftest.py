@@ -10,6 +10,9 @@ from typing import Any
 
 import psycopg
 import pytest
+import redis
+
+from penelope.testing.servers import ValkeyServer
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +52,22 @@ def databases(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]
         return f"sqlite:///{tmp_path}/penelope.db", f"sqlite:///{tmp_path}/engine.db"
     url: str = request.getfixturevalue("postgres")
     return url, url
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[str]:
+    """One Valkey for the session, on a socket."""
+    server = ValkeyServer()
+    server.start()
+    try:
+        yield server.url
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def valkey(valkey_server: str) -> str:
+    """The URL of an empty one."""
+    with redis.Redis.from_url(valkey_server) as client:
+        client.flushall()
+    return valkey_server

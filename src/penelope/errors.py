@@ -15,6 +15,7 @@ PenelopeError
 │   ├── UnknownAdapter        an action names an adapter or operation that is not installed
 │   ├── UnknownApproval       no such request for approval
 │   ├── UnknownReview         no such review of a broken glass
+│   ├── UnknownMission        no such mission
 │   ├── InvalidLink           a link to answer with that was altered, used or has expired
 │   ├── AlreadyDecided        the approval was decided, expired or withdrawn before
 │   ├── UnknownDecision       no such decision
@@ -163,6 +164,13 @@ class UnknownReview(InputError):
 
     code = "unknown_review"
     hint = "List reviews with `penelope approvals reviews`."
+
+
+class UnknownMission(InputError):
+    """No mission has this identifier."""
+
+    code = "unknown_mission"
+    hint = "List missions with `penelope missions list`."
 
 
 class InvalidLink(InputError):

@@ -8,12 +8,16 @@ import json
 import os
 import sys
 from collections import Counter
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from stage import PATIENCE_SECONDS, Script, begin, performing, playbook
+from stage import BAD, GOOD, PATIENCE_SECONDS, Script, begin, performing, playbook, shop
 
 from penelope.domain.action import Action, Effect, Progress, Snapshot
+from penelope.domain.benchmark import Benching, Measurement, Probe, SuiteName
+from penelope.domain.service import Service
 from penelope.testing.actions import FakeAction
 
 
@@ -45,16 +49,51 @@ class FileAction(FakeAction):
         if what == self._dies_at:
             os._exit(9)
 
+    def measured(self, probe: str) -> int:
+        """How often a probe was measured by now."""
+        self._note(f"measure {probe} {(count := self.counts[f'measure {probe}'] + 1)}")
+        self._note(f"measure {probe}")
+        return count
 
-def script(world: Path, dies_at: str = "") -> Script:
-    return Script(playbooks=[playbook()], adapter=FileAction(world, dies_at))
+
+class FileProber:
+    """Fails at its first look, which is then doubted, and never again."""
+
+    def __init__(self, world: FileAction) -> None:
+        self._world = world
+
+    async def measure(self, service: Service, probe: Probe, since: datetime) -> Measurement:  # noqa: ARG002 - by count alone
+        count = self._world.measured(probe.name)
+        return Measurement(failed=True, note="fails") if count == 1 else Measurement(figure=10.0)
 
 
-async def live_and_die(databases: tuple[str, str], world: Path, dies_at: str) -> None:
-    async with performing(databases, script(world, dies_at)) as stage:
+def script(world: Path, dies_at: str = "", *, measured: bool = False) -> Script:
+    """`measured` gives the service a smoke suite and a regression suite."""
+    adapter, service = FileAction(world, dies_at), shop()
+    if measured:
+        suite = (Probe(name="page", kind="file"),)
+        service = replace(service, benchmarks=dict.fromkeys(SuiteName, suite))
+    return Script(
+        playbooks=[playbook()],
+        adapter=adapter,
+        services=(service,),
+        probers={"file": FileProber(adapter)},
+        benching=Benching(looks=3, pause_seconds=0.05),
+    )
+
+
+async def live_and_die(
+    databases: tuple[str, str], world: Path, dies_at: str, *, measured: bool = False
+) -> None:
+    async with performing(databases, script(world, dies_at, measured=measured)) as stage:
+        stage.metrics.script("shop", BAD, GOOD)
         await begin(stage)
         await asyncio.sleep(PATIENCE_SECONDS)
 
 
 if __name__ == "__main__":
-    asyncio.run(live_and_die((sys.argv[1], sys.argv[2]), Path(sys.argv[3]), sys.argv[4]))
+    asyncio.run(
+        live_and_die(
+            (sys.argv[1], sys.argv[2]), Path(sys.argv[3]), sys.argv[4], measured="measured" in sys.argv[5:]
+        )
+    )

@@ -82,13 +82,15 @@ class Server:
         return (self.folder / "log").read_text()
 
 
-def start(folder: Path) -> Server:
+def start(
+    folder: Path, *, services: str = SERVICES, playbook: str = PLAYBOOK, settings: str = SETTINGS
+) -> Server:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    (folder / "penelope.yaml").write_text(SETTINGS.format(port=port))
-    (folder / "services.yaml").write_text(SERVICES)
-    (folder / "playbook.yaml").write_text(PLAYBOOK)
+    (folder / "penelope.yaml").write_text(settings.format(port=port))
+    (folder / "services.yaml").write_text(services)
+    (folder / "playbook.yaml").write_text(playbook)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*PENELOPE, "serve"], cwd=folder, stdout=log, stderr=log)
     return Server(folder, port, process)

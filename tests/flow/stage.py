@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from penelope.domain.action import Action, Effect, Snapshot, Tier
 from penelope.domain.asking import AskingPolicy
 from penelope.domain.autonomy import Level
+from penelope.domain.benchmark import Benching
 from penelope.domain.contract import Clause, Comparator, Contract
 from penelope.domain.halt import ScopeKind
 from penelope.domain.incident import Incident, IncidentState
@@ -30,10 +31,10 @@ from penelope.domain.service import (
 from penelope.domain.signal import Severity, Signal, SignalStatus, problem_fingerprint
 from penelope.domain.work import Entry
 from penelope.flow.commands import Commands
-from penelope.flow.engine import Engine, EngineSettings
+from penelope.flow.engine import Engine, EngineSettings, Pool, Story
 from penelope.flow.halting import DEFAULTS, Brakes
 from penelope.flow.parts import Parts, Timing
-from penelope.flow.remediation import story
+from penelope.flow.remediation import chapters, story
 from penelope.flow.wisdom import NoRecall, Recall
 from penelope.kit.clock import Clock, SystemClock
 from penelope.rooms.decide.run import Limits as DecideLimits
@@ -44,6 +45,8 @@ from penelope.rooms.gate.rate import Rate
 from penelope.rooms.gate.rules import Rule
 from penelope.rooms.intake.run import Rules
 from penelope.rooms.learn.autonomy import Policy
+from penelope.rooms.plan.ports import Twin
+from penelope.rooms.verify.ports import Prober
 from penelope.store.database import migrate, open_engine, open_reader, open_workflow_engine, parse_url
 from penelope.store.reader import SqlReader
 from penelope.store.transaction import SqlTransaction
@@ -224,6 +227,10 @@ class Script:
     clock: Clock = field(default_factory=SystemClock)
     wisdom: Recall = field(default_factory=NoRecall)
     asking: AskingPolicy = field(default_factory=AskingPolicy)
+    tell: Callable[[Engine, Parts], Story] = story
+    probers: Mapping[str, Prober] = field(default_factory=dict)
+    benching: Benching = field(default_factory=Benching)
+    twin: Twin | None = None
 
 
 @asynccontextmanager
@@ -248,6 +255,9 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
         wisdom=script.wisdom,
         brakes=script.brakes,
         asking=script.asking,
+        probers=script.probers,
+        benching=script.benching,
+        twin=script.twin,
     )
 
     def transaction(connection: AsyncConnection) -> SqlTransaction:
@@ -266,9 +276,11 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
             workflows,
             transaction,
             heard,
-            EngineSettings(executor_id="test", poll_seconds=0.02, stop_seconds=1),
+            EngineSettings(
+                executor_id="test", poll_seconds=0.02, stop_seconds=1, pool=Pool(poll_seconds=0.02)
+            ),
         )
-        await engine.launch(story(engine, parts))
+        await engine.launch(script.tell(engine, parts), chapters(engine, parts))
         stack.push_async_callback(engine.stop)
         yield Stage(
             commands=Commands(engine, Rules(hold_seconds=3600), script.autonomy),

@@ -267,7 +267,7 @@ def test_the_document_describes_problems_and_not_what_fastapi_would_say(door: Do
                 assert operation["security"] == [{"ApiKey": []}], (method, path)
                 assert {"401", "403", "503"} <= operation["responses"].keys()
                 assert "scope `" in operation["description"]
-            assert "422" not in operation["responses"]
+            assert "HTTPValidationError" not in str(operation["responses"])
             for status, response in operation["responses"].items():
                 assert (int(status) >= 400) == ("application/problem+json" in response.get("content", {}))
 

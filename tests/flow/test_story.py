@@ -398,7 +398,7 @@ def test_a_playbook_that_healed_before_is_trusted_more(databases: Databases) -> 
     play(databases, scene)
 
 
-def test_a_story_that_breaks_is_told_to_a_person(databases: Databases) -> None:
+def test_an_adapter_that_breaks_before_it_acts_has_done_nothing(databases: Databases) -> None:
     class Broken(FakeAction):
         async def snapshot(self, action: Action) -> Snapshot:
             raise RuntimeError(f"a bug at {action.name}")
@@ -406,7 +406,26 @@ def test_a_story_that_breaks_is_told_to_a_person(databases: Databases) -> None:
     async def scene(stage: Stage) -> None:
         incident = await begin(stage)
         assert (await stage.until(incident)).state is IncidentState.ESCALATED
-        assert (await outcome(stage, incident))["reason"] == "Penelope failed: RuntimeError: a bug at first"
+        assert (await outcome(stage, incident))["reason"].startswith("first: RuntimeError: a bug at first")
+        assert await actions(stage, incident) == {"first": "failed"}
+        assert await stage.flaws() == []
+
+    play(databases, scene, adapter=Broken())
+
+
+def test_a_story_that_breaks_takes_back_what_it_did_and_is_told_to_a_person(databases: Databases) -> None:
+    class Broken(FakeAction):
+        async def observe(self, action: Action) -> dict[str, Any]:
+            raise RuntimeError(f"a bug at {action.name}")
+
+    async def scene(stage: Stage) -> None:
+        incident = await begin(stage)
+        assert (await stage.until(incident)).state is IncidentState.ESCALATED
+        reason = (await outcome(stage, incident))["reason"]
+        assert reason == (
+            "first: it could not be verified: RuntimeError: a bug at first; what was done has been taken back"
+        )
+        assert stage.adapter.world == {}
         assert await stage.flaws() == []
 
     play(databases, scene, adapter=Broken())

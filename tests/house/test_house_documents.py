@@ -18,6 +18,7 @@ GENERATED = [
     "docs/reference/playbook.schema.json",
     "docs/reference/services.schema.json",
     "docs/reference/past-case.schema.json",
+    "docs/playbooks/README.md",
 ]
 MAKE = re.compile(r"\bmake ((?:[a-z]+ ?)+)")
 PENELOPE = re.compile(r"(?:^|`|\$ )penelope ((?:[a-z]+ ?)+)", re.MULTILINE)
@@ -141,6 +142,34 @@ def test_links_between_pages_lead_somewhere(root: Path) -> None:
             if not (path.parent / target).exists():
                 broken.add((str(path.relative_to(root)), target))
     assert broken == set()
+
+
+def test_every_shipped_playbook_has_a_page_and_no_page_is_without_one(root: Path) -> None:
+    written = {path.stem for path in (root / "docs" / "playbooks").glob("*.md")} - {"README"}
+    assert written == {path.stem for path in (root / "playbooks").glob("*.yaml")}
+
+
+def test_every_adapter_is_on_the_page(root: Path) -> None:
+    from penelope.adapters.actions.installed import installed  # noqa: PLC0415 - a broken part must not stop the others
+
+    listed = re.findall(r"^\| `([a-z_]+)` \|", read(root, "docs/adapters.md"), re.MULTILINE)
+    assert listed == sorted(installed())
+
+
+def test_python_on_the_page_about_adapters_is_that_of_the_example(root: Path) -> None:
+    example = read(root, "examples/maintenance.py") + read(root, "tests/ports/actions/bench_maintenance.py")
+    pieces = re.findall(r"^```python\n(.*?)^```", read(root, "docs/acting.md"), re.DOTALL | re.MULTILINE)
+    assert pieces
+    assert [piece for piece in pieces if piece not in example] == []
+
+
+def test_secrets_on_the_pages_can_be_read_as_set_up(root: Path) -> None:
+    from penelope.settings.known import SETTINGS  # noqa: PLC0415 - a broken part must not stop the other checks
+
+    prefixes = tuple(SETTINGS["secrets.environment_prefixes"].schema["default"])
+    for path in [*root.glob("*.md"), *root.glob("docs/**/*.md")]:
+        names = re.findall(r"secret://env/([A-Z_]{2,})", path.read_text(encoding="utf-8"))
+        assert [name for name in names if name != "NAME" and not name.startswith(prefixes)] == [], path
 
 
 def test_decisions_are_numbered_without_gaps_and_listed(root: Path) -> None:

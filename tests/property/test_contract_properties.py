@@ -1,45 +1,85 @@
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penelope.domain.contract import Clause, ClauseState, Comparator, Contract, judge
+from penelope.domain.comparing import Comparator, holds
+from penelope.domain.contract import Clause, ClauseState, Contract, Gravity, judge
 from penelope.rooms.verify.hold import Drifted, Passed, Waiting, progress
 
 START = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
 SUBJECTS = ["metric.error_ratio", "metric.requests", "state.running"]
-observed_values = (
-    st.none() | st.booleans() | st.floats() | st.text(max_size=3) | st.lists(st.integers(), max_size=2)
+observed_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    max_leaves=4,
 )
 clauses = st.builds(
     Clause,
     subject=st.sampled_from(SUBJECTS),
     comparator=st.sampled_from(Comparator),
-    expected=observed_values,
+    expected=observed_values | st.sampled_from(["10%", "-5", "+3%", ".*", [1, 2]]),
     weight=st.floats(0.1, 10),
+    severity=st.sampled_from(Gravity),
 )
 contracts = st.builds(
     Contract,
     clauses=st.lists(clauses, max_size=4).map(tuple),
     deadline_seconds=st.floats(0, 100),
     hold_seconds=st.floats(0, 50),
+    pass_at=st.just(1.0) | st.floats(0, 1),
 )
 observations = st.dictionaries(st.sampled_from(SUBJECTS), observed_values)
 
 
-@given(contracts, observations)
-def test_a_verdict_passes_only_when_every_clause_was_seen_to_hold(contract, observed):
-    verdict = judge(contract, observed, START)
-    assert 0 <= verdict.score <= 1 + 1e-9
+@given(contracts, observations, observations)
+def test_a_verdict_passes_only_by_what_was_seen_to_hold(contract, observed, before):
+    verdict = judge(contract, observed, START, before)
+    assert 0 <= verdict.score <= 1
     assert len(verdict.results) == len(contract.clauses)
+    assert not any(
+        result.state is ClauseState.HOLDS and observed.get(result.clause.subject) is None
+        for result in verdict.results
+    )
     if verdict.passed:
-        assert contract.clauses
-        assert not verdict.drift
-        assert all(observed[clause.subject] is not None for clause in contract.clauses)
+        assert any(result.state is ClauseState.HOLDS for result in verdict.results)
+        assert all(item.clause.severity is not Gravity.CRITICAL for item in verdict.drift)
+        assert verdict.score >= contract.pass_at - 1e-9
+        if contract.pass_at in {0, 1}:
+            assert not verdict.drift
+    if contract.clauses and not verdict.drift:
+        assert verdict.passed
         assert math.isclose(verdict.score, 1)
     for result in verdict.results:
-        assert (result.state is ClauseState.UNKNOWN) == (observed.get(result.clause.subject) is None)
+        subject, relative = result.clause.subject, result.clause.comparator.relative
+        unseen = observed.get(subject) is None or (relative and before.get(subject) is None)
+        assert (result.state is ClauseState.UNKNOWN) == unseen
+
+
+@given(contracts, observations, observations, st.sampled_from(SUBJECTS))
+def test_what_is_no_longer_seen_never_makes_a_verdict_better(contract, observed, before, lost):
+    fewer = {subject: value for subject, value in observed.items() if subject != lost}
+    seen, unseen = (judge(contract, looked, START, before) for looked in (observed, fewer))
+    assert unseen.score <= seen.score
+    assert seen.passed or not unseen.passed
+
+
+@given(contracts, observations, observations, st.floats(0, 1), st.floats(0, 1))
+def test_who_is_content_with_more_is_content_with_less(contract, observed, before, one, other):
+    low, high = sorted((max(one, 1e-6), max(other, 1e-6)))
+    strict = judge(replace(contract, pass_at=high), observed, START, before)
+    lenient = judge(replace(contract, pass_at=low), observed, START, before)
+    assert lenient.passed or not strict.passed
+    assert lenient.score == strict.score
+
+
+@given(observed_values, observed_values)
+def test_equal_and_not_equal_are_never_both_and_the_same_both_ways(one, other):
+    equal = holds(Comparator.EQUALS, one, other)
+    assert equal == holds(Comparator.EQUALS, other, one)
+    assert not (equal and holds(Comparator.NOT_EQUALS, one, other))
 
 
 @given(
@@ -50,27 +90,30 @@ def test_a_verdict_passes_only_when_every_clause_was_seen_to_hold(contract, obse
 def test_what_passes_held_long_enough_and_what_is_judged_ends(looks, deadline, hold):
     clause = Clause(subject="state.running", comparator=Comparator.EQUALS, expected=True)
     contract = Contract(clauses=(clause,), deadline_seconds=deadline, hold_seconds=hold)
-    now, holding_since = START, None
+    now, waiting = START, None
     history: list[tuple[datetime, bool | None]] = []
     for seconds, running in looks:
         now += timedelta(seconds=seconds)
         history.append((now, running))
         verdict = judge(contract, {"state.running": running}, now)
-        standing = progress(contract, START, holding_since, verdict, now)
-        if isinstance(standing, Waiting):
-            began = standing.holding_since
-            assert (began is not None) == (running is True)
-            assert ((began or now) - START).total_seconds() <= deadline
-            holding_since = began
-            continue
+        standing = progress(contract, START, waiting, verdict, now)
         streak = _streak(history)
+        missed = [moment for moment, seen in history if seen is not True]
+        in_time = not missed or (missed[-1] - START).total_seconds() <= deadline
+        if isinstance(standing, Waiting):
+            assert standing.holding_since == (streak[0] if streak else None)
+            assert in_time
+            waiting = standing
+            continue
+        assert standing.verdict.passed == isinstance(standing, Passed)
         if isinstance(standing, Passed):
             assert streak
             assert (now - streak[0]).total_seconds() >= hold
-            assert (streak[0] - START).total_seconds() <= deadline
+            assert in_time
         else:
             assert isinstance(standing, Drifted)
-            assert ((streak[0] if streak else now) - START).total_seconds() > deadline
+            assert running is not True
+            assert not in_time
         return
 
 

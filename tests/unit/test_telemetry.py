@@ -101,6 +101,21 @@ def samples(telemetry: Telemetry) -> dict[str, float]:
             },
         ),
         ("ApprovalExpired", "expired", {}, {'penelope_approvals_total{status="expired"}': 1}),
+        ("ActionWaits", "waiting", {"adapter": "git"}, {'penelope_action_waits_total{adapter="git"}': 1}),
+        ("ConditionJudged", "unseen", {}, {'penelope_conditions_total{status="unseen"}': 1}),
+        (
+            "RehearsalFailed",
+            "failed",
+            {"outcome": "failed"},
+            {'penelope_rehearsals_total{outcome="failed"}': 1},
+        ),
+        (
+            "BenchmarkRun",
+            "regressed",
+            {"service": "shop", "suite": "smoke", "outcome": "regressed"},
+            {'penelope_benchmark_runs_total{outcome="regressed",service="shop",suite="smoke"}': 1},
+        ),
+        ("MissionCreated", "open", {}, {'penelope_missions_total{status="open"}': 1}),
         (
             "ActionUnknown",
             "",

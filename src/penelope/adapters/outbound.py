@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import unquote
 
 import httpx
@@ -19,7 +20,9 @@ _CONNECT_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request. `what` names the other side in errors, for its URL may hold secrets."""
+    """One request. `what` names the other side in errors, for its URL may hold secrets. `ca` is the path of a file with the
+    certificates that the other side's is held against, by default the machine's authorities.
+    """
 
     what: str
     method: str
@@ -28,6 +31,7 @@ class Call:
     content: bytes = b""
     timeout_seconds: float = 5.0
     body_limit_bytes: int = BODY_LIMIT_BYTES
+    ca: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +54,20 @@ async def ask(call: Call) -> Answer:
         connect = min(_CONNECT_SECONDS, call.timeout_seconds)
         limits = httpx.Timeout(call.timeout_seconds, connect=connect)
         async with (
-            httpx.AsyncClient(verify=_trust(), trust_env=False, timeout=limits) as client,
+            httpx.AsyncClient(verify=_trust(call.ca), trust_env=False, timeout=limits) as client,
             client.stream(call.method, url, headers=headers, content=call.content) as response,
         ):
             body = await _body(response, call.body_limit_bytes)
             return Answer(response.status_code, body, response.headers.get("content-type", ""))
 
 
-@functools.cache
-def _trust() -> ssl.SSLContext:
-    return ssl.create_default_context()
+def _trust(ca: str) -> ssl.SSLContext:
+    return _trusted(ca, Path(ca).stat().st_mtime_ns if ca else 0)
+
+
+@functools.lru_cache(maxsize=32)
+def _trusted(ca: str, _changed: int) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca or None)
 
 
 async def _body(response: httpx.Response, limit: int) -> bytes:

@@ -23,6 +23,9 @@ from penelope.kit.canonical import Json
 
 Model = TypeVar("Model", bound="Part")
 
+CHOICE = "\x00"
+"""What the tag of a choice among several shapes begins with, before the name of the shape. No key of a file holds it."""
+
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
@@ -144,13 +147,14 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def _problem(document: Document, schema: Mapping[str, Any], error: ErrorDetails) -> Problem:
-    where: Where = error["loc"]
+    shaped: Where = error["loc"]
+    where: Where = tuple(part for part in shaped if not _is_choice(part))
     at_key = where[-1:] == ("[key]",)
     if at_key:
         where = where[:-1]
     match error["type"]:
         case "extra_forbidden":
-            *parent, key = where
+            *parent, key = shaped
             known = _node(schema, parent).get("properties", {})
             message = f"unknown key '{key}'{suggestion(str(key), known)}"
             return document.problem(where, message, at_key=True)
@@ -160,6 +164,10 @@ def _problem(document: Document, schema: Mapping[str, Any], error: ErrorDetails)
             return document.problem(where, "must be a text; put it in quotes", at_key=at_key)
         case _:
             return document.problem(where, _plain(error["msg"]), at_key=at_key)
+
+
+def _is_choice(part: str | int) -> bool:
+    return isinstance(part, str) and part.startswith(CHOICE)
 
 
 def _plain(message: str) -> str:
@@ -173,6 +181,9 @@ def _node(schema: Mapping[str, Any], where: Iterable[str | int]) -> Mapping[str,
     """The part of a JSON schema that describes a part of the document; empty where it says nothing about it."""
     node = _resolved(schema, schema)
     for step in where:
+        if _is_choice(step):
+            node = schema["$defs"][str(step).removeprefix(CHOICE)]
+            continue
         below = node.get("items") if isinstance(step, int) else node.get("properties", {}).get(step)
         below = below or next(iter(node.get("patternProperties", {}).values()), None)
         node = _resolved(schema, below if isinstance(below, Mapping) else {})

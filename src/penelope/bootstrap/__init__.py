@@ -3,12 +3,12 @@
 import gc
 import logging
 import os
-import secrets
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from secrets import token_hex
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -17,6 +17,7 @@ from penelope.adapters.signers.ed25519 import verifier
 from penelope.adapters.signers.logkeys import FolderKeys
 from penelope.adapters.witnesses.http import HttpWitness
 from penelope.bootstrap.background import background
+from penelope.bootstrap.benchmarks import benchmarks_of
 from penelope.bootstrap.constitution import scale_of
 from penelope.bootstrap.parts import parts_of
 from penelope.bootstrap.wisdom import wisdom_base
@@ -26,19 +27,21 @@ from penelope.flow import records
 from penelope.flow.archiving import ArchiveParts, Archiver
 from penelope.flow.audit import DecisionAudit
 from penelope.flow.autonomy_desk import AutonomyDesk
+from penelope.flow.benchmark_desk import BenchmarkDesk
 from penelope.flow.commands import Commands
 from penelope.flow.compliance import ComplianceWatch, TallyReader
-from penelope.flow.engine import Engine, EngineSettings
+from penelope.flow.engine import Engine, EngineSettings, Pool
 from penelope.flow.export import HistoryReader, Recalled
 from penelope.flow.heartbeat import ActorStore, Heartbeat
 from penelope.flow.importing import CaseImport
 from penelope.flow.integrity import LedgerSweep
 from penelope.flow.keys import KeyRing
 from penelope.flow.log import LogStore
+from penelope.flow.missions import MissionDesk
 from penelope.flow.parts import Parts
 from penelope.flow.ports import LedgerWriter, Observer, Reader, Verification
 from penelope.flow.recalling import Recall
-from penelope.flow.remediation import story
+from penelope.flow.remediation import chapters, story
 from penelope.flow.replaying import Replaying
 from penelope.flow.sequencing import LogKeys, LogParts, Sequencer
 from penelope.flow.sweep import sweep_forever
@@ -71,6 +74,7 @@ from penelope.store.group import GroupCommit
 from penelope.store.keys import SqlKeys
 from penelope.store.log import SqlLog
 from penelope.store.logs import SqlLogs
+from penelope.store.missions import SqlMissions
 from penelope.store.outbox import SqlDue
 from penelope.store.reader import SqlReader
 from penelope.store.standings import SqlStandings
@@ -115,6 +119,8 @@ class Application:
     wisdom: WisdomBase
     case_import: CaseImport
     words: Words
+    benchmarks: BenchmarkDesk
+    missions: MissionDesk
 
     @property
     def replaying(self) -> Replaying:
@@ -179,8 +185,6 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             verification=verification, keys=log_keys, commands=commands, observer=telemetry, clock=clock
         )
         await background(stack, sweep.run(settings.ledger.sweep_seconds))
-        compliance = await _compliance(stack, settings.constitution, SqlTally(reading), telemetry, clock)
-        words = await words_of(stack, settings, engine, parts, SqlDue(reading), pepper(settings))
         recall = await _archive(stack, settings, log, SqlArchive(writer, reading), ledger)
         yield Application(
             settings=settings,
@@ -200,10 +204,12 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             verification=verification,
             audit=SqlAudit(reading),
             autonomy=AutonomyDesk(engine, SqlStandings(reading), parts),
-            compliance=compliance,
+            compliance=await _compliance(stack, settings.constitution, SqlTally(reading), telemetry, clock),
             wisdom=wisdom,
             case_import=CaseImport(engine, wisdom),
-            words=words,
+            words=await words_of(stack, settings, engine, parts, SqlDue(reading), pepper(settings)),
+            benchmarks=await benchmarks_of(stack, settings.benchmark, engine, reading, parts),
+            missions=MissionDesk(engine, SqlMissions(reading), reader, clock, parts.brakes),
         )
 
 
@@ -235,10 +241,16 @@ async def _engine(
         return SqlTransaction(connection, parts.clock.now())
 
     identity = EngineSettings(
-        executor_id=settings.engine.executor_id, poll_seconds=settings.engine.poll_seconds
+        executor_id=settings.engine.executor_id,
+        poll_seconds=settings.engine.poll_seconds,
+        pool=Pool(
+            size=settings.act.pool,
+            shard_size=settings.act.shard_pool,
+            poll_seconds=settings.act.queue_poll_seconds,
+        ),
     )
     engine = Engine(writer, workflows, transaction, observer, identity)
-    await engine.launch(story(engine, parts))
+    await engine.launch(story(engine, parts), chapters(engine, parts))
     stack.push_async_callback(engine.stop)
     # What was made until now lives as long as the process: the collector need not walk it again and again.
     gc.freeze()
@@ -331,7 +343,7 @@ def pepper(settings: Settings) -> bytes:
         aside = file.with_name(f".{file.name}.{os.getpid()}")
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as stream:
-            stream.write(secrets.token_hex(32))
+            stream.write(token_hex(32))
         with suppress(FileExistsError):
             os.link(aside, file)
         aside.unlink()

@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 
+from penelope.adapters.actions.guarded import Guarded
 from penelope.adapters.actions.installed import Surroundings, installed, operations
 from penelope.adapters.catalogue.load import load_services
 from penelope.adapters.changes.by_adapter import Changes
@@ -9,14 +10,18 @@ from penelope.adapters.metrics.scrape import ScrapedMetrics
 from penelope.adapters.playbooks.load import load as load_playbooks
 from penelope.adapters.policy.load import load_expressions
 from penelope.adapters.policy.rego import load_rego
+from penelope.adapters.probes.installed import probers
 from penelope.adapters.routers.noop import NoopRouter
 from penelope.adapters.routers.traefik import TraefikRouter
 from penelope.adapters.scanners.scan import ThoroughScanner
 from penelope.bootstrap.autonomy import policy_of
 from penelope.bootstrap.background import background
+from penelope.bootstrap.benchmarks import benching_of
 from penelope.bootstrap.brakes import brake_rules, brakes_of
 from penelope.bootstrap.constitution import constitution_of
 from penelope.bootstrap.resting import calendars_of
+from penelope.bootstrap.secrets import secrets_of
+from penelope.bootstrap.twin import twin_of
 from penelope.bootstrap.words import asking_of
 from penelope.domain.action import Tier
 from penelope.flow.parts import Parts, Timing
@@ -49,13 +54,14 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
     stack.push_async_callback(metrics.close)
     await background(stack, metrics.run())
     routers: dict[str, Router] = {"traefik": TraefikRouter(), "noop": NoopRouter()}
-    surroundings = Surroundings(services=services, routers=routers)
+    secrets = secrets_of(settings.secrets)
+    surroundings = Surroundings(services=services, routers=routers, keep=settings.act.keep)
     return Parts(
         services=services,
         playbooks=playbooks,
         metrics=metrics,
         changes=Changes(),
-        adapters={name: kind.made(surroundings) for name, kind in installed().items()},
+        adapters={name: Guarded(kind.made(surroundings), secrets) for name, kind in installed().items()},
         routers=routers,
         clock=clock,
         decide=DecideLimits(
@@ -68,10 +74,14 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
             window_seconds=settings.metrics.window_seconds,
             verify_poll_seconds=settings.verify.poll_seconds,
             approval_expires_seconds=settings.approval.expires_seconds,
+            heartbeat_seconds=settings.act.heartbeat_seconds,
         ),
         autonomy=policy_of(settings.autonomy, services, [item.name for item in playbooks.playbooks()]),
         brakes=brakes_of(settings),
         asking=asking_of(settings),
+        probers=probers(services.values(), metrics),
+        benching=benching_of(settings.benchmark),
+        twin=twin_of(settings.twin),
     )
 
 

@@ -21,19 +21,37 @@ class Tier(IntEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """Something that an adapter can do. `params` is the JSON Schema of its parameters, `permissions` what its
-    credentials must be allowed, in the words of the target; no step of it may claim a tier below `tier`.
+    credentials must be allowed, in the words of the target; no step of it may claim a tier below `tier`. `snapshots` names
+    what is kept before it: files, a git reference, rows by primary key, traffic weights, ….
     """
 
     summary: str
     params: Mapping[str, Json]
     permissions: tuple[str, ...] = ()
     tier: Tier = Tier.LOCAL
+    snapshots: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How often an action that certainly did not take effect is tried, and the pause between two attempts."""
+
+    attempts: int = 1
+    pause_seconds: float = 1.0
+
+
+ONCE = Retry()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
     """One change of one target. `key` is the idempotency key: unique to incident, plan and step, and stable
     over restarts, so that a repeat can be recognised at the target.
+
+    `idempotent` says that doing it twice is harmless, so that an attempt nobody knows about may be repeated. `rollback`
+    is what takes the action back in place of its adapter's compensation; `keep` says that it stays when the rest of its
+    plan is taken back. `fence` is the fencing token of the lease on its target: a target that saw a higher one may
+    refuse it; 0 means that no lease is held.
     """
 
     key: str
@@ -45,6 +63,20 @@ class Action:
     tier: Tier
     timeout_seconds: float
     contract: Contract | None = None
+    retry: Retry = ONCE
+    idempotent: bool = False
+    rollback: "Action | None" = None
+    keep: bool = False
+    fence: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Something of a target that is not as a snapshot holds it. Values are shown without secrets."""
+
+    subject: str
+    before: Json
+    now: Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

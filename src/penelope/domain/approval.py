@@ -37,7 +37,9 @@ class OnTimeout(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BriefStep:
-    """One action of the plan, as it is shown; `diff` where it is a patch."""
+    """One action of the plan, as it is shown; `diff` where it is a patch, `params` are its other parameters as JSON, and
+    `when` says in what circumstances it happens, if not in all.
+    """
 
     name: str
     adapter: str
@@ -45,6 +47,8 @@ class BriefStep:
     target: str
     tier: int
     diff: str = ""
+    params: str = ""
+    when: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,19 +1,26 @@
 """The expected effect of a change, and how far it came true."""
 
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from penelope.domain.comparing import Comparator, holds
 from penelope.kit.canonical import Json
 
+__all__ = ["Clause", "ClauseResult", "ClauseState", "Comparator", "Contract", "Gravity", "Verdict", "judge"]
 
-class Comparator(StrEnum):
-    """How an observation is held against what is expected."""
+_ROUNDING = 1e-9
+"""What a sum of shares may be off."""
 
-    EQUALS = "equals"
-    AT_MOST = "at_most"
-    AT_LEAST = "at_least"
-    ONE_OF = "one_of"
+
+class Gravity(StrEnum):
+    """How much it matters when a clause does not hold. Where a CRITICAL one does not, no contract passes."""
+
+    MINOR = "minor"
+    MAJOR = "major"
+    CRITICAL = "critical"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,48 +28,73 @@ class Clause:
     """One expectation: the observed `subject` compared with `expected`.
 
     Subjects: ``metric.<name>`` and ``metric.<name>@<arm>`` for figures of the service, ``state.<key>`` for
-    what the action's adapter reports of its target.
+    what the action's adapter reports of its target. `within_seconds` and `hold_seconds` are its own deadline and
+    hold; without them those of the contract count.
     """
 
     subject: str
     comparator: Comparator
     expected: Json
     weight: float = 1.0
+    severity: Gravity = Gravity.MAJOR
+    within_seconds: float | None = None
+    hold_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """Clauses that must all hold `hold_seconds` on end.
+    """Clauses that must hold `hold_seconds` on end.
 
-    They must begin to hold at the latest `deadline_seconds` after the change, so a verdict takes at most
-    the sum of both.
+    They must begin to hold at the latest `deadline_seconds` after the change. All of them must, unless `pass_at`,
+    a share of their weight above 0 and at most 1, says that less is enough.
     """
 
     clauses: tuple[Clause, ...]
     deadline_seconds: float
     hold_seconds: float = 0.0
+    pass_at: float = 1.0
+
+    @property
+    def relative(self) -> bool:
+        """Whether a clause needs to know what was there before the change."""
+        return any(clause.comparator.relative for clause in self.clauses)
+
+    def deadline_of(self, clause: Clause) -> float:
+        """Seconds after the change at which the clause must have begun to hold."""
+        return self.deadline_seconds if clause.within_seconds is None else clause.within_seconds
+
+    def hold_of(self, clause: Clause) -> float:
+        """Seconds on end that the clause must hold."""
+        return self.hold_seconds if clause.hold_seconds is None else clause.hold_seconds
 
 
 class ClauseState(StrEnum):
-    """A clause whose subject was not seen is unknown, which is never a pass."""
+    """A clause whose subject was not seen is unknown, which is never a pass. LATE is one that holds now, but was
+    seen not to after its deadline.
+    """
 
     HOLDS = "holds"
     BROKEN = "broken"
     UNKNOWN = "unknown"
+    LATE = "late"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClauseResult:
-    """What was seen for a clause."""
+    """What was seen for a clause; `before` only where it is held against that."""
 
     clause: Clause
     state: ClauseState
     actual: Json
+    before: Json = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """How far a contract came true: the weight of the clauses that hold, 0…1. It passes only when all hold."""
+    """How far a contract came true: the share of the weight of the clauses that hold, 0…1.
+
+    It passes where all hold, or as many as the contract is content with, no critical one missing.
+    """
 
     score: float
     passed: bool
@@ -76,36 +108,66 @@ class Verdict:
         return tuple(result for result in self.results if result.state is not ClauseState.HOLDS)
 
 
-def _compare(clause: Clause, actual: Json) -> bool:
-    match clause.comparator:
-        case Comparator.EQUALS:
-            return bool(actual == clause.expected)
-        case Comparator.ONE_OF:
-            return isinstance(clause.expected, list | tuple) and actual in clause.expected
-        case Comparator.AT_MOST:
-            return bool(actual <= clause.expected)
-        case Comparator.AT_LEAST:
-            return bool(actual >= clause.expected)
+def judge(
+    contract: Contract,
+    observed: Mapping[str, Json],
+    now: datetime,
+    before: Mapping[str, Json] | None = None,
+) -> Verdict:
+    """Holds observations (by subject) against a contract, those before the change where a clause asks for them.
+
+    A value that cannot be compared counts as broken. Of two readings of the same thing, what was not seen is never
+    better than what was.
+    """
+    results = tuple(_result(clause, observed, before or {}) for clause in contract.clauses)
+    return weighed(contract, results, now)
 
 
-def judge(contract: Contract, observed: dict[str, Json], now: datetime) -> Verdict:
-    """Holds observations (by subject) against a contract. A value that cannot be compared counts as broken."""
-    results: list[ClauseResult] = []
-    for clause in contract.clauses:
-        actual = observed.get(clause.subject)
-        if actual is None:
-            state = ClauseState.UNKNOWN
-        else:
-            try:
-                state = ClauseState.HOLDS if _compare(clause, actual) else ClauseState.BROKEN
-            except TypeError:
-                state = ClauseState.BROKEN
-        results.append(ClauseResult(clause=clause, state=state, actual=actual))
-    held = sum(result.clause.weight for result in results if result.state is ClauseState.HOLDS)
-    total = sum(clause.weight for clause in contract.clauses)
+def weighed(contract: Contract, results: tuple[ClauseResult, ...], now: datetime) -> Verdict:
+    """The verdict that results come to, one for each clause."""
+    held = [result.clause for result in results if result.state is ClauseState.HOLDS]
     return Verdict(
-        score=held / total if total else 0.0,
-        passed=bool(results) and all(result.state is ClauseState.HOLDS for result in results),
-        results=tuple(results),
+        score=share(held, contract.clauses),
+        passed=suffices(contract, results),
+        results=results,
         judged_at=now,
     )
+
+
+def suffices(contract: Contract, results: Iterable[ClauseResult]) -> bool:
+    """Whether the contract is content with those of its clauses that hold."""
+    held: list[Clause] = []
+    missing: list[Clause] = []
+    for result in results:
+        (held if result.state is ClauseState.HOLDS else missing).append(result.clause)
+    if not held or any(clause.severity is Gravity.CRITICAL for clause in missing):
+        return False
+    enough = contract.pass_at
+    return not missing or (0 < enough < 1 and share(held, contract.clauses) >= enough - _ROUNDING)
+
+
+def share(held: Iterable[Clause], clauses: Iterable[Clause]) -> float:
+    """The share of the weight of all that those which hold have, 0…1. A weight that is none counts nothing."""
+    of_all = [_weight(clause) for clause in clauses]
+    largest = max(of_all, default=0.0)
+    if largest <= 0:
+        return 0.0
+    # Against the largest, so that no sum runs over.
+    total = math.fsum(weight / largest for weight in of_all)
+    return min(1.0, math.fsum(_weight(clause) / largest for clause in held) / total)
+
+
+def _weight(clause: Clause) -> float:
+    return clause.weight if math.isfinite(clause.weight) and clause.weight > 0 else 0.0
+
+
+def _result(clause: Clause, observed: Mapping[str, Json], before: Mapping[str, Json]) -> ClauseResult:
+    actual = observed.get(clause.subject)
+    seen = before.get(clause.subject) if clause.comparator.relative else None
+    if actual is None or (clause.comparator.relative and seen is None):
+        state = ClauseState.UNKNOWN
+    elif holds(clause.comparator, clause.expected, actual, seen):
+        state = ClauseState.HOLDS
+    else:
+        state = ClauseState.BROKEN
+    return ClauseResult(clause=clause, state=state, actual=actual, before=seen)

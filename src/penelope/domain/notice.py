@@ -15,6 +15,7 @@ class NoticeKind(StrEnum):
     ESCALATION = "escalation"
     GLASS_BROKEN = "glass_broken"
     REVIEW_OVERDUE = "review_overdue"
+    COMPENSATION_FAILED = "compensation_failed"
 
 
 class NoticeState(StrEnum):

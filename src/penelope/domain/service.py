@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from penelope.domain.benchmark import Suites
 from penelope.kit.canonical import Json
 
 
@@ -71,8 +72,55 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TwinCheck:
+    """A command that tells by ending with 0 whether a copy of the service is sound. It runs in the copy of `target`."""
+
+    name: str
+    argv: tuple[str, ...]
+    timeout_seconds: float
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwinServe:
+    """How a copy of the service is started: it must listen on 127.0.0.1, at `port`."""
+
+    argv: tuple[str, ...]
+    port: int
+    ready_seconds: float
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwinReplay:
+    """Recorded requests that are sent to the copy, and what of the answers is compared beside status and body: these
+    headers. What is at the paths `ignore` in JSON bodies may differ.
+    """
+
+    file: str
+    headers: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwinSpec:
+    """How a plan for the service is tried on a copy. `read_only` are folders of programs that the checks need; `limits`
+    replace limits of the settings by name.
+    """
+
+    checks: tuple[TwinCheck, ...] = ()
+    serve: TwinServe | None = None
+    replay: TwinReplay | None = None
+    read_only: tuple[str, ...] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One entry of the catalogue. `tier` 1 is the most critical, 4 the least."""
+    """One entry of the catalogue. `tier` 1 is the most critical, 4 the least.
+
+    Services of one `shard` share its places for actions under way; "" is the shard of all that name none.
+    """
 
     name: str
     owner: str
@@ -82,3 +130,6 @@ class Service:
     metrics: MetricQueries | None = None
     router: RouterReference | None = None
     targets: Mapping[str, Target] = field(default_factory=dict)
+    shard: str = ""
+    twin: TwinSpec | None = None
+    benchmarks: Suites = field(default_factory=dict)

@@ -71,7 +71,7 @@ _RESTS: Mapping[str, Mapping[str, str]] = {
     "plan": dict.fromkeys(("observe", "ask", "act"), "plan"),
     "approval": {"pending": "approve"},
     "break_glass": {"open": "approve"},
-    "action": dict.fromkeys(("prepared", "started", "unknown"), "act"),
+    "action": dict.fromkeys(("waiting", "prepared", "started", "unknown"), "act"),
     "rollout": {"shifted": "rollout", "hold": "rollout", "promote": "rollout", "rollback": "undo"},
 }
 

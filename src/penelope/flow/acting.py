@@ -1,19 +1,33 @@
-"""Carries one action through: snapshot, claim, execution, verification; and back, if it must."""
+"""Carries one action through: lease, execution in its turn, verification; and back, if it must."""
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
-from penelope.domain.action import Action, Effect, Snapshot
-from penelope.errors import OutcomeUnknown, PenelopeError
+from penelope.domain.action import Action, Snapshot
+from penelope.domain.benchmark import SuiteName
+from penelope.domain.incident import IncidentState
+from penelope.domain.signal import Severity
+from penelope.errors import PenelopeError
 from penelope.flow import records
+from penelope.flow.alarm import sound
+from penelope.flow.benchmarking import declares, smoke
 from penelope.flow.checking import Question, verify
-from penelope.flow.engine import Engine
+from penelope.flow.engine import Engine, Turn
+from penelope.flow.executing import ACT, Executing, Tried
 from penelope.flow.halting import stopping
+from penelope.flow.leases import place_of
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data, to_data
-from penelope.rooms.act.run import perform, undo
+from penelope.rooms.act.run import undo
+
+_LEASE_PAUSE_SECONDS = 0.5
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +35,8 @@ class Done:
     """An action that was tried. `trouble` is empty when it did what it said; `unknown` when nobody can tell.
 
     `touched` says that the target may have been changed, so that there is something to take back; `stopped` that a
-    halt forbade it.
+    halt forbade it; `broke` that its execution broke off, and may have left the target held. `leased_at` orders the
+    actions on one target.
     """
 
     action: Action
@@ -30,17 +45,20 @@ class Done:
     unknown: bool = False
     touched: bool = True
     stopped: bool = False
+    broke: bool = False
+    leased_at: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Tried:
-    """What became of an attempt, as it is stored: an effect, or an error."""
+class _Leased:
+    """The fencing token, the turn in the queue, and whether a smoke suite follows; or why the target cannot be had now, or must not be touched."""
 
-    attempt: int
-    effect: Effect | None = None
-    error: str = ""
-    unknown: bool = False
-    halted: bool = False
+    fence: int = 0
+    at: str = ""
+    priority: int = 1
+    smoke: bool = False
+    held_by: str = ""
+    halted: str = ""
 
 
 class Acting:
@@ -52,118 +70,176 @@ class Acting:
         self._incident = incident
 
     async def act(self, action: Action) -> Done:
-        """Makes the action happen once, whatever crashes: an attempt is counted before anything is sent, and from
-        the second one on the target is asked first what became of the one before.
+        """Makes the action happen once, whatever crashes, as the only one on its target, and looks whether it did what it
+        said.
         """
-        taken = await self._engine.step(f"snapshot {action.name}", lambda: self._snapshot(action))
-        if "error" in taken:
-            await self._record(action, "failed", "ActionFailed", taken["error"], {})
-            return Done(action=action, trouble=taken["error"], touched=False)
-        done = Done(action=action, snapshot=from_data(Snapshot, taken["snapshot"]))
-        await self._record(action, "prepared", "ActionPrepared", "what was there is remembered", taken)
-        tried = from_data(
-            _Tried, await self._engine.step(f"perform {action.name}", lambda: self._perform(done, taken))
+        leased = await self._lease(action)
+        if leased.halted:
+            await self._record(action, "halted", "ActionHalted", leased.halted, {})
+            return Done(action=action, trouble=leased.halted, touched=False, stopped=True)
+        action = replace(action, fence=leased.fence)
+        try:
+            return await self._in_turn(action, leased)
+        except Exception as error:  # noqa: BLE001 - something may have been sent, so that it must not be left out
+            _log.exception("what became of %s is not known", action.name)
+            trouble = f"nobody knows what became of it: {type(error).__name__}: {error}"
+            return Done(action=action, trouble=trouble, unknown=True, broke=True, leased_at=leased.at)
+
+    async def _in_turn(self, action: Action, leased: _Leased) -> Done:
+        service = self._parts.services.get(action.target.service)
+        turn = Turn(shard="" if service is None else service.shard, priority=leased.priority)
+        given = await self._engine.queued(ACT, f"{action.key}:act", self._incident, to_data(action), turn)
+        tried = from_data(Tried, given)
+        done = Done(
+            action=action,
+            snapshot=tried.snapshot,
+            trouble=tried.error,
+            unknown=tried.unknown,
+            touched=tried.attempt > 0,
+            stopped=tried.halted,
+            leased_at=leased.at,
         )
-        if tried.halted:
-            await self._record(action, "halted", "ActionHalted", tried.error, taken)
-            return replace(done, trouble=tried.error, touched=tried.attempt > 0, stopped=True)
-        ended_at = await self._record_end(action, tried, taken)
         if tried.effect is None:
-            return replace(done, trouble=tried.error, unknown=tried.unknown)
-        return await self._verified(done, ended_at)
+            return done
+        try:
+            trouble = await self._looked_at(action, tried, smoked=leased.smoke)
+        except Exception as error:  # noqa: BLE001 - what was done must be known, whatever breaks after it
+            trouble = f"it could not be verified: {type(error).__name__}: {error}"
+        await self._give_back(action)
+        return replace(done, trouble=trouble)
 
     async def take_back(self, done: Done) -> str:
-        """Compensates an action; returns what went wrong, or nothing."""
-        undone = await self._engine.step(f"compensate {done.action.name}", lambda: self._undo(done))
-        kept = {"snapshot": to_data(done.snapshot), **undone}
-        if "error" in undone:
-            await self._record(
-                done.action, "compensation_failed", "CompensationFailed", undone["error"], kept
-            )
-            return f"{done.action.name}: {undone['error']}"
-        await self._record(done.action, "compensated", "ActionCompensated", undone["effect"]["summary"], kept)
-        return ""
+        """Compensates an action and proves it; returns what went wrong, or nothing.
 
-    async def _snapshot(self, action: Action) -> dict[str, Json]:
+        What went wrong is the loudest event there is: nothing is mended on the service until a person has looked.
+        """
+        means = done.action.rollback or done.action
+        leased = await self._lease(means, heeds_halts=False)
+        means = replace(means, fence=leased.fence)
+        if done.action.rollback is None:
+            undo_it = partial(self._undo, means, done.snapshot)
+            undone = dict(await self._engine.step(f"compensate {done.action.name}", undo_it))
+        else:
+            undone = await self._rolled_back(means)
+        kept: dict[str, Json] = {"snapshot": to_data(done.snapshot), **undone}
+        error = undone.get("error", "")
+        status, event = (
+            ("compensation_failed", "CompensationFailed") if error else ("compensated", "ActionCompensated")
+        )
+        reason = error or undone["effect"]["summary"]
+        change = records.of_action(done.action, self._incident, status, event, reason, record=kept)
+
+        async def body(transaction: Transaction) -> Json:
+            await transaction.save(change)
+            if error:
+                await sound(transaction, self._parts.asking, done.action, self._incident, error)
+            await transaction.leases.give_back(place_of(means), means.key)
+
+        await self._engine.transaction(f"{event} {done.action.name}", body)
+        return f"{done.action.name}: {error}" if error else ""
+
+    async def _undo(self, action: Action, snapshot: Snapshot) -> dict[str, Json]:
         try:
             located = self._parts.located(action)
-            return {"snapshot": to_data(await self._parts.adapter(located).snapshot(located))}
+            return {"effect": to_data(await undo(self._parts.adapter(located), located, snapshot))}
         except PenelopeError as error:
             return {"error": error.message}
+        except Exception as error:  # noqa: BLE001 - whatever breaks here must be as loud as what was foreseen
+            return {"error": f"{type(error).__name__}: {error}"}
 
-    async def _perform(self, done: Done, kept: dict[str, Json]) -> Json:
-        action = done.action
-
-        async def claim(transaction: Transaction) -> Json:
-            if why := await stopping(transaction, self._incident):
-                # One that was begun before the process died may have taken effect: it is taken back like any other.
-                attempts = await transaction.attempts(action.key)
-                return to_data(_Tried(attempt=attempts, error=why, halted=True))
-            attempt = await transaction.claim(action.key, self._incident, action.target.service)
-            reason = "first attempt" if attempt == 1 else f"attempt {attempt}: the one before was interrupted"
-            record = {**kept, "attempt": attempt}
-            await transaction.save(
-                records.of_action(action, self._incident, "started", "ActionStarted", reason, record=record)
-            )
-            return to_data(_Tried(attempt=attempt))
-
-        # Committed by itself, before anything is sent: after a crash the attempt shows, and the target is probed.
-        claimed = from_data(_Tried, await self._engine.transaction("claim", claim))
-        if claimed.halted:
-            return to_data(claimed)
-        attempt = claimed.attempt
+    async def _rolled_back(self, rollback: Action) -> dict[str, Json]:
+        """By the action that the playbook names for it, carried out like any other. Its proof is its own effect."""
+        executing = Executing(self._engine, self._parts, self._incident, heeds_halts=False)
         try:
-            located = self._parts.located(action)
-            adapter = self._parts.adapter(located)
-            effect = await perform(adapter, located, done.snapshot, first_attempt=attempt == 1)
-        except PenelopeError as error:
-            unknown = isinstance(error, OutcomeUnknown)
-            return to_data(_Tried(attempt=attempt, error=error.message, unknown=unknown))
-        return to_data(_Tried(attempt=attempt, effect=effect))
+            tried = await executing.execute(rollback)
+        except Exception as error:  # noqa: BLE001 - whatever breaks here must be as loud as what was foreseen
+            return {"error": f"{rollback.name}: {type(error).__name__}: {error}"}
+        if tried.effect is None:
+            return {"error": f"{rollback.name}: {tried.error}"}
+        return {"effect": to_data(tried.effect)}
 
-    async def _undo(self, done: Done) -> dict[str, Json]:
-        try:
-            located = self._parts.located(done.action)
-            return {"effect": to_data(await undo(self._parts.adapter(located), located, done.snapshot))}
-        except PenelopeError as error:
-            return {"error": error.message}
+    async def _lease(self, action: Action, *, heeds_halts: bool = True) -> _Leased:
+        """Waits until nobody else acts on the target. The story that holds it comes to its end, so there is no expiry."""
+        waited = False
+        while True:
+            leased = await self._ask_for(action, heeds_halts=heeds_halts)
+            if not leased.held_by:
+                return leased
+            if not waited:
+                await self._record(
+                    action, "waiting", "ActionWaits", f"{place_of(action)}: {leased.held_by}", {}
+                )
+                waited = True
+            await self._engine.pause(_LEASE_PAUSE_SECONDS)
 
-    async def _record_end(self, action: Action, tried: _Tried, kept: dict[str, Json]) -> datetime:
-        kept = {**kept, "attempt": tried.attempt}
-        if tried.effect is not None:
-            kept["effect"] = to_data(tried.effect)
-            return await self._record(action, "done", "ActionDone", tried.effect.summary, kept)
-        status, event = ("unknown", "ActionUnknown") if tried.unknown else ("failed", "ActionFailed")
-        kept["error"] = tried.error
-        return await self._record(action, status, event, tried.error, kept)
+    async def _ask_for(self, action: Action, *, heeds_halts: bool) -> _Leased:
+        place = place_of(action)
 
-    async def _verified(self, done: Done, since: datetime) -> Done:
-        action = done.action
-        if action.contract is None:
-            return done
+        async def body(transaction: Transaction) -> Json:
+            if heeds_halts and (why := await self._objection(transaction)):
+                return to_data(_Leased(halted=why))
+            fence = await transaction.leases.take(place, action.key, self._incident)
+            if fence is None:
+                other = await transaction.leases.of(place)
+                holder = "another action" if other is None else f"action {other.holder} of {other.incident}"
+                return to_data(_Leased(held_by=f"held by {holder}"))
+            priority = await self._priority(transaction, action)
+            smoked = declares(self._parts, action.target.service, SuiteName.SMOKE)
+            moment = transaction.now().isoformat()
+            return to_data(_Leased(fence=fence, at=moment, priority=priority, smoke=smoked))
+
+        return from_data(_Leased, await self._engine.transaction(f"lease {action.name}", body))
+
+    async def _objection(self, transaction: Transaction) -> str:
+        """A halt; or that the incident has ended, for a branch goes on although the story that began it broke off."""
+        if why := await stopping(transaction, self._incident):
+            return why
+        unit = (await transaction.peek([self._incident])).get(self._incident)
+        ended = unit is not None and IncidentState(unit.status).ended
+        return "its incident has been ended meanwhile" if ended else ""
+
+    async def _priority(self, transaction: Transaction, action: Action) -> int:
+        """By how much users suffer: the criticality of the service first, then the severity of the signal; 1 is first."""
+        unit = (await transaction.peek([self._incident])).get(self._incident)
+        severity = Severity.CRITICAL if unit is None else Severity(unit.attributes["severity"])
+        service = self._parts.services.get(action.target.service)
+        tier = 1 if service is None else service.tier
+        return (tier - 1) * len(Severity) + len(Severity) - list(Severity).index(severity)
+
+    async def _looked_at(self, action: Action, tried: Tried, *, smoked: bool) -> str:
+        """What is wrong after the action, by the smoke suite of its service and by its own contract; or nothing."""
+        service = self._parts.service(action.target.service)
+        key, trouble = f"{action.key}:smoke", ""
+        if smoked:
+            trouble = await smoke(self._engine, self._parts, service, self._incident, action.name, key)
+        if trouble or action.contract is None:
+            return trouble
         question = Question(
             unit=f"{action.key}:verdict",
             label=action.name,
             incident=self._incident,
             contract=action.contract,
-            service=self._parts.service(action.target.service),
-            since=since,
+            service=service,
+            since=datetime.fromisoformat(tried.ended_at),
             action=action,
+            before=tried.before,
         )
         verdict = await verify(self._engine, self._parts, question)
-        if verdict.passed:
-            return done
         missed = ", ".join(item.clause.subject for item in verdict.drift)
-        return replace(done, trouble=f"it did not do what it said ({missed})")
+        return "" if verdict.passed else f"it did not do what it said ({missed})"
+
+    async def _give_back(self, action: Action) -> None:
+        async def body(transaction: Transaction) -> Json:
+            await transaction.leases.give_back(place_of(action), action.key)
+
+        await self._engine.transaction(f"give back {action.name}", body)
 
     async def _record(
-        self, action: Action, status: str, event: str, reason: str, record: dict[str, Json]
-    ) -> datetime:
-        """Saves the action's new state; returns the moment that its entry bears."""
+        self, action: Action, status: str, event: str, reason: str, record: Mapping[str, Json]
+    ) -> None:
         change = records.of_action(action, self._incident, status, event, reason, record=record)
 
         async def body(transaction: Transaction) -> Json:
             await transaction.save(change)
-            return transaction.now().isoformat()
 
-        return datetime.fromisoformat(await self._engine.transaction(f"{event} {action.name}", body))
+        await self._engine.transaction(f"{event} {action.name}", body)

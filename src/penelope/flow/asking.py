@@ -8,7 +8,6 @@ from penelope.domain.approval import (
     ApprovalStatus,
     Ballot,
     Brief,
-    BriefStep,
     Refusal,
     close,
     vote,
@@ -23,6 +22,7 @@ from penelope.domain.quorum import RULE
 from penelope.domain.work import Change
 from penelope.flow import records
 from penelope.flow.assessment import Assessment, Next
+from penelope.flow.briefing import steps_of
 from penelope.kit.ids import digest_id
 from penelope.rooms.gate.rules import Request
 
@@ -138,17 +138,7 @@ def brief_of(request: Request, silence: str) -> Brief:
         tier=int(plan.tier),
         risk=decision.risk.value,
         confidence=decision.confidence.value,
-        steps=tuple(
-            BriefStep(
-                name=action.name,
-                adapter=action.adapter,
-                operation=action.operation,
-                target=action.target.name,
-                tier=int(action.tier),
-                diff=str(action.params.get("diff", "")),
-            )
-            for action in plan.actions
-        ),
+        steps=steps_of(plan),
         risks=decision.risk.contributions,
         evidence=tuple(map(_in_words, request.dossier.evidence[:_MOST_EVIDENCE])),
         silence=silence,

@@ -18,13 +18,19 @@ class Next(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
-    """What an assessment came to. A plan that is observed waits for its turn, or for what a rule of the gate said."""
+    """What an assessment came to. A plan that is observed waits for its turn, or for what a rule of the gate said.
+
+    `rehearses` and `regresses` say whether a twin, and a regression suite, were there for a plan that is to be carried
+    out: its story goes by that to its end, whatever settings and catalogue a restart brings.
+    """
 
     next: Next
     reason: str
     plan: Plan | None = None
     recheck_seconds: float = 0.0
     approval: str | None = None
+    rehearses: bool = False
+    regresses: bool = False
 
     @property
     def waits(self) -> bool:

@@ -30,6 +30,11 @@ class Canary:
         self.stopped = False
         """Whether a halt ended it."""
 
+    @property
+    def name(self) -> str:
+        """The arm that takes traffic step by step."""
+        return self._spec.canary
+
     async def run(self) -> str:
         """Promotes the canary through all weights, or takes its traffic away; returns why not, or nothing."""
         weight: int | None = self._spec.steps[0]

@@ -64,7 +64,7 @@ async def similar_to(
 def _objections(parts: Parts, proposal: Proposal) -> tuple[str, ...]:
     """What the adapters have against the plan's steps, before anything runs."""
     found: list[str] = []
-    for action in proposal.plan.actions:
+    for action in proposal.plan.every_action:
         try:
             parts.adapter(action).validate(action.operation, action.params)
         except InputError as error:

@@ -1,10 +1,11 @@
 """Watches a contract until it passes or can no longer come true."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from penelope.domain.action import Action
-from penelope.domain.contract import Contract, Verdict
+from penelope.domain.contract import Clause, ClauseResult, Contract, Verdict
 from penelope.domain.service import Service
 from penelope.domain.work import Change
 from penelope.flow import records
@@ -19,7 +20,11 @@ from penelope.rooms.verify.run import look
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is to be verified: a contract, of an action or (without one) of the whole plan, since a moment."""
+    """What is to be verified: a contract, of an action or (without one) of the whole plan, since a moment.
+
+    `before` is what was observed before the change (`rooms.verify.run.observe`). `promised` says that the contract is
+    in history already, by `of_contract`.
+    """
 
     unit: str
     label: str
@@ -28,25 +33,32 @@ class Question:
     service: Service
     since: datetime
     action: Action | None = None
+    before: Mapping[str, Json] = field(default_factory=dict)
+    promised: bool = False
 
 
 async def verify(engine: Engine, parts: Parts, question: Question) -> Verdict:
-    """The final verdict, recorded. Between two looks it waits durably."""
-    holding_since: datetime | None = None
+    """The final verdict, recorded with the contract and what was seen. Between two looks it waits durably."""
+    waiting: Waiting | None = None
+    looks = 0
     while True:
         verdict = from_data(
             Verdict, await engine.step(f"look {question.label}", lambda: _look(parts, question))
         )
+        looks += 1
         now = verdict.judged_at
-        state = progress(question.contract, question.since, holding_since, verdict, now)
+        state = progress(question.contract, question.since, waiting, verdict, now)
         if not isinstance(state, Waiting):
             break
-        holding_since = state.holding_since
+        waiting = state
         await engine.pause(parts.timing.verify_poll_seconds)
     ended = state.verdict
+    changes = [_of_actuals(question, ended, looks), _of_verdict(question, ended)]
+    if not question.promised:
+        changes.insert(0, of_contract(question))
 
     async def record(transaction: Transaction) -> Json:
-        await transaction.save(_of_verdict(question, ended))
+        await transaction.save(*changes)
 
     await engine.transaction(f"verdict {question.label}", record)
     return ended
@@ -64,8 +76,49 @@ async def _look(parts: Parts, question: Question) -> Json:
         since=question.since,
         window_seconds=parts.timing.window_seconds,
         now=parts.clock.now(),
+        before=question.before,
     )
     return to_data(verdict)
+
+
+def of_contract(question: Question) -> Change:
+    """What was promised, and what was there before it."""
+    contract = question.contract
+    return Change(
+        unit=f"{question.unit}:contract",
+        kind="contract",
+        incident=question.incident,
+        status="made",
+        attributes={
+            "of": question.label,
+            "contract": to_data(contract),
+            "before": {clause.subject: question.before.get(clause.subject) for clause in _relative(contract)},
+        },
+        event="ContractMade",
+        actor=records.PENELOPE,
+        reason=f"what {question.label} must come to",
+        details={"of": question.label, "clauses": len(contract.clauses)},
+    )
+
+
+def _relative(contract: Contract) -> list[Clause]:
+    return [clause for clause in contract.clauses if clause.comparator.relative]
+
+
+def _of_actuals(question: Question, verdict: Verdict, looks: int) -> Change:
+    seen = {result.clause.subject: result.actual for result in verdict.results}
+    unseen = sorted(subject for subject, value in seen.items() if value is None)
+    return Change(
+        unit=f"{question.unit}:actuals",
+        kind="actuals",
+        incident=question.incident,
+        status="incomplete" if unseen else "complete",
+        attributes={"of": question.label, "looks": looks, "at": verdict.judged_at.isoformat(), "seen": seen},
+        event="ActualsGathered",
+        actor=records.PENELOPE,
+        reason=f"not seen: {', '.join(unseen)}" if unseen else "all that the contract asks for was seen",
+        details={"of": question.label, "looks": looks, "unseen": unseen},
+    )
 
 
 def _of_verdict(question: Question, verdict: Verdict) -> Change:
@@ -73,6 +126,7 @@ def _of_verdict(question: Question, verdict: Verdict) -> Change:
         f"{item.clause.subject} is {'unknown' if item.actual is None else item.actual}"
         for item in verdict.drift
     )
+    held = "the contract holds" + (f", but for: {drift}" if drift else "")
     return Change(
         unit=question.unit,
         kind="verdict",
@@ -81,11 +135,24 @@ def _of_verdict(question: Question, verdict: Verdict) -> Change:
         attributes={**to_data(verdict), "of": question.label},
         event="VerdictReached",
         actor=records.PENELOPE,
-        reason=drift or "the contract holds",
+        reason=held if verdict.passed else drift,
         details={
             "of": question.label,
             "passed": verdict.passed,
             "score": verdict.score,
+            "drift": [_drifted(item) for item in verdict.drift],
             "waited_seconds": round(verdict.waited_seconds, 3),
         },
     )
+
+
+def _drifted(item: ClauseResult) -> Json:
+    return {
+        "subject": item.clause.subject,
+        "state": item.state.value,
+        "severity": item.clause.severity.value,
+        "weight": item.clause.weight,
+        "comparator": item.clause.comparator.value,
+        "expected": item.clause.expected,
+        "actual": item.actual,
+    }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
-from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.domain.approval import Approval, ApprovalStatus, BriefStep
 from penelope.domain.break_glass import BreakGlass, ReviewStatus
 from penelope.domain.notice import Notice, NoticeKind, NoticeState
 from penelope.domain.work import Change, UnitOfWork
@@ -159,6 +159,8 @@ class Courier:
             return None
         if unit.kind == "approval":
             return _of_request(notice, from_data(Approval, unit.attributes))
+        if unit.kind == "action":
+            return _of_alarm(notice, unit)
         return _of_glass(notice, from_data(BreakGlass, unit.attributes))
 
     async def _settled(self, notice: Notice, event: tuple[str, str] | None) -> None:
@@ -196,7 +198,7 @@ def _of_request(notice: Notice, approval: Approval) -> Message | None:
         lines = [
             brief.rationale,
             f"Risk {brief.risk:.2f}, confidence {brief.confidence:.2f}, tier {brief.tier}.",
-            *(f"- {step.name} ({step.adapter}.{step.operation} on {step.target})" for step in brief.steps),
+            *map(_step, brief.steps),
             *(f"* {part.name} {part.value:+.2f}: {part.reason}" for part in brief.risks),
             *brief.evidence[:8],
             brief.silence,
@@ -209,6 +211,25 @@ def _of_request(notice: Notice, approval: Approval) -> Message | None:
         title=title,
         text="\n".join(lines),
         approval=approval,
+    )
+
+
+def _step(step: BriefStep) -> str:
+    when = f", {step.when}" if step.when else ""
+    return f"- {step.name} ({step.adapter}.{step.operation} on {step.target}){when}"
+
+
+def _of_alarm(notice: Notice, unit: UnitOfWork) -> Message:
+    action = unit.attributes["action"]
+    target = action["target"]
+    title = f"COULD NOT BE TAKEN BACK: {action['name']} on {target['service']}"
+    lines = [
+        str(unit.attributes.get("error", "")),
+        f"Target {target['name']}, {action['adapter']}.{action['operation']}.",
+        f"Healing of {target['service']} is halted until a person resumes it. Incident {notice.incident}.",
+    ]
+    return Message(
+        kind=notice.kind, about=unit.id, incident=notice.incident, title=title, text="\n".join(lines)
     )
 
 

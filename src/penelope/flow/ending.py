@@ -18,13 +18,16 @@ from penelope.rooms.learn.run import conclude, counts_for_playbook
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How the story ends, and why. One that was `stopped` by a halt says nothing about its playbook."""
+    """How the story ends, and why. One that was `stopped` by a halt says nothing about its playbook; one that `broke`
+    off may still hold targets.
+    """
 
     kind: OutcomeKind
     reason: str
     playbook: str | None = None
     acted: bool = False
     stopped: bool = False
+    broke: bool = False
 
 
 async def finish(
@@ -40,6 +43,8 @@ async def finish(
         found = await records.incident_of(transaction, incident)
         if not found.state.ended:
             await transaction.save(*await end(transaction, found, ending, brakes, policy))
+            if ending.broke:
+                await transaction.leases.give_back_all(incident)
 
     await engine.transaction("finish", body)
 

@@ -1,24 +1,39 @@
 """The durable engine behind a few words: step, transaction, wait, nudge. Nothing else here knows DBOS."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import dbos._serialization as dbos_serialization
-from dbos import DBOS, AsyncSQLAlchemyDatasource, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
+from dbos import (
+    DBOS,
+    AsyncSQLAlchemyDatasource,
+    DBOSConfig,
+    DBOSPortableJSONSerializer,
+    SetEnqueueOptions,
+    SetWorkflowID,
+)
 from sqlalchemy import Engine as SyncEngine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penelope.flow.ports import Observer, Transaction
 from penelope.kit.canonical import Json
 
-WORKFLOW_SHAPE = "1"
+_log = logging.getLogger(__name__)
+
+WORKFLOW_SHAPE = "2"
 """Changes only when the sequence of steps of a running incident would no longer fit the code (stack.md)."""
 
 WORKFLOW = f"remediate/{WORKFLOW_SHAPE}"
 """The story's name, with the version of its shape."""
+
+_QUEUE = "act"
+_NO_SHARD = "-"
+"""The partition of services that name no shard; no shard can bear this name."""
 
 _INBOX = "inbox"
 _TICK = "tick"
@@ -34,6 +49,17 @@ _MAX_RECOVERIES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """The places for what is queued: `size` in one process, of them `shard_size` over all processes for one shard; a
+    free place is filled every `poll_seconds`.
+    """
+
+    size: int = 6
+    shard_size: int = 6
+    poll_seconds: float = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """Who this process is to the engine, how often (seconds) SQLite is asked for messages, and how long (seconds)
     a step under way may take to end when the engine stops.
@@ -42,10 +68,22 @@ class EngineSettings:
     executor_id: str
     poll_seconds: float
     stop_seconds: float = 10.0
+    pool: Pool = field(default_factory=Pool)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Whose places a queued chapter waits for, and how soon it is its turn: the lowest number is first, 1 at least."""
+
+    shard: str = ""
+    priority: int = 1
 
 
 Story = Callable[[str, str], Awaitable[str]]
 """Tells an incident (its id, its service) from its first signal to its outcome."""
+
+Chapter = Callable[[str, Json], Awaitable[Json]]
+"""Part of a story with steps of its own: told beside others, or in a queue. Takes the incident's id and JSON."""
 
 
 class PickleRefused(Exception):
@@ -85,12 +123,16 @@ class Engine:
         self._settings = settings
         self._datasource: AsyncSQLAlchemyDatasource | None = None
         self._story: Callable[..., Any] | None = None
+        self._chapters: dict[str, Callable[..., Any]] = {}
         self._running: dict[asyncio.Task[Any], str] = {}
         self._waiting: set[asyncio.Task[Any]] = set()
         self._stopping = False
 
-    async def launch(self, story: Story) -> None:
-        """Starts the engine in the running event loop; interrupted stories go on where they were."""
+    async def launch(self, story: Story, chapters: Mapping[str, Chapter] | None = None) -> None:
+        """Starts the engine in the running event loop; interrupted stories go on where they were.
+
+        `chapters` are told by their names.
+        """
         block_pickle()
         url = self._workflow_database.url.render_as_string(hide_password=False)
         serializer = DBOSPortableJSONSerializer()
@@ -116,7 +158,19 @@ class Engine:
         self._story = DBOS.workflow(name="remediate", max_recovery_attempts=_MAX_RECOVERIES)(
             self._told(story)
         )
+        self._chapters = {
+            name: DBOS.workflow(name=name, max_recovery_attempts=_MAX_RECOVERIES)(self._told(chapter))
+            for name, chapter in (chapters or {}).items()
+        }
         DBOS.launch()
+        pool = self._settings.pool
+        await DBOS.register_queue_async(
+            _QUEUE,
+            worker_concurrency=pool.size,
+            partition_concurrency=pool.shard_size,
+            polling_interval_sec=pool.poll_seconds,
+            on_conflict="always_update",
+        )
 
     async def stop(self) -> None:
         """Stops: steps under way come to their end, if they soon do; stories go on at the next launch."""
@@ -132,14 +186,14 @@ class Engine:
         # The engine had lent the loop its own threads, which are gone now.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
 
-    def _told(self, story: Story) -> Story:
+    def _told(self, story: Callable[[str, Any], Awaitable[Any]]) -> Callable[[str, Any], Awaitable[Any]]:
         """The story, with its task noted: left alone, it would run on beside an engine that has stopped."""
 
-        async def told(incident: str, service: str) -> str:
+        async def told(incident: str, given: Any) -> Any:
             task: Any = asyncio.current_task()  # a story always runs in one
             self._running[task] = incident
             task.add_done_callback(lambda ended: self._running.pop(ended, None))
-            return await story(incident, service)
+            return await story(incident, given)
 
         return told
 
@@ -176,10 +230,16 @@ class Engine:
 
     async def _receive(self, topic: str, seconds: float) -> None:
         self._go_on()
+        with self._interruptible():
+            await DBOS.recv_async(topic, timeout_seconds=seconds)
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """While a story waits there is nothing of it to be brought to an end when the engine stops."""
         task: Any = asyncio.current_task()
         self._waiting.add(task)
         try:
-            await DBOS.recv_async(topic, timeout_seconds=seconds)
+            yield
         finally:
             self._waiting.discard(task)
 
@@ -187,6 +247,40 @@ class Engine:
         """Where a story ends that an engine about to stop has let come so far."""
         if self._stopping and asyncio.current_task() in self._running:
             raise asyncio.CancelledError
+
+    async def queued(self, chapter: str, key: str, incident: str, given: Json, turn: Turn) -> Json:
+        """Inside a story: tells a chapter in its turn, once for the key, and returns what it came to."""
+        self._go_on()
+        shard = turn.shard or _NO_SHARD
+        with (
+            SetWorkflowID(key),
+            SetEnqueueOptions(priority=turn.priority, queue_partition_key=shard),
+        ):
+            handle = await DBOS.enqueue_workflow_async(_QUEUE, self._chapters[chapter], incident, given)
+        return await self._came_to(handle)
+
+    async def beside(self, chapter: str, incident: str, given: Mapping[str, Json]) -> Mapping[str, Json]:
+        """Inside a story: tells a chapter several times side by side, once for each key, and returns what each came to.
+
+        All are waited for; the key of one that broke off is absent.
+        """
+        self._go_on()
+        handles = {}
+        for key, item in given.items():
+            with SetWorkflowID(key):
+                handles[key] = await DBOS.start_workflow_async(self._chapters[chapter], incident, item)
+        ended = {}
+        for key, handle in handles.items():
+            try:
+                ended[key] = await self._came_to(handle)
+            except Exception:  # noqa: BLE001 - the others are waited for all the same, and its absence tells
+                _log.exception("chapter %s broke off", key)
+        return ended
+
+    async def _came_to(self, handle: Any) -> Json:
+        self._go_on()
+        with self._interruptible():
+            return await handle.get_result(polling_interval_sec=self._settings.pool.poll_seconds)
 
     async def step(self, name: str, body: Callable[[], Awaitable[Json]]) -> Json:
         """Inside a story: runs the body, and never again once its result is recorded."""

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from penelope.domain.action import Action
 from penelope.domain.asking import AskingPolicy
+from penelope.domain.benchmark import Benching
 from penelope.domain.service import Service
 from penelope.errors import UnknownAdapter, UnknownService
 from penelope.flow.halting import DEFAULTS, Brakes
@@ -16,7 +17,7 @@ from penelope.rooms.context import ports as context
 from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.gate.rules import Rule
 from penelope.rooms.learn.autonomy import Policy
-from penelope.rooms.plan.ports import PlaybookLibrary
+from penelope.rooms.plan.ports import PlaybookLibrary, Twin
 from penelope.rooms.rollout.ports import Router
 from penelope.rooms.verify import ports as verify
 
@@ -32,6 +33,7 @@ class Timing:
     window_seconds: float
     verify_poll_seconds: float
     approval_expires_seconds: float
+    heartbeat_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,11 @@ class Parts:
     wisdom: Recall = field(default_factory=NoRecall)
     leaned_on: int = 5
     """The most past cases that a decision lists."""
+    probers: Mapping[str, verify.Prober] = field(default_factory=dict)
+    """What measures benchmarks, by kind of probe."""
+    benching: Benching = field(default_factory=Benching)
+    twin: Twin | None = None
+    """Where plans are tried first; None where they are not."""
     _users: Mapping[str, set[str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

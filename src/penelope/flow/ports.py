@@ -9,10 +9,12 @@ from typing import Protocol
 from penelope.domain.approval import Approval
 from penelope.domain.incident import Incident
 from penelope.domain.intervention import Heal, Intervention, Usage
+from penelope.domain.lease import Lease
 from penelope.domain.outcome import Outcome, PlaybookRecord
 from penelope.domain.precedent import PastCase, PastDurations, Stratum, Tallies
 from penelope.domain.signal import Signal
 from penelope.domain.work import Change, Entry, UnitOfWork
+from penelope.flow.leases import Leases
 from penelope.flow.outbox import Outbox
 from penelope.ledger.chain import Flaw
 from penelope.ledger.notes import Checkpoint
@@ -38,6 +40,10 @@ class Transaction(Protocol):
     @property
     def outbox(self) -> Outbox:
         """What is to be said to people, in the same transaction."""
+
+    @property
+    def leases(self) -> Leases:
+        """Who may change which target."""
 
     async def save(self, *changes: Change) -> None:
         """Changes units of work and appends one entry each. Raises AppendConflict for a version passed by."""
@@ -178,6 +184,9 @@ class Reader(Protocol):
 
     async def halts(self, causes_since: datetime) -> Sequence[UnitOfWork]:
         """Every breaker that was ever touched, by id; of closed ones of causes those that were touched since then."""
+
+    async def leases(self) -> Sequence[tuple[Lease, UnitOfWork | None]]:
+        """Every target that is held, the one held longest first, each with the action that holds it."""
 
     async def counts(self) -> Mapping[str, int]:
         """How many incidents there are by state."""

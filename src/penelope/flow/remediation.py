@@ -1,10 +1,11 @@
 """The whole story of an incident, as a durable workflow: every await below is a place where the process may die."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from penelope.domain.action import Action
 from penelope.domain.approval import ApprovalStatus
+from penelope.domain.benchmark import SuiteName
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.outcome import OutcomeKind
@@ -13,16 +14,21 @@ from penelope.flow import records
 from penelope.flow.acting import Acting, Done
 from penelope.flow.approving import await_word
 from penelope.flow.assessment import Assessment, Next
+from penelope.flow.benchmarking import declares, regression
 from penelope.flow.canary import Canary
+from penelope.flow.carrying_out import BRANCH, Journey, Stretch, branch_chapter, stretch_of
 from penelope.flow.checking import Question, verify
 from penelope.flow.deciding import assess
 from penelope.flow.ending import Ending, finish
-from penelope.flow.engine import Engine, Story
+from penelope.flow.engine import Chapter, Engine, Story
+from penelope.flow.executing import ACT, act_chapter
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
+from penelope.flow.rehearsing import rehearse
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data, to_data
 from penelope.rooms.context.run import gather
+from penelope.rooms.verify.run import observe
 
 
 def story(engine: Engine, parts: Parts) -> Story:
@@ -32,6 +38,11 @@ def story(engine: Engine, parts: Parts) -> Story:
         return await Remediation(engine, parts, incident, service).run()
 
     return remediate
+
+
+def chapters(engine: Engine, parts: Parts) -> Mapping[str, Chapter]:
+    """What stories tell beside themselves, by the names under which the engine knows it."""
+    return {ACT: act_chapter(engine, parts), BRANCH: branch_chapter(engine, parts)}
 
 
 class Remediation:
@@ -50,7 +61,7 @@ class Remediation:
             ending = await self._decide()
         except Exception as error:  # noqa: BLE001 - whatever breaks, a person must hear of the incident
             reason = f"Penelope failed: {type(error).__name__}: {error}"
-            ending = Ending(kind=OutcomeKind.ESCALATED, reason=reason, acted=True)
+            ending = Ending(kind=OutcomeKind.ESCALATED, reason=reason, acted=True, broke=True)
         if ending is not None:
             brakes, autonomy = self._parts.brakes, self._parts.autonomy
             await finish(self._engine, self._incident, ending, brakes, autonomy)
@@ -70,7 +81,7 @@ class Remediation:
                     if ending is not None:
                         return ending
                 case Next.ACT if answer.plan is not None:
-                    return await self._intervene(answer.plan)
+                    return await self._intervene(answer.plan, answer)
                 case _:
                     return None
 
@@ -83,7 +94,10 @@ class Remediation:
         hits = await self._parts.wisdom.recall(self._incident)
 
         async def body(transaction: Transaction) -> Json:
-            return to_data(await assess(transaction, self._parts, self._incident, dossier, hits, before))
+            assessed = await assess(transaction, self._parts, self._incident, dossier, hits, before)
+            rehearses = self._parts.twin is not None
+            regresses = declares(self._parts, self._service, SuiteName.REGRESSION)
+            return to_data(replace(assessed, rehearses=rehearses, regresses=regresses))
 
         # Committed by itself, which spares the engine's bookkeeping (decision 0005). After a crash
         # in between it is made again, and finds by the incident's state what was decided before.
@@ -113,37 +127,60 @@ class Remediation:
             case _:
                 return Ending(kind=OutcomeKind.ESCALATED, reason=word.reason)
 
-    async def _intervene(self, plan: Plan) -> Ending:
+    async def _intervene(self, plan: Plan, answer: Assessment) -> Ending:
+        trouble = await rehearse(self._engine, self._parts, plan, self._incident) if answer.rehearses else ""
+        if trouble:
+            return Ending(kind=OutcomeKind.ESCALATED, reason=trouble, playbook=plan.playbook)
         done: list[Done] = []
-        stopped = False
-        trouble = await self._carry_out(plan.steps, done)
-        if not trouble and plan.rollout is not None:
-            await self._enter(IncidentState.ROLLING_OUT, "RolloutBegun", f"canary {plan.rollout.canary}")
-            canary = Canary(self._engine, self._parts, plan, plan.rollout)
-            trouble = await canary.run()
-            stopped = canary.stopped
-        if not trouble:
-            trouble = await self._carry_out(plan.after, done)
-        if not trouble:
-            trouble = await self._verify(plan)
+        canary = None if plan.rollout is None else Canary(self._engine, self._parts, plan, plan.rollout)
+        try:
+            trouble = await self._forward(plan, canary, done)
+            if not trouble and answer.regresses:
+                trouble = await self._regression(plan)
+        except Exception as error:  # noqa: BLE001 - whatever breaks, what was done so far is taken back
+            trouble = f"Penelope failed: {type(error).__name__}: {error}"
         if not trouble:
             reason = f"{plan.playbook} did what it said"
             return Ending(kind=OutcomeKind.HEALED, reason=reason, playbook=plan.playbook, acted=True)
         reason = await self._unwind(done, trouble)
-        stopped = stopped or any(item.stopped for item in done)
+        stopped = any(item.stopped for item in done) or (canary is not None and canary.stopped)
         acted = not stopped or any(item.touched for item in done)
         return Ending(
-            kind=OutcomeKind.ESCALATED, reason=reason, playbook=plan.playbook, acted=acted, stopped=stopped
+            kind=OutcomeKind.ESCALATED,
+            reason=reason,
+            playbook=plan.playbook,
+            acted=acted,
+            stopped=stopped,
+            broke=any(item.broke for item in done),
         )
 
-    async def _carry_out(self, actions: Sequence[Action], done: list[Done]) -> str:
-        for action in actions:
-            done.append(await self._acting.act(action))
-            if done[-1].trouble:
-                return f"{action.name}: {done[-1].trouble}"
-        return ""
+    async def _forward(self, plan: Plan, canary: Canary | None, done: list[Done]) -> str:
+        """Does what the plan says, and notes what it did; returns what went wrong, or nothing."""
+        before = await self._before(plan)
+        trouble = await self._carry_out(stretch_of(plan, plan.steps, plan.course), done)
+        if not trouble and canary is not None:
+            await self._enter(IncidentState.ROLLING_OUT, "RolloutBegun", f"canary {canary.name}")
+            trouble = await canary.run()
+        if not trouble:
+            trouble = await self._carry_out(stretch_of(plan, plan.after, plan.after_course), done)
+        return trouble or await self._verify(plan, before)
 
-    async def _verify(self, plan: Plan) -> str:
+    async def _before(self, plan: Plan) -> Mapping[str, Json]:
+        """What the plan's contract measures changes against."""
+        if not plan.verify.relative:
+            return {}
+        return dict(await self._engine.step("look before", lambda: self._look_before(plan)))
+
+    async def _look_before(self, plan: Plan) -> Json:
+        service, window = self._parts.service(plan.service), self._parts.timing.window_seconds
+        return await observe(plan.verify, service, None, self._parts.metrics, None, window_seconds=window)
+
+    async def _carry_out(self, stretch: Stretch, done: list[Done]) -> str:
+        travelled = await Journey(self._engine, self._parts, self._incident, stretch).go()
+        done += travelled.done
+        return travelled.trouble
+
+    async def _verify(self, plan: Plan, before: Mapping[str, Json]) -> str:
         since = await self._enter(IncidentState.VERIFYING, "VerificationBegun", f"{plan.playbook} is done")
         question = Question(
             unit=f"{plan.id}:verdict",
@@ -152,21 +189,32 @@ class Remediation:
             contract=plan.verify,
             service=self._parts.service(plan.service),
             since=since,
+            before=before,
         )
         verdict = await verify(self._engine, self._parts, question)
         missed = ", ".join(item.clause.subject for item in verdict.drift)
         return "" if verdict.passed else f"the incident is not over ({missed})"
 
+    async def _regression(self, plan: Plan) -> str:
+        service, key = self._parts.service(plan.service), f"{plan.id}:regression"
+        return await regression(self._engine, self._parts, service, self._incident, plan.playbook, key)
+
     async def _unwind(self, done: Sequence[Done], trouble: str) -> str:
         """Takes back what was done, last first. What may or may not have happened is left for a person to see."""
-        if done and done[-1].unknown:
+        if any(item.unknown for item in done):
             return f"{trouble}; nothing was taken back, for nobody knows what is there"
         await self._enter(IncidentState.COMPENSATING, "CompensationBegun", trouble)
-        for item in reversed([item for item in done if item.touched]):
-            failure = await self._acting.take_back(item)
+        touched = [item for item in done if item.touched]
+        left = [item for item in touched if not item.action.keep]
+        while left:
+            failure = await self._acting.take_back(left.pop())
             if failure:
-                return f"{trouble}; TAKING IT BACK FAILED: {failure}"
-        return f"{trouble}; what was done has been taken back"
+                names = ", ".join(item.action.name for item in left)
+                still = f"; not taken back: {names}" if names else ""
+                return f"{trouble}; TAKING IT BACK FAILED: {failure}{still}"
+        kept = ", ".join(item.action.name for item in touched if item.action.keep)
+        stays = f", but for what stays: {kept}" if kept else ""
+        return f"{trouble}; what was done has been taken back{stays}"
 
     async def _enter(self, state: IncidentState, event: str, reason: str) -> datetime:
         async def body(transaction: Transaction) -> Json:

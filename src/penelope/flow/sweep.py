@@ -56,7 +56,7 @@ async def _hand_over(engine: Engine, reader: Reader, brakes: Brakes, policy: Pol
             # One that was received a moment ago has no story yet; any other must have one.
             if has_ended.get(incident, begun[incident]):
                 reason = "its story broke off, so that nobody knows how far it came"
-                ending = Ending(kind=OutcomeKind.ESCALATED, reason=reason, acted=True)
+                ending = Ending(kind=OutcomeKind.ESCALATED, reason=reason, acted=True, broke=True)
                 await finish(engine, incident, ending, brakes, policy)
 
 

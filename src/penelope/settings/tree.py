@@ -14,15 +14,19 @@ from pydantic import (
 )
 from sqlalchemy.engine import make_url
 
+from penelope.settings.act import Act
 from penelope.settings.approval import Approval, Notify
 from penelope.settings.autonomy import Autonomy
+from penelope.settings.benchmark import Benchmark
 from penelope.settings.brakes import Brakes
 from penelope.settings.constitution import Constitution
 from penelope.settings.dependency import Dependency
 from penelope.settings.policy import Policy
 from penelope.settings.rest import Rest
 from penelope.settings.scanner import Scanner
+from penelope.settings.secrets import Secrets
 from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
+from penelope.settings.twin import Twin
 from penelope.settings.waiting import Waiting
 from penelope.settings.wisdom import Wisdom
 
@@ -290,6 +294,7 @@ class Settings(Section):
     waiting: Waiting = Waiting()
     gate: Gate = Gate()
     brakes: Brakes = Brakes()
+    benchmark: Benchmark = Benchmark()
     rest: Rest = Rest()
     policy: Policy = Policy()
     scanner: Scanner = Scanner()
@@ -298,6 +303,9 @@ class Settings(Section):
     autonomy: Autonomy = Autonomy()
     constitution: Constitution = Constitution()
     notify: Notify = Notify()
+    act: Act = Act()
+    secrets: Secrets = Secrets()
+    twin: Twin = Twin()
     verify: Verify = Verify()
     wisdom: Wisdom = Wisdom()
     log: Log = Log()

@@ -10,15 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from penelope.domain.approval import ApprovalStatus
 from penelope.domain.incident import Incident, IncidentState
+from penelope.domain.lease import Lease
 from penelope.domain.work import Entry, UnitOfWork
 from penelope.flow.ports import AskedCounts
 from penelope.kit.clock import timestamp
 from penelope.kit.codec import from_data
 from penelope.store import rows, tables
 from penelope.store.asked import AskedReader
+from penelope.store.leases import LEASE_COLUMNS, lease_from
 
 _units, _entries, _incidents = tables.units_of_work, tables.units_of_work_history, tables.incidents
-_payloads = tables.history_payloads
+_payloads, _leases = tables.history_payloads, tables.leases
 
 HISTORY = select(_entries, _payloads.c.salt, _payloads.c.body.label("payload")).outerjoin(
     _payloads, (_payloads.c.unit == _entries.c.unit) & (_payloads.c.version == _entries.c.version)
@@ -98,6 +100,15 @@ class SqlReader:
             select(_units).where(_units.c.incident == "", _units.c.kind == "halt", told).order_by(_units.c.id)
         )
         return [rows.unit_from(row) for row in await self._rows(query)]
+
+    async def leases(self) -> Sequence[tuple[Lease, UnitOfWork | None]]:
+        columns = [_leases.c[name] for name in LEASE_COLUMNS]
+        held = select(*columns).where(_leases.c.holder.is_not(None))
+        held = held.order_by(_leases.c.since, _leases.c.target)
+        found = [lease_from(tuple(row.values())) for row in await self._rows(held)]
+        query = select(_units).where(_units.c.id.in_([lease.holder for lease in found]))
+        actions = {row["id"]: rows.unit_from(row) for row in await self._rows(query)}
+        return [(lease, actions.get(lease.holder)) for lease in found]
 
     async def counts(self) -> Mapping[str, int]:
         query = select(_incidents.c.state, func.count().label("number")).group_by(_incidents.c.state)

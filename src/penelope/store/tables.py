@@ -243,6 +243,18 @@ interventions = Table(
     comment="the plans that the gate let through",
 )
 
+leases = Table(
+    "leases",
+    metadata,
+    Column("target", String, primary_key=True),
+    Column("fence", BigInteger, nullable=False, comment="rises with each holder"),
+    Column("holder", String, comment="an action; null while the target is free"),
+    Column("incident", String, nullable=False, index=True),
+    Column("since", String, nullable=False),
+    Column("beat_at", String, nullable=False),
+    comment="who may change a target: one action at a time",
+)
+
 outcomes = Table(
     "outcomes",
     metadata,
@@ -356,3 +368,33 @@ for _kind in ("approval", "break_glass"):
     Index(f"ix_units_of_work_{_kind}", *_columns, sqlite_where=_only, postgresql_where=_only)
 
 Index("ix_outcomes_precedents", outcomes.c.service, outcomes.c.playbook, outcomes.c.ended_at)
+
+BENCHMARKS = "kind = 'benchmark'"
+"""Which units the index of benchmark runs holds; baselines have one of their own, in order of their names."""
+
+BASELINES = "kind = 'baseline'"
+
+Index(
+    "ix_units_of_work_benchmarks",
+    units_of_work.c.updated_at,
+    units_of_work.c.id,
+    sqlite_where=text(BENCHMARKS),
+    postgresql_where=text(BENCHMARKS),
+)
+Index(
+    "ix_units_of_work_baselines",
+    units_of_work.c.id,
+    sqlite_where=text(BASELINES),
+    postgresql_where=text(BASELINES),
+)
+
+MISSIONS = "kind = 'mission'"
+
+Index(
+    "ix_units_of_work_missions",
+    units_of_work.c.status,
+    units_of_work.c.updated_at,
+    units_of_work.c.id,
+    sqlite_where=text(MISSIONS),
+    postgresql_where=text(MISSIONS),
+)

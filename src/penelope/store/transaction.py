@@ -21,6 +21,7 @@ from penelope.store.braking import braking
 from penelope.store.bulk import statements
 from penelope.store.cases import cases_from, of_cases
 from penelope.store.draft import Draft, Write
+from penelope.store.leases import SqlLeases
 from penelope.store.outbox import SqlOutbox
 from penelope.store.past import durations_of, imported_tallies, past_row, tallies_of, tally_rows
 from penelope.store.rows import as_text
@@ -46,6 +47,7 @@ class SqlTransaction:
         self._dialect = connection.dialect.name
         self._braking = braking(connection.dialect.name)
         self._outbox = SqlOutbox(self._session, connection.dialect.name, now)
+        self._leases = SqlLeases(self._session, connection.dialect.name, now)
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -57,6 +59,10 @@ class SqlTransaction:
     @property
     def outbox(self) -> SqlOutbox:
         return self._outbox
+
+    @property
+    def leases(self) -> SqlLeases:
+        return self._leases
 
     async def save(self, *changes: Change) -> None:
         """Saves many units with a handful of statements; a unit changed twice gets two entries, in order."""

@@ -53,6 +53,10 @@ _APPROVAL = (
 _VOTED = Rule("penelope_approval_votes_total", {"channel": "channel", "status": "status"})
 
 
+_REHEARSAL = (Rule("penelope_rehearsals_total", {"outcome": "outcome"}),)
+_MISSION = (Rule("penelope_missions_total", {"status": "status"}),)
+
+
 def _notice(result: str) -> tuple[Rule]:
     return (Rule("penelope_notices_total", {"channel": "channel", "result": f"={result}"}),)
 
@@ -90,6 +94,18 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "ActionHalted": _action("halted"),
     "ActionCompensated": _action("compensated"),
     "CompensationFailed": _action("compensation_failed"),
+    "ActionWaits": (Rule("penelope_action_waits_total", {"adapter": "adapter"}),),
+    "ConditionJudged": (Rule("penelope_conditions_total", {"status": "status"}),),
+    "PlanRehearsed": _REHEARSAL,
+    "RehearsalFailed": _REHEARSAL,
+    "BenchmarkRun": (
+        Rule(
+            "penelope_benchmark_runs_total",
+            {"service": "service", "suite": "suite", "outcome": "outcome"},
+        ),
+    ),
+    "MissionCreated": _MISSION,
+    "MissionClosed": _MISSION,
     "VerdictReached": (Rule("penelope_verdicts_total", {"passed": "passed"}),),
     "CanaryLooked": (Rule("penelope_rollout_looks_total", {"step": "step"}),),
     "OutcomeRecorded": (
@@ -103,7 +119,7 @@ SPANS = (
     Span(
         "penelope_action_seconds",
         "ActionStarted",
-        frozenset({"ActionDone", "ActionFailed", "ActionUnknown"}),
+        frozenset({"ActionDone", "ActionFailed", "ActionUnknown", "ActionHalted"}),
         "unit",
         {"adapter": "adapter"},
     ),

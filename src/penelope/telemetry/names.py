@@ -137,7 +137,34 @@ METRICS: tuple[Metric, ...] = (
         ("adapter", "operation", "result"),
         "Actions: done, failed, unknown, halted, compensated, compensation_failed.",
     ),
+    Metric(
+        "penelope_action_waits_total",
+        "counter",
+        ("adapter",),
+        "Actions that waited for others on their target.",
+    ),
     Metric("penelope_action_seconds", "histogram", ("adapter",), "Time that an action took.", SLOW),
+    Metric(
+        "penelope_conditions_total",
+        "counter",
+        ("status",),
+        "Conditions in plans: holds, does_not_hold, unseen (and so decided nothing).",
+    ),
+    Metric(
+        "penelope_rehearsals_total",
+        "counter",
+        ("outcome",),
+        "Plans tried on the twin: passed, failed, not_possible.",
+    ),
+    Metric(
+        "penelope_benchmark_runs_total",
+        "counter",
+        ("service", "suite", "outcome"),
+        "Runs of benchmarks: passed, regressed, or unknown where nothing could be compared.",
+    ),
+    Metric(
+        "penelope_missions_total", "counter", ("status",), "Missions: open when made, closed at their end."
+    ),
     Metric("penelope_verdicts_total", "counter", ("passed",), "Verdicts over contracts: true or false."),
     Metric(
         "penelope_rollout_looks_total",

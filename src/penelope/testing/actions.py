@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum, auto
 
-from penelope.domain.action import Action, Effect, Operation, Preview, Progress, Snapshot
+from penelope.domain.action import Action, Difference, Effect, Operation, Preview, Progress, Snapshot
 from penelope.errors import ActionFailed, CompensationFailed, Unavailable, UnknownAdapter
 from penelope.kit.canonical import Json
 
@@ -81,6 +81,11 @@ class FakeAction:
             self._put_back(action.target.name, snapshot.state["before"])
         self._answer()
         return Effect(summary=f"{action.target.name} is as before", repeated=repeated)
+
+    async def differences(self, action: Action, snapshot: Snapshot) -> Sequence[Difference]:
+        self._reach()
+        before, now = snapshot.state["before"], self.world.get(action.target.name)
+        return [] if before == now else [Difference(subject=action.target.name, before=before, now=now)]
 
     async def observe(self, action: Action) -> Mapping[str, Json]:
         self._reach()

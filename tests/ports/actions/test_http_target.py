@@ -58,6 +58,15 @@ def test_the_request_carries_key_headers_and_body(endpoint: Any) -> None:
     assert effect.details == {"status": 201}
 
 
+def test_the_fencing_token_goes_along_where_there_is_one(endpoint: Any) -> None:
+    action = call(endpoint.url, probe_path="/flags/{key}", compensate_path="/undo/{key}")
+    run(ADAPTER.execute(replace(action, fence=42), NOTHING))
+    run(ADAPTER.compensate(replace(action, fence=43), NOTHING))
+    run(ADAPTER.execute(action, NOTHING))
+    sent = [(request[0], request[2].get("Penelope-Fencing-Token")) for request in endpoint.requests]
+    assert sent == [("POST", "42"), ("GET", None), ("POST", "43"), ("GET", None), ("POST", None)]
+
+
 def test_credentials_in_the_url_become_a_header(endpoint: Any) -> None:
     run(ADAPTER.execute(call(endpoint.url.replace("//", "//us%40er:pass@")), NOTHING))
     assert endpoint.requests[0][2]["Authorization"] == "Basic dXNAZXI6cGFzcw=="
@@ -140,7 +149,8 @@ def test_without_a_way_back_nothing_is_taken_back(endpoint: Any) -> None:
 
 
 def test_a_compensation_that_is_refused_or_without_effect_has_failed(endpoint: Any) -> None:
-    refused = call(endpoint.url, compensate_path="/status/409")
+    refused = call(endpoint.url, probe_path="/flags/{key}", compensate_path="/status/409")
+    run(ADAPTER.execute(refused, NOTHING))
     with pytest.raises(CompensationFailed, match="409"):
         run(ADAPTER.compensate(refused, NOTHING))
     endpoint.stubborn = True

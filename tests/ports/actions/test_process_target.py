@@ -132,7 +132,7 @@ def test_a_start_under_way_is_awaited_not_repeated(supervised: Any) -> None:
 
 # Supervisord tells of it as its answer to the start or, where it was asked to look a moment later, as a state.
 @pytest.mark.parametrize(
-    ("program", "said"), [("broken", "ends at once|broken is FATAL"), ("missing", "no such file")]
+    ("program", "said"), [("broken", "ends at once|broken is (FATAL|BACKOFF)"), ("missing", "no such file")]
 )
 def test_a_program_that_does_not_come_up_has_failed(supervised: Any, program: str, said: str) -> None:
     action = on(act(supervised, "restart"), program=program)

@@ -139,6 +139,16 @@ def test_a_secret_is_never_read_as_a_template(load):
     )
 
 
+def test_a_reference_to_a_secret_stays_in_the_options_of_a_target(load, mistakes):
+    reference = "${secret://env/SECRET_SUPERVISOR}"
+    shop = load("${env:SUPERVISOR_PASSWORD}", reference)["shop"]
+
+    assert shop.targets["instance-b"].options["supervisor"] == f"http://user:{reference}@127.0.0.1:9001/RPC2"
+    # Nothing would fill it in elsewhere.
+    refused = mistakes("file: dynamic.yaml", f'file: dynamic.yaml, url: "{reference}"')
+    assert refused == ["18:42: '${' must begin ${env:NAME}; write $${ for a literal ${"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

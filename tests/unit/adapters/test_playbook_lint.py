@@ -19,10 +19,10 @@ parameters:
   release: {type: string, from: change.instance-b.previous_release}
   most: {type: number, default: 0.02}
 steps:
-  - name: Switch to ${release}
+  - name: Switch to ${release} for $${5}
     action: process.switch_release
     target: instance-b
-    params: {release: "${release}", note: "costs $${5}"}
+    params: {release: "${release}"}
     tier: 2
     timeout: 20s
     expect: {within: 15s, clauses: [{subject: state.release, equals: "${release}"}]}
@@ -63,9 +63,9 @@ def test_a_good_playbook_has_no_mistakes(problems):
         ('version: "1"', "version: 1", "4:10: must be a text; put it in quotes"),
         ("name: go-back", "name: Go Back", "3:7: must be lower-case words joined by hyphens"),
         ("names: [HighErrorRate]", "names: HighErrorRate", "6:16: must be a list"),
-        ("{names: [HighErrorRate]}", "{services: [shop]}", "6:8: needs names or labels, or it would fit every incident"),
-        ("type: string", "type: text", "8:19: must be 'string', 'integer', 'number' or 'boolean'"),
-        ("from: change.instance-b.previous_release", "from: release", "8:33: must be a concept of the evidence, such as metric.error_ratio or change.instance-b.previous_release"),
+        ("{names: [HighErrorRate]}", "{services: [shop]}", "6:8: needs names, labels, fingerprints or an expression, or it would fit every incident"),
+        ("type: string", "type: text", "8:19: must be 'string', 'integer', 'number', 'boolean' or 'list'"),
+        ("from: change.instance-b.previous_release", "from: release", "8:33: must be a concept of the evidence, such as metric.error_ratio or change.instance-b.previous_release, or label.<name> of the incident"),
         (", from: change.instance-b.previous_release", "", "8:12: needs 'from' or 'default'"),
         ("default: 0.02", "default: some", "9:33: must be of type number"),
         ("default: 0.02", "default: true", "9:33: must be of type number"),
@@ -88,8 +88,8 @@ def test_a_good_playbook_has_no_mistakes(problems):
         ('equals: "${release}"', 'at_most: "${release}"', "17:71: the parameter 'release' is a string, not a number"),
         ('equals: "${release}"', "at_most: many", "17:71: must be a number, or one parameter such as ${limit}"),
         ('equals: "${release}"', "at_most: true", "17:71: must be a number, or one parameter such as ${limit}"),
-        ('equals: "${release}"', "equals: 1, at_least: 1", "17:37: needs exactly one of equals, at_most, at_least, one_of"),
-        ('state.release, equals: "${release}"', "state.release", "17:37: needs exactly one of equals, at_most, at_least, one_of"),
+        ('equals: "${release}"', "equals: 1, at_least: 1", "17:37: needs exactly one of equals, not_equals, at_most, at_least, between, one_of, matches, contains, changes_at_most, changes_at_least"),
+        ('state.release, equals: "${release}"', "state.release", "17:37: needs exactly one of equals, not_equals, at_most, at_least, between, one_of, matches, contains, changes_at_most, changes_at_least"),
         ('equals: "${release}"', "one_of: []", "17:70: must have at least 1 item"),
         ("weight: 2", "weight: 0", "21:103: must be greater than 0"),
         ("steps: [10, 100]", "steps: [10, 10, 100]", "18:46: the steps must rise, but 10 follows 10"),
@@ -102,7 +102,7 @@ def test_a_good_playbook_has_no_mistakes(problems):
         ("params: {weights: {a: 50, b: 50}}", "params: {}", "20:73: traffic.set_weights needs 'weights', a percentage for each arm"),
         ("metric.error_ratio@b", "state.release", "21:53: state.<key> can only be expected in a step; verify looks at metrics"),
         ("Switch to ${release}", "Switch to ${relase}", "11:11: the parameter 'relase' is not declared; did you mean 'release'?"),
-        ("costs $${5}", "costs ${5}", "14:43: '${' must begin a parameter such as ${name}; write $${ for a literal ${"),
+        ("for $${5}", "for ${5}", "11:11: '${' must begin a parameter such as ${name}; write $${ for a literal ${"),
         ('at_most: "${most}"', "at_most: 1", "9:9: the parameter 'most' is declared but not used"),
     ],
 )  # fmt: skip
@@ -135,11 +135,10 @@ def test_actions_are_checked_against_the_adapters_that_are_there(problems):
 
 
 def test_a_step_claims_no_tier_below_its_operation_s(problems):
-    revert = ("process.switch_release", "git_patch.revert")
-    assert problems(*revert) == []
-    claimed = {"git_patch": {"revert": replace(ADAPTERS["git_patch"]["revert"], tier=Tier.IRREVERSIBLE)}}
-    found = problems(*revert, adapters={**ADAPTERS, **claimed})
-    assert found == ["15:11: git_patch.revert is of tier 4 or above"]
+    switch = replace(ADAPTERS["process"]["switch_release"], tier=Tier.IRREVERSIBLE)
+    claimed = {"process": {**ADAPTERS["process"], "switch_release": switch}}
+    found = problems(adapters={**ADAPTERS, **claimed})
+    assert found == ["15:11: process.switch_release is of tier 4 or above"]
 
 
 def test_a_file_that_is_no_mapping_is_one_mistake(tmp_path):

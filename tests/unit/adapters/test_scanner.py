@@ -447,3 +447,15 @@ def test_a_finding_says_where() -> None:
         excerpt="rm -rf /",
     )
     assert str(item) == "critical destroys-files at Clean up (ssh.run), args, script: rm -rf /"
+
+
+@pytest.mark.parametrize("glob", ["*.tmp", "old-*.log", "cache/*.gz", "[a-z]*.bak"])
+def test_a_pattern_of_files_is_no_program(glob: str) -> None:
+    assert found(glob, "pattern") == set()
+
+
+@pytest.mark.parametrize(
+    "command", ["/sbin/mk*.ext4 /dev/sda", "/bin/r? -rf /", "r*.exe -rf /", "/bin/r*.[a-z]* -rf /"]
+)
+def test_a_pattern_that_a_program_may_hide_behind_is_judged_as_one(command: str) -> None:
+    assert found(command)

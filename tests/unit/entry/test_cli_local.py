@@ -15,6 +15,7 @@ from penelope.bootstrap import keyring
 from penelope.entry.cli.main import app
 from penelope.flow.keys import Order, Scope
 from penelope.settings import load
+from penelope.testing.kit import shipped
 
 BROKEN = """\
 apiVersion: penelope.dev/v1
@@ -25,7 +26,7 @@ title: Broken
 match: {names: [X]}
 steps:
   - {name: Do, action: proces.restart, target: a, tier: 1}
-  - {name: Do, action: process.restart, target: a, tier: 9}
+  - {name: Do again, action: process.restart, target: a, tier: 9}
 verify: {within: 1s, clauses: [{subject: metric.error_ratio, at_most: 1}]}
 """
 
@@ -104,7 +105,7 @@ def test_a_server_that_cannot_have_its_port_says_so(tmp_path: Path) -> None:
 
 def test_the_shipped_playbooks_have_no_mistakes() -> None:
     shown = run("playbooks", "lint")
-    assert (shown.exit_code, shown.stdout) == (0, "4 playbooks, no mistakes\n")
+    assert (shown.exit_code, shown.stdout) == (0, f"{len(shipped())} playbooks, no mistakes\n")
 
 
 def test_every_mistake_is_printed_with_its_place(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_every_mistake_is_printed_with_its_place(tmp_path: Path) -> None:
     shown = run("playbooks", "lint", str(file), str(tmp_path / "missing.yaml"))
     assert shown.exit_code == 1
     lines = shown.stdout.splitlines()
-    assert lines[0] == f"{file}:9:58: must be less than or equal to 4"
+    assert lines[0] == f"{file}:9:64: must be less than or equal to 4"
     assert lines[-1] == f"{tmp_path / 'missing.yaml'}:1:1: no such file"
 
 
@@ -140,6 +141,84 @@ def test_playbooks_are_listed_in_order_of_preference(tmp_path: Path) -> None:
     rows = [text.split()[:3] for text in shown.stdout.splitlines()[2:] if text[0] != " "]
     assert rows[0] == ["broken", "1", "2"]
     assert ["rollback-release", "1", "2"] in rows
+
+
+ROUND = """\
+apiVersion: penelope.dev/v1
+kind: Playbook
+name: round
+version: "2"
+title: "Round \\e[31mand round"
+match: {names: [X], severities: [error], expression: "incident.service != 'cart'"}
+parameters:
+  pods: {type: list, from: change.pool.pods, pattern: "[a-z]+", at_most: 3}
+steps:
+  - name: Round
+    foreach: pods
+    as: pod
+    at_most: 3
+    steps:
+      - {name: "Restart ${pod}", action: process.restart, target: "${pod}", tier: 1, retry: {attempts: 2}}
+      - {wait_for: [{subject: metric.up, at_least: 1}], within: 30s}
+  - when: [{subject: metric.error_ratio, at_least: 0.5}]
+    then:
+      - {name: Switch, action: process.switch_release, target: a, tier: 2, params: {release: r1},
+         rollback: {action: process.restart, target: b}}
+    otherwise:
+      - {name: Keep, action: process.restart, target: a, tier: 1, rollback: none}
+verify: {within: 1s, clauses: [{subject: metric.error_ratio, at_most: 1}]}
+"""
+
+
+def test_a_playbook_is_shown_with_its_course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    (tmp_path / "round.yaml").write_text(ROUND)
+    in_force = run("--set", "playbooks.paths=[round.yaml]", "playbooks", "show", "round")
+    shown = run("playbooks", "show", "round.yaml")
+    assert (in_force.exit_code, in_force.stdout) == (0, shown.stdout)
+    text = re.sub(r"[│├└─ ]+", " ", shown.stdout)
+    assert "round version 2" in text
+    assert "Round \\x1b[31mand round" in text
+    assert "severities error" in text
+    assert "where incident.service != 'cart'" in text
+    assert "needs pods: list, from change.pool.pods, following [a-z]+, at most 3" in text
+    assert " Round pod through pods, at most 3\n" in text
+    assert " process.restart on ${pod}, tier 1, 1 min 0 s, 2 attempts 1.0 s apart\n" in text
+    assert " Wait for metric.up metric.up at least 1 within 30.0 s\n" in text
+    assert " When metric.error_ratio if metric.error_ratio at least 0.5\n then\n Switch\n" in text
+    assert " taken back by process.restart on b\n otherwise\n Keep\n" in text
+    assert " is not taken back\n" in text
+
+
+def test_a_rollout_is_shown_where_it_happens() -> None:
+    shown = run("playbooks", "show", "rollback-release").stdout
+    words = ("Switch instance b", "rollout of b against a: 10 %", "Switch instance a", "verify metric")
+    assert [shown.index(item) for item in words] == sorted(shown.index(item) for item in words)
+
+
+def test_a_playbook_that_is_not_there_is_said() -> None:
+    shown = run("playbooks", "show", "rolback-release")
+    assert shown.exit_code == 1
+    assert "there is no playbook 'rolback-release' in force; did you mean 'rollback-release'?" in shown.stderr
+    missing = run("playbooks", "show", "missing.yaml")
+    assert (missing.exit_code, "no such file" in missing.stderr) == (1, True)
+
+
+def test_the_actions_that_there_are() -> None:
+    every = run("playbooks", "actions").stdout
+    assert re.search(r"^process\.switch_release +1 +\S", every, re.MULTILINE)
+    assert [line for line in every.splitlines() if line.startswith(("http.", "traffic."))]
+    one = re.sub(r" +", " ", run("playbooks", "actions", "git_patch.apply").stdout)
+    assert one.startswith("git_patch.apply ")
+    assert " tier 2 or above, reversible with a snapshot" in one
+    assert " params diff: string" in one
+    assert " message: string, may be left out" in one
+    assert " needs write: the repository and its files" in one
+    both = run("playbooks", "actions", "process").stdout
+    assert ("process.restart" in both, "params none" in re.sub(r" +", " ", both)) == (True, True)
+    assert "http.call" not in both
+    missing = run("playbooks", "actions", "proces")
+    assert (missing.exit_code, "no installed adapter has the action 'proces'" in missing.stderr) == (1, True)
 
 
 # --- keys -------------------------------------------------------------------------------------------------

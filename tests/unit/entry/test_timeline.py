@@ -214,3 +214,35 @@ def test_a_text_from_outside_commands_nothing(event: str, details: dict[str, Any
     made = line(entry(event, HOSTILE, kind=HOSTILE, status_after=HOSTILE, unit=HOSTILE, details=details))
     assert all(character.isprintable() or character == "\n" for character in made.plain)
     assert not any(text.startswith("IncidentHealed") for text in made.plain.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [("holds", "holds"), ("does_not_hold", "does not hold"), ("unseen", "cannot be seen")],
+)
+def test_a_condition_tells_how_it_was_judged(status: str, said: str) -> None:
+    judged = entry("ConditionJudged", status_after=status, details={"of": "is it full", "holds": False})
+    assert line(judged).plain == f"07:00:00  condition  is it full: {said}"
+
+
+def test_a_rehearsal_tells_what_did_not_hold() -> None:
+    checks = [{"name": "smoke", "held": False}, {"name": "syntax", "held": True}]
+    assert shown("RehearsalFailed", "a check ends with 1", outcome="failed", seconds=2, checks=checks) == [
+        "07:00:00  rehearsal  ✗ failed on the twin: a check ends with 1 after 2.0 s",
+        "                      not as before: smoke",
+    ]
+    assert "? not possible on the twin" in shown("PlanRehearsed", outcome="not_possible")[0]
+
+
+def test_a_benchmark_tells_its_suite_and_how_it_went() -> None:
+    told = shown("BenchmarkRun", "page is 30, usually 10", suite="smoke", outcome="regressed", seconds=3)
+    assert told == ["07:00:00  benchmark  ✗ smoke: page is 30, usually 10 after 3.0 s"]
+    assert shown("BenchmarkRun", suite="smoke", outcome="unknown")[0].startswith(
+        "07:00:00  benchmark  ? smoke"
+    )
+
+
+def test_an_action_that_waits_tells_for_what() -> None:
+    assert shown("ActionWaits", "shop/one: held by action a of inc_2", action="Restart") == [
+        "07:00:00  action     … Restart: shop/one: held by action a of inc_2"
+    ]

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -95,3 +96,9 @@ def test_facts_for_rego_are_one_document_with_times_as_seconds() -> None:
     assert document(given)["now"] == int(NOW.timestamp())
     assert document(given)["service"]["tier"] == 4
     assert redacted(given)["decision.risk"] == given["decision.risk"]
+
+
+def test_policies_see_what_takes_an_action_back() -> None:
+    back = replace(PLAN.actions[0], key="back", name="Take back: it", operation="switch_release")
+    given = facts(passage(planned({"rollback": back}, {"name": "Second"}), NOW))
+    assert [item["name"] for item in given["plan.actions"]] == ["Restart it", "Take back: it", "Second"]

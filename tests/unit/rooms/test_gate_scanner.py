@@ -1,15 +1,18 @@
 """The scanner rule: critical refuses whoever approved, warnings are told and may ask, a playbook is read once."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from penelope.domain.action import Tier
 from penelope.domain.gate import Ruling
+from penelope.domain.plan import BlockKind, BlockTemplate, Parameter, RollbackTemplate, StepTemplate
 from penelope.kit.canonical import Json
 from penelope.rooms.gate.ports import Danger, Finding
 from penelope.rooms.gate.run import gate
-from penelope.rooms.gate.scanner import ScannerRule
+from penelope.rooms.gate.scanner import ScannerRule, values_of_playbook
 from penelope.testing.gate import passage, planned
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
@@ -72,6 +75,44 @@ def test_two_actions_of_one_name_are_both_looked_through() -> None:
     scanner = Scripted()
     ScannerRule(scanner=scanner, ask_on_warning=False).check(passage(planned({}, {"params": {"a": 1}}), NOW))
     assert list(scanner.asked[0].values()) == [{}, {"a": 1}]
+
+
+def test_what_takes_an_action_back_is_looked_through_too() -> None:
+    scanner = Scripted()
+    [action] = planned({}).actions
+    back = replace(action, key="back", name="Take back: it", operation="switch_release", params={"b": 2})
+    ScannerRule(scanner=scanner, ask_on_warning=False).check(passage(planned({"rollback": back}), NOW))
+    assert list(scanner.asked[0].items()) == [
+        ("1. Restart it (process.restart)", {}),
+        ("2. Take back: it (process.switch_release)", {"b": 2}),
+    ]
+
+
+def test_rollbacks_and_choices_of_a_playbook_are_looked_through() -> None:
+    back = RollbackTemplate(
+        adapter="http", operation="call", target="a", params={"path": "/x"}, timeout_seconds=1
+    )
+    step = StepTemplate(
+        name="Do",
+        adapter="process",
+        operation="restart",
+        target="a",
+        params={},
+        tier=Tier.LOCAL,
+        timeout_seconds=1,
+        rollback=back,
+    )
+    playbook = replace(
+        passage(PLAN, NOW).playbook,
+        steps=(BlockTemplate(kind=BlockKind.SEQUENCE, name="In order", steps=(step,)),),
+        parameters=(Parameter(name="p", kind="string", default="d", choices=("d", "e")),),
+    )
+    assert values_of_playbook(playbook) == {
+        "1. Do (process.restart)": {},
+        "1. rollback of Do (http.call)": {"path": "/x"},
+        "parameter p": "d",
+        "choices of p": ["d", "e"],
+    }
 
 
 def test_a_scanner_that_breaks_refuses() -> None:

@@ -14,6 +14,7 @@ from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.signal import Severity
 from penelope.domain.work import INTERACTIONS, Change
 from penelope.errors import AppendConflict, ChainBroken, EntryTooLarge
+from penelope.flow.engine import WORKFLOW
 from penelope.flow.records import of_incident
 from penelope.kit.canonical import canonical, content_hash
 from penelope.ledger.chain import drifted_paths
@@ -255,7 +256,7 @@ class TestColumns:
                 await transaction.save(saved(), change(), saved(identifier="inc_2"))
             async with store.transaction(NOW + timedelta(days=1)) as transaction:
                 await transaction.save(saved(IncidentState.HEALED))
-            run = {"workflow": "remediate/1", "started_at": "2026-11-21T07:00:00.000000Z"}
+            run = {"workflow": WORKFLOW, "started_at": "2026-11-21T07:00:00.000000Z"}
             assert await content(store, tables.instance_contexts) == [
                 {"id": "inc_1", **run},
                 {"id": "inc_2", **run},

@@ -1,9 +1,8 @@
 """Applies or reverts a diff as a commit in a git repository."""
 
 import asyncio
-import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -12,34 +11,47 @@ from typing import Self
 import msgspec
 
 from penelope.adapters.actions import patch_policy
-from penelope.adapters.actions.git import Repository, scratch_index
+from penelope.adapters.actions.git import Repository
+from penelope.adapters.actions.git_history import history
+from penelope.adapters.actions.git_provenance import (
+    ACTION_TRAILER,
+    COMPENSATION_TRAILER,
+    OUR_TRAILERS,
+    REVERSES_TRAILER,
+    Provenance,
+    check_provenance,
+    refuse_secrets,
+    trailers,
+)
+from penelope.adapters.actions.git_tree import (
+    PUT_ASIDE,
+    Patch,
+    behind,
+    built,
+    changed,
+    edited,
+    listed,
+    require_untouched,
+)
 from penelope.adapters.actions.installed import Surroundings
 from penelope.adapters.actions.options import operation, read_options, read_params, require_operation
-from penelope.domain.action import Action, Effect, Preview, Progress, Snapshot, Tier
+from penelope.domain.action import Action, Difference, Effect, Preview, Progress, Snapshot, Tier
 from penelope.domain.service import Target
 from penelope.errors import (
     ActionFailed,
     CompensationFailed,
     InputError,
-    InvalidPatch,
     InvalidPlaybook,
     OutcomeUnknown,
 )
 from penelope.kit.canonical import Json
 
-ACTION_TRAILER = "Penelope-Action"
-COMPENSATION_TRAILER = "Penelope-Compensation"
-OUR_TRAILERS = "%x00".join(
-    f"%(trailers:key={key},valueonly,separator=%x20)" for key in (ACTION_TRAILER, COMPENSATION_TRAILER)
-)
-"""A format for `git log`: the keys of an action and of a compensation, NUL between them."""
 _LOOK_BACK = 1000
 _HEX = re.compile(r"[0-9a-f]{7,64}")
 _KEY = re.compile(r"[A-Za-z0-9_.:/@-]{1,200}")
 _MESSAGE_CHARACTERS = 2000
-_ABSENT = "000000"
+_WRITES, _KEPT = "write: the repository and its files", ("the commit that HEAD is at",)
 _DIFF_NAMES = ("--no-ext-diff", "--no-textconv", "--no-renames", "--name-only", "-z")
-_PUT_ASIDE = "Commit it or put it aside in the repository, then try again."
 
 
 class GitOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,17 +61,23 @@ class GitOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     branch: str | None = None
 
 
-class ApplyParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ApplyParams(Provenance, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`diff` as `git diff` writes it; `message` for the commit, the step's name where it is not given."""
 
     diff: str
     message: str = ""
 
 
-class RevertParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RevertParams(Provenance, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`commit` is the hexadecimal id of a commit with one parent."""
 
     commit: str
+
+
+class ReverseParams(Provenance, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`patch` is the key of the action that applied it, as `penelope patches` shows it."""
+
+    patch: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +87,6 @@ class _Trace:
     commit: str | None = None
     compensation: bool = False
     complete: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class _Patch:
-    """A diff to be committed; `paths` is what it may touch, None for a diff that git itself made."""
-
-    diff: bytes
-    message: str
-    trailer: str
-    reverse: bool = False
-    paths: frozenset[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Touched:
-    """The files that a patch changes, and those among them that it makes."""
-
-    paths: list[str]
-    created: list[str]
 
 
 class GitPatchAdapter:
@@ -101,11 +100,16 @@ class GitPatchAdapter:
     name = "git_patch"
     operations = MappingProxyType(
         {
-            "apply": operation(
-                "Commit a diff", ApplyParams, "write: the repository and its files", tier=Tier.SNAPSHOT
-            ),
+            "apply": operation("Commit a diff", ApplyParams, _WRITES, tier=Tier.SNAPSHOT, snapshots=_KEPT),
             "revert": operation(
-                "Take a commit back", RevertParams, "write: the repository and its files", tier=Tier.SNAPSHOT
+                "Take a commit back", RevertParams, _WRITES, tier=Tier.SNAPSHOT, snapshots=_KEPT
+            ),
+            "reverse": operation(
+                "Take an earlier patch of ours back",
+                ReverseParams,
+                _WRITES,
+                tier=Tier.SNAPSHOT,
+                snapshots=_KEPT,
             ),
         }
     )
@@ -116,15 +120,21 @@ class GitPatchAdapter:
 
     def validate(self, operation: str, params: Mapping[str, Json]) -> None:
         require_operation(self.name, self.operations, operation)
-        if operation == "revert":
-            if not _HEX.fullmatch(read_params(RevertParams, params).commit):
-                raise InvalidPlaybook("the commit to revert is not a hexadecimal id of 7 characters or more")
-            return
-        read = read_params(ApplyParams, params)
-        patch_policy.check(read.diff)
-        plain = all(character.isprintable() or character in "\n\t" for character in read.message)
-        if len(read.message) > _MESSAGE_CHARACTERS or not plain:
-            raise InvalidPlaybook(f"the message must be text of at most {_MESSAGE_CHARACTERS} characters")
+        match operation:
+            case "apply":
+                _check_apply(read_params(ApplyParams, params))
+            case "revert":
+                revert = read_params(RevertParams, params)
+                check_provenance(revert)
+                if not _HEX.fullmatch(revert.commit):
+                    raise InvalidPlaybook(
+                        "the commit to revert is not a hexadecimal id of 7 characters or more"
+                    )
+            case _:
+                reverse = read_params(ReverseParams, params)
+                check_provenance(reverse)
+                if not _KEY.fullmatch(reverse.patch):
+                    raise InvalidPlaybook("the patch to reverse is not the key of an action")
 
     async def snapshot(self, action: Action) -> Snapshot:
         return Snapshot(state={"head": await _head(_repository(action.target))})
@@ -134,12 +144,12 @@ class GitPatchAdapter:
         repository = _repository(action.target)
         await _require_branch(repository, action.target)
         head, patch = await _head(repository), await _wanted(repository, action)
-        tree = await _built(repository, head, patch)  # loose objects only, which git clears away by itself
-        changed = await _changed(repository, head, tree, patch.paths)
-        await _require_untouched(repository, head, changed)
+        tree = await built(repository, head, patch)  # loose objects only, which git clears away by itself
+        touched = await changed(repository, head, tree, patch.paths)
+        await require_untouched(repository, head, touched)
         diff = await repository.run("diff", "--no-ext-diff", "--no-textconv", "--no-renames", head, tree)
         return Preview(
-            summary=f"{len(changed.paths)} files would be changed by a commit on {head[:12]}",
+            summary=f"{len(touched.paths)} files would be changed by a commit on {head[:12]}",
             diff=diff.decode(errors="replace"),
         )
 
@@ -150,7 +160,7 @@ class GitPatchAdapter:
             return Progress.NOT_APPLIED if trace.complete else Progress.UNKNOWN
         if trace.compensation:
             return Progress.NOT_APPLIED
-        return Progress.PARTIAL if await _behind(repository, trace.commit) else Progress.APPLIED
+        return Progress.PARTIAL if await behind(repository, trace.commit) else Progress.APPLIED
 
     async def execute(self, action: Action, snapshot: Snapshot) -> Effect:
         self.validate(action.operation, action.params)
@@ -185,6 +195,21 @@ class GitPatchAdapter:
             summary=f"taken back by {commit[:12]}", details={"commit": commit}, repeated=trace.compensation
         )
 
+    async def differences(self, action: Action, snapshot: Snapshot) -> Sequence[Difference]:
+        """The files that the action's commit touched, in commit and working tree; what others commit meanwhile is theirs."""
+        repository = _repository(action.target)
+        trace = await _trace(repository, action, snapshot)
+        if trace.commit is None:
+            return []
+        before = snapshot.state["head"]
+        touched = await _names(repository, trace.commit)
+        differing = await edited(repository, before, touched)
+        if differing and trace.compensation:
+            # What others committed to the same files stays in them: there, being at HEAD is all that can be asked.
+            foreign = await _foreign(repository, action.key, before, sorted(differing))
+            differing = (differing - foreign) | await edited(repository, "HEAD", sorted(foreign))
+        return [Difference(subject=path, before=before[:12], now="changed") for path in sorted(differing)]
+
     async def observe(self, action: Action) -> Mapping[str, Json]:
         repository = _repository(action.target)
         dirty = await repository.names("diff", *_DIFF_NAMES, "HEAD")
@@ -194,12 +219,12 @@ class GitPatchAdapter:
             "clean": not dirty,
         }
 
-    async def _commit(self, repository: Repository, patch: _Patch) -> str:
+    async def _commit(self, repository: Repository, patch: Patch) -> str:
         """Builds the commit and moves the branch to it, unless the branch has moved meanwhile."""
         head = await _head(repository)
-        tree = await _built(repository, head, patch)
-        changed = await _changed(repository, head, tree, patch.paths)
-        await _require_untouched(repository, head, changed)
+        tree = await built(repository, head, patch)
+        touched = await changed(repository, head, tree, patch.paths)
+        await require_untouched(repository, head, touched)
         message = f"{patch.message.strip()}\n\n{patch.trailer}\n".encode()
         commit = await repository.text("commit-tree", tree, "-p", head, "-F", "-", stdin=message)
         moved = await repository.attempt("update-ref", "-m", "penelope", "HEAD", commit, head)
@@ -209,18 +234,18 @@ class GitPatchAdapter:
 
     async def _check_out(self, repository: Repository, commit: str) -> None:
         """Brings the files that a commit touched, and no others, to the state of HEAD."""
-        behind = sorted(await _behind(repository, commit))
-        if not behind:
+        late = sorted(await behind(repository, commit))
+        if not late:
             return
-        since_parent = await repository.names("diff", *_DIFF_NAMES, f"{commit}^", "--", *behind)
-        since_head = await repository.names("diff", *_DIFF_NAMES, "HEAD", "--", *behind)
+        since_parent = await repository.names("diff", *_DIFF_NAMES, f"{commit}^", "--", *late)
+        since_head = await repository.names("diff", *_DIFF_NAMES, "HEAD", "--", *late)
         foreign = {*since_parent} & {*since_head}
         if foreign:
             raise OutcomeUnknown(
-                f"{commit[:12]} is committed, and uncommitted work is in the way: {_listed(foreign)}",
-                hint=_PUT_ASIDE,
+                f"{commit[:12]} is committed, and uncommitted work is in the way: {listed(foreign)}",
+                hint=PUT_ASIDE,
             )
-        await repository.run("restore", "--source=HEAD", "--staged", "--worktree", "--", *behind)
+        await repository.run("restore", "--source=HEAD", "--staged", "--worktree", "--", *late)
 
 
 def _repository(target: Target) -> Repository:
@@ -262,18 +287,64 @@ async def _trace(repository: Repository, action: Action, snapshot: Snapshot) -> 
     return _Trace(complete=len(commits) < _LOOK_BACK)
 
 
-async def _wanted(repository: Repository, action: Action) -> _Patch:
-    trailer = f"{ACTION_TRAILER}: {_key(action)}"
+def _check_apply(params: ApplyParams) -> None:
+    patch_policy.check(params.diff)
+    refuse_secrets("diff", params.diff)
+    plain = all(character.isprintable() or character in "\n\t" for character in params.message)
+    if len(params.message) > _MESSAGE_CHARACTERS or not plain:
+        raise InvalidPlaybook(f"the message must be text of at most {_MESSAGE_CHARACTERS} characters")
+    refuse_secrets("message", params.message)
+    check_provenance(params)
+
+
+async def _names(repository: Repository, commit: str) -> list[str]:
+    """The files that a commit touched."""
+    return await repository.names(
+        "diff-tree", "-r", "--no-renames", "--name-only", "-z", f"{commit}^", commit
+    )
+
+
+async def _foreign(repository: Repository, key: str, before: str, paths: list[str]) -> set[str]:
+    """Those of the paths that commits of others touched since."""
+    fields = await repository.names(
+        "log", "-z", f"--format=%H%x00{OUR_TRAILERS}", "--end-of-options", f"{before}..HEAD", "--", *paths
+    )
+    found: set[str] = set()
+    for commit, *ours in zip(fields[::3], fields[1::3], fields[2::3], strict=True):
+        if key not in ours:
+            found.update(await _names(repository, commit))
+    return found & set(paths)
+
+
+async def _wanted(repository: Repository, action: Action) -> Patch:
+    own = f"{ACTION_TRAILER}: {_key(action)}"
     if action.operation == "revert":
-        return await _reversal(repository, read_params(RevertParams, action.params).commit, trailer)
+        revert = read_params(RevertParams, action.params)
+        return await _reversal(repository, revert.commit, "\n".join([own, *trailers(revert)]))
+    if action.operation == "reverse":
+        reverse = read_params(ReverseParams, action.params)
+        commit = await _patch_commit(repository, reverse.patch)
+        lines = [own, f"{REVERSES_TRAILER}: {reverse.patch}", *trailers(reverse)]
+        return await _reversal(repository, commit, "\n".join(lines))
     params = read_params(ApplyParams, action.params)
     paths = patch_policy.check(params.diff)
     await asyncio.to_thread(patch_policy.refuse_symlinks, repository.path, paths)
     message = params.message.strip() or action.name
-    return _Patch(params.diff.encode(), message, trailer, paths=frozenset(paths))
+    trailer = "\n".join([own, *trailers(params)])
+    return Patch(params.diff.encode(), message, trailer, paths=frozenset(paths))
 
 
-async def _reversal(repository: Repository, commit: str, trailer: str) -> _Patch:
+async def _patch_commit(repository: Repository, key: str) -> str:
+    """The commit that an action made. Raises ActionFailed where there is none, or it was taken back."""
+    for patch in await history(repository.path, _LOOK_BACK):
+        if patch.action == key:
+            if patch.compensated_by is not None:
+                raise ActionFailed(f"the patch was taken back before, by {patch.compensated_by[:12]}")
+            return patch.commit
+    raise ActionFailed("no commit of the repository bears the key of that patch")
+
+
+async def _reversal(repository: Repository, commit: str, trailer: str) -> Patch:
     found = await repository.attempt("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
     full = found.out.decode().strip()
     if not found.ok or not full.startswith(commit):
@@ -288,77 +359,4 @@ async def _reversal(repository: Repository, commit: str, trailer: str) -> _Patch
     )
     subject = await repository.text("log", "--max-count=1", "--format=%s", full)
     message = f'Revert "{subject}"\n\nThis takes back commit {full}.'
-    return _Patch(diff, message, trailer, reverse=True)
-
-
-async def _built(repository: Repository, head: str, patch: _Patch) -> str:
-    """The tree that a patch makes of HEAD's; the working tree is not looked at."""
-    direction = ("--reverse",) if patch.reverse else ()
-    async with scratch_index() as index:
-        await repository.run("read-tree", head, index=index)
-        applied = await repository.attempt(
-            "apply", "--cached", "-p1", "--whitespace=nowarn", *direction, "-", stdin=patch.diff, index=index
-        )
-        if not applied.ok:
-            raise ActionFailed(
-                f"the diff does not apply: {applied.complaint}", hint="Make it against the repository's HEAD."
-            )
-        return await repository.text("write-tree", index=index)
-
-
-async def _changed(repository: Repository, head: str, tree: str, allowed: frozenset[str] | None) -> _Touched:
-    """What git makes of the patch, held against what the policy read in it: two readers must agree."""
-    fields = await repository.names("diff-tree", "-r", "--raw", "-z", "--no-renames", head, tree)
-    touched = _Touched([], [])
-    for entry, path in zip(fields[::2], fields[1::2], strict=True):
-        old, new, *_ = entry.removeprefix(":").split()
-        if not {old, new} <= patch_policy.FILE_MODES | {_ABSENT}:
-            raise InvalidPatch("the diff makes or changes a link or a submodule")
-        if allowed is not None and path not in allowed:
-            raise InvalidPatch(f"git reads the path {path!a} in the diff, which no header names")
-        touched.paths.append(patch_policy.check_path(path))
-        if old == _ABSENT:
-            touched.created.append(path)
-    if not touched.paths:
-        raise ActionFailed("the diff changes nothing")
-    if len(touched.paths) > patch_policy.MAX_FILES:
-        raise ActionFailed(f"{len(touched.paths)} files would change, more than {patch_policy.MAX_FILES}")
-    return touched
-
-
-async def _require_untouched(repository: Repository, head: str, touched: _Touched) -> None:
-    """Raises ActionFailed when a file that would be overwritten holds uncommitted work."""
-    await asyncio.to_thread(patch_policy.refuse_symlinks, repository.path, touched.paths)
-    dirty = await _edited(repository, head, touched.paths)
-    dirty |= await asyncio.to_thread(_in_the_way, repository.path, touched.created)
-    if dirty:
-        raise ActionFailed(f"uncommitted work is in the way: {_listed(dirty)}", hint=_PUT_ASIDE)
-
-
-def _in_the_way(root: Path, created: list[str]) -> set[str]:
-    """Of the files to be made, those in whose place there is something, or that need a file as a folder."""
-    found = set()
-    for path in created:
-        place = root / path
-        folders = [folder for folder in place.parents if folder.is_relative_to(root)]
-        if os.path.lexists(place) or any(folder.is_file() for folder in folders):
-            found.add(path)
-    return found
-
-
-async def _behind(repository: Repository, commit: str) -> set[str]:
-    """The files that a commit touched and whose checkout, or entry in the index, is not at HEAD."""
-    touched = await repository.names(
-        "diff-tree", "-r", "--no-renames", "--name-only", "-z", f"{commit}^", commit
-    )
-    return await _edited(repository, "HEAD", touched)
-
-
-async def _edited(repository: Repository, commit: str, paths: list[str]) -> set[str]:
-    """Those of the paths that differ from a commit, in the index or in the working tree."""
-    staged = await repository.names("diff", "--cached", *_DIFF_NAMES, commit, "--", *paths)
-    return {*staged, *await repository.names("diff", *_DIFF_NAMES, commit, "--", *paths)}
-
-
-def _listed(paths: set[str]) -> str:
-    return ascii(sorted(paths))[:200]
+    return Patch(diff, message, trailer, reverse=True)

@@ -1,7 +1,7 @@
 """Calls an HTTP endpoint once, by idempotency key."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Self
 from urllib.parse import quote, unquote
@@ -11,7 +11,7 @@ import msgspec
 from penelope.adapters.actions.installed import Surroundings
 from penelope.adapters.actions.options import operation, read_options, read_params, require_operation
 from penelope.adapters.outbound import Answer, Call, ask
-from penelope.domain.action import Action, Effect, Preview, Progress, Snapshot
+from penelope.domain.action import Action, Difference, Effect, Preview, Progress, Snapshot
 from penelope.errors import (
     ActionFailed,
     CompensationFailed,
@@ -79,6 +79,10 @@ class HttpAdapter:
                 )
         if read.probe_path is not None and _KEY not in read.probe_path:
             raise InvalidPlaybook(f"probe_path must contain {_KEY}, or it cannot tell one call from the next")
+        if read.compensate_path is not None and read.probe_path is None:
+            raise InvalidPlaybook(
+                "compensate_path needs a probe_path, or nothing could prove that it was taken back"
+            )
 
     async def snapshot(self, action: Action) -> Snapshot:
         """Empty: the target itself remembers calls by their key."""
@@ -114,13 +118,13 @@ class HttpAdapter:
 
     async def compensate(self, action: Action, snapshot: Snapshot) -> Effect:
         params = self._params(action)
+        if await self.probe(action, snapshot) is Progress.NOT_APPLIED:
+            return Effect(summary=f"{action.name} is not in effect", repeated=True)
         if params.compensate_path is None:
             raise CompensationFailed(
                 f"{action.name} cannot be taken back: it names no compensate_path",
                 hint="Take the call back by hand.",
             )
-        if await self.probe(action, snapshot) is Progress.NOT_APPLIED:
-            return Effect(summary=f"{action.name} is not in effect", repeated=True)
         answer = await _send(action, "POST", params.compensate_path, purpose="/compensation")
         if not 200 <= answer.status <= 299:
             raise CompensationFailed(f"POST {params.compensate_path} answered {answer.status}")
@@ -129,6 +133,13 @@ class HttpAdapter:
         return Effect(
             summary=f"POST {params.compensate_path} answered {answer.status}", details=_said(answer)
         )
+
+    async def differences(self, action: Action, snapshot: Snapshot) -> Sequence[Difference]:
+        """Nothing but the call itself is known of the target: it must not be in effect."""
+        progress = await self.probe(action, snapshot)
+        if progress is Progress.NOT_APPLIED:
+            return []
+        return [Difference(subject="call", before=Progress.NOT_APPLIED.value, now=progress.value)]
 
     async def observe(self, action: Action) -> Mapping[str, Json]:
         path = read_options(HttpOptions, action.target).observe_path
@@ -167,6 +178,8 @@ async def _send(
     headers = dict(options.headers)
     if method != "GET":
         headers["Idempotency-Key"] = action.key + purpose
+        if action.fence > 0:
+            headers["Penelope-Fencing-Token"] = str(action.fence)
     if body is not None:
         headers["Content-Type"] = "application/json"
     return await ask(

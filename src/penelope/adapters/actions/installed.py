@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Protocol
 
 from penelope.domain.action import Operation
@@ -22,6 +23,8 @@ class Surroundings:
 
     services: Mapping[str, Service]
     routers: Mapping[str, Router]
+    keep: Path
+    """Where snapshots lie that are too large, or too private, for history (adapters/actions/keep.py)."""
 
 
 class Kind(Protocol):

@@ -37,6 +37,7 @@ def operation(
     params: type[msgspec.Struct],
     *permissions: str,
     tier: Tier = Tier.LOCAL,
+    snapshots: tuple[str, ...] = (),
 ) -> Operation:
     """What an adapter declares of an operation whose parameters have the shape of a struct."""
     (schema,), parts = msgspec.json.schema_components([params])
@@ -47,6 +48,7 @@ def operation(
         params={**shape, **({"$defs": rest} if rest else {})},
         permissions=permissions,
         tier=tier,
+        snapshots=snapshots,
     )
 
 

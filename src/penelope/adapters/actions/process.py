@@ -1,7 +1,7 @@
 """Restarts a program under supervisord, or switches it to another release."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from penelope.adapters.actions.installed import Surroundings
 from penelope.adapters.actions.options import operation, read_options, read_params, require_operation
 from penelope.adapters.actions.releases import Releases, check_release_name
 from penelope.adapters.actions.supervisor import Look, Supervisor
-from penelope.domain.action import Action, Effect, Preview, Progress, Snapshot
+from penelope.domain.action import Action, Difference, Effect, Preview, Progress, Snapshot
 from penelope.domain.service import Target
 from penelope.errors import ActionFailed, CompensationFailed, InputError, InvalidCatalogue, OutcomeUnknown
 from penelope.kit.canonical import Json
@@ -21,6 +21,8 @@ from penelope.kit.codec import from_data, to_data
 
 _TRIES = 3
 _PERMISSIONS = ("supervisor: getProcessInfo, startProcess, stopProcess",)
+
+_KEPT = ("process state", "the release in force")
 
 
 class ProcessOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,9 +78,13 @@ class ProcessAdapter:
     name = "process"
     operations = MappingProxyType(
         {
-            "restart": operation("Restart a program", RestartParams, *_PERMISSIONS),
+            "restart": operation("Restart a program", RestartParams, *_PERMISSIONS, snapshots=_KEPT),
             "switch_release": operation(
-                "Run a program from another release", SwitchParams, *_PERMISSIONS, "write: release_link"
+                "Run a program from another release",
+                SwitchParams,
+                *_PERMISSIONS,
+                "write: release_link",
+                snapshots=_KEPT,
             ),
         }
     )
@@ -145,6 +151,17 @@ class ProcessAdapter:
             raise CompensationFailed(error.message, hint=error.advice) from error
         summary = f"{action.target.name} is running" + (f" on {back}" if back else "")
         return Effect(summary=summary, details={"pid": look.pid, "release": back})
+
+    async def differences(self, action: Action, snapshot: Snapshot) -> Sequence[Difference]:
+        """A run, once ended, does not come back: the program must be up again, and from the release of before."""
+        before, look = from_data(_Before, snapshot.state), await _supervisor(action).look()
+        found = []
+        if before.state == "RUNNING" and not look.up:
+            found.append(Difference(subject="state", before=before.state, now=look.state))
+        release = await _present(action)
+        if release != before.release:
+            found.append(Difference(subject="release", before=before.release, now=release))
+        return found
 
     async def observe(self, action: Action) -> Mapping[str, Json]:
         look = await _supervisor(action).look()

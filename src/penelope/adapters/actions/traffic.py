@@ -1,6 +1,6 @@
 """Splits a service's traffic over its arms."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Self
 
@@ -9,7 +9,7 @@ import msgspec
 from penelope.adapters.actions.installed import Surroundings
 from penelope.adapters.actions.options import operation, read_params, require_operation
 from penelope.adapters.routers.arms import require_fitting, router_of
-from penelope.domain.action import Action, Effect, Preview, Progress, Snapshot
+from penelope.domain.action import Action, Difference, Effect, Preview, Progress, Snapshot
 from penelope.domain.service import Service
 from penelope.errors import (
     CompensationFailed,
@@ -35,7 +35,10 @@ class TrafficAdapter:
     operations = MappingProxyType(
         {
             "set_weights": operation(
-                "Split the traffic over the service's arms", WeightParams, "router: read and set weights"
+                "Split the traffic over the service's arms",
+                WeightParams,
+                "router: read and set weights",
+                snapshots=("traffic weights",),
             )
         }
     )
@@ -82,6 +85,14 @@ class TrafficAdapter:
             return await _put(router, service, snapshot.state["weights"])
         except InputError as error:
             raise CompensationFailed(error.message, hint=error.advice) from error
+
+    async def differences(self, action: Action, snapshot: Snapshot) -> Sequence[Difference]:
+        before, now = snapshot.state["weights"], await self._in_force(action)
+        return [
+            Difference(subject=f"weight of {arm}", before=before.get(arm), now=now.get(arm))
+            for arm in sorted({*before, *now})
+            if before.get(arm) != now.get(arm)
+        ]
 
     async def observe(self, action: Action) -> Mapping[str, Json]:
         weights = await self._in_force(action)

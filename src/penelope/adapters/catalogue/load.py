@@ -7,22 +7,26 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from penelope.adapters.catalogue.model import RouterRule, ServiceRule, ServicesFile
+from penelope.adapters.catalogue.model import BenchmarksRule, RouterRule, ServiceRule, ServicesFile
+from penelope.adapters.secrets.reference import SCHEME
 from penelope.adapters.yaml_model import validate
 from penelope.adapters.yaml_source import Document, Problem, Where, read
+from penelope.domain.benchmark import Probe, SuiteName, Suites
 from penelope.domain.service import RouterReference, Service, Target
 from penelope.errors import InvalidCatalogue
 from penelope.kit.canonical import Json
 
-_PATH_OPTIONS = frozenset({"file", "repository", "release_link", "releases"})
+_PATH_OPTIONS = frozenset(
+    {"file", "repository", "release_link", "releases", "root", "trash", "receipts", "pid_file"}
+)
 _PLACEHOLDER = re.compile(r"\$\$\{|\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 
 
 def load_services(path: Path, environment: Mapping[str, str] = os.environ) -> dict[str, Service]:
     """The services of a catalogue file by name.
 
-    In options, ``${env:NAME}`` is taken from the environment and ``$${`` is a literal ``${``; relative paths
-    count from the file's folder. Raises InvalidCatalogue naming ``file:line:column`` of every mistake; the
+    In options, ``${env:NAME}`` is taken from the environment and ``$${`` is a literal ``${``; ``${secret://…}`` stays in
+    those of targets (adapters/secrets). Relative paths count from the file's folder. Raises InvalidCatalogue naming ``file:line:column`` of every mistake; the
     message never holds the value of an option.
     """
     document = read(path)
@@ -65,7 +69,26 @@ class _Loader:
                 )
                 for key, target in rule.targets.items()
             },
+            shard=rule.shard or "",
+            twin=rule.twin.spec(self._folder) if rule.twin else None,
+            benchmarks=self._benchmarks(rule.benchmarks, (*where, "benchmarks")),
         )
+
+    def _benchmarks(self, rule: BenchmarksRule, where: Where) -> Suites:
+        """One baseline is kept for each name: a name stands for the same probe in both suites."""
+        suites: dict[SuiteName, tuple[Probe, ...]] = {}
+        named: dict[str, Probe] = {}
+        for suite in SuiteName:
+            probes: list[Probe] = []
+            for index, item in enumerate(getattr(rule, suite)):
+                at: Where = (*where, suite.value, index)
+                probe = item.probe(self._options(item.options, (*at, "options")))
+                if probe in probes or named.setdefault(probe.name, probe) != probe:
+                    self._complain((*at, "name"), f"the benchmark '{probe.name}' is there already")
+                probes.append(probe)
+            if probes:
+                suites[suite] = tuple(probes)
+        return suites
 
     def _router(self, rule: RouterRule, where: Where) -> RouterReference:
         options = self._options(rule.options, (*where, "options"))
@@ -93,6 +116,8 @@ class _Loader:
         name = found[1]
         if found[0] == "$${":
             return "${"
+        if name is None and "targets" in where and found.string.startswith(SCHEME, found.end()):
+            return "${"  # a reference to a secret: filled in right before each call of the target's adapter
         if name is None:
             self._complain(where, "'${' must begin ${env:NAME}; write $${ for a literal ${")
         elif name not in self._environment:

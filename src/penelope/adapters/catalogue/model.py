@@ -1,13 +1,17 @@
 """The shape of services.yaml: the one source of its checks, its JSON schema and its domain values."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from penelope.adapters.yaml_model import Form, Part
+from penelope.adapters.catalogue.twin import TwinRule
+from penelope.adapters.yaml_model import Form, Part, PositiveDuration
+from penelope.domain.benchmark import Probe, Tolerance, Worse
+from penelope.domain.contract import Gravity
 from penelope.domain.service import CounterQuery, ErrorSelector, HistogramQuery, MetricQueries, Objective
+from penelope.kit.canonical import Json
 
 
 def _is_pattern(value: str) -> str:
@@ -18,6 +22,28 @@ def _is_pattern(value: str) -> str:
     return value
 
 
+_SHARE = r"[0-9]{1,6}(\.[0-9]{1,6})?%"
+
+
+def _is_tolerance(value: Json) -> Json:
+    share = isinstance(value, str) and re.fullmatch(_SHARE, value, re.ASCII)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1e15
+    if not share and not number:
+        raise PydanticCustomError("tolerance", "must be a share such as '10%', or a number of 0 or more")
+    return value
+
+
+def _at_most_a_minute(value: float) -> float:
+    if value > 60:
+        raise PydanticCustomError("timeout", "must be at most 60s")
+    return value
+
+
+Slug = Annotated[
+    str,
+    Field(max_length=64),
+    Form(r"[a-z0-9]+(-[a-z0-9]+)*", "lower-case words joined by hyphens"),
+]
 Word = Annotated[str, Field(min_length=1, max_length=256)]
 Name = Annotated[
     str, Form(r"[A-Za-z0-9][A-Za-z0-9_-]*", "a name of letters, digits, hyphens and underscores")
@@ -117,6 +143,51 @@ class TargetRule(Part):
     """What the adapter needs; ${env:NAME} is taken from the environment."""
 
 
+class ProbeRule(Part):
+    """One figure of the service that is compared with what it usually is."""
+
+    name: Slug
+    """What it is called; its baseline is kept under this name."""
+    kind: Name
+    """How it is measured: http, metric, process_memory, or a kind that a package brings."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What the probe needs; ${env:NAME} is taken from the environment."""
+    worse: Literal["higher", "lower", "both"] = "higher"
+    """In which direction the figure gets worse."""
+    tolerance: Annotated[
+        Any,
+        AfterValidator(_is_tolerance),
+        WithJsonSchema({"type": ["number", "string"], "minimum": 0, "pattern": f"^{_SHARE}$"}),
+    ] = "10%"
+    """A difference that does not matter: a share of what is usual, such as '10%', or a number in its own unit."""
+    severity: Literal["minor", "major", "critical"] = "major"
+    """How much it matters; what is minor is told, and takes nothing back."""
+    timeout: Annotated[PositiveDuration, AfterValidator(_at_most_a_minute)] = 5.0
+    """How long one measurement may take, at most a minute."""
+
+    def probe(self, options: dict[str, Json]) -> Probe:
+        relative = isinstance(self.tolerance, str)
+        size = float(self.tolerance[:-1]) / 100 if relative else float(self.tolerance)
+        return Probe(
+            name=self.name,
+            kind=self.kind,
+            options=options,
+            worse=Worse(self.worse),
+            tolerance=Tolerance(size=size, relative=relative),
+            severity=Gravity(self.severity),
+            timeout_seconds=self.timeout,
+        )
+
+
+class BenchmarksRule(Part):
+    """The figures by which the service is held against its own past."""
+
+    smoke: Annotated[list[ProbeRule], Field(max_length=20)] = Field(default_factory=list)
+    """Measured after each action: fast ones."""
+    regression: Annotated[list[ProbeRule], Field(max_length=50)] = Field(default_factory=list)
+    """Measured at the end of a plan."""
+
+
 class ServiceRule(Part):
     """One service."""
 
@@ -134,6 +205,21 @@ class ServiceRule(Part):
     """The router that splits its traffic."""
     targets: dict[Name, TargetRule] = Field(default_factory=dict)
     """What of it can be changed, by the name that playbooks use."""
+    shard: Name | None = None
+    """The domain that it belongs to, such as payments: services of one shard share its places for actions under way."""
+    twin: TwinRule | None = None
+    """How plans for it are tried on a copy first."""
+    benchmarks: BenchmarksRule = BenchmarksRule()
+    """The figures by which it is held against its own past."""
+
+    @model_validator(mode="after")
+    def _twin_names_targets(self) -> Self:
+        missing = sorted(self.twin.targets() - self.targets.keys()) if self.twin else []
+        if missing:
+            raise PydanticCustomError(
+                "target", "its twin names the target {name}, which it has not", {"name": missing[0]}
+            )
+        return self
 
     def objectives(self) -> tuple[Objective, ...]:
         return tuple(Objective(name=slo.name, metric=slo.metric, at_most=slo.at_most) for slo in self.slos)

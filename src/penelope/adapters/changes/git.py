@@ -5,7 +5,8 @@ from datetime import datetime
 from pathlib import Path
 
 from penelope.adapters.actions.git import Repository
-from penelope.adapters.actions.git_patch import OUR_TRAILERS, GitOptions
+from penelope.adapters.actions.git_patch import GitOptions
+from penelope.adapters.actions.git_provenance import OUR_TRAILERS
 from penelope.adapters.actions.options import read_options
 from penelope.domain.service import Target
 from penelope.kit.canonical import Json

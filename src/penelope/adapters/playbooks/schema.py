@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from penelope.adapters.playbooks.model import PlaybookFile
+from penelope.adapters.playbooks.file import PlaybookFile
 from penelope.adapters.yaml_model import json_schema
 
 

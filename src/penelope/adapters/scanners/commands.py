@@ -59,6 +59,12 @@ def judged(command: Command) -> Iterator[Judged]:
         yield Judged("unknown-command", WARNING)
 
 
+_PROGRAMS_END = re.compile(
+    r".*[*?[\]].*|[\d.]+|[a-z]*fs\d*|ext\d|v?fat|msdos|minix|exe|com|sh|py|pl|rb|static|distrib"
+)
+"""What may follow the dot in the name of a program: ``mkfs.ext4``, ``python3.11``, ``rm.exe``."""
+
+
 def _handed_on(words: Sequence[str]) -> tuple[str, ...]:
     """The words with what ``xargs`` and its like will put there."""
     names = set(map(basename, words))
@@ -71,7 +77,10 @@ def _handed_on(words: Sequence[str]) -> tuple[str, ...]:
 def _checks(word: str, *, first: bool) -> Iterator[Check]:
     """The checks of a command's name; a pattern of one, such as ``/bin/r?``, has those of all that it may stand for."""
     # What is unset is nothing: r$@m is rm.
-    name = basename(word).replace(UNKNOWN, "").partition(".")[0]
+    whole = basename(word).replace(UNKNOWN, "")
+    name, _, ending = whole.partition(".")
+    if re.search(r"[*?[]", name) and ending and not _PROGRAMS_END.fullmatch(ending):
+        return  # such as *.tmp, which no program's name is
     if re.search(r"[*?[]", name) and (first or _PROGRAM.match(word)):
         yield from {CHECKS[item] for item in fnmatch.filter(CHECKS, name)}
     check = CHECKS.get(name) or CHECKS.get(name.rstrip("0123456789"))

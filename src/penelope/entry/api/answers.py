@@ -113,7 +113,11 @@ def _about(approval: Approval) -> str:
     brief = approval.brief
     if brief is None:
         return "\n".join(approval.reasons)
-    steps = "\n".join(f"- {step.name} ({step.target})" for step in brief.steps)
+    steps = "\n".join(
+        f"- {step.name} ({step.target})"
+        + "".join(f"\n    {line}" for line in (step.when, step.params) if line)
+        for step in brief.steps
+    )
     diffs = "\n\n".join(step.diff for step in brief.steps if step.diff)
     return (
         f"{brief.playbook} on {brief.service}, incident {approval.incident}\n\n{brief.rationale}\n"

@@ -14,13 +14,17 @@ from penelope.entry.api import (
     approvals,
     audit,
     autonomy,
+    benchmarks,
     constitution,
     decisions,
     halts,
     incidents,
     integrity,
     ledger,
+    missions,
+    patches,
     problems,
+    running,
     server,
     signals,
     tlog,
@@ -72,10 +76,14 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     for router in (signals.router, incidents.router, ledger.router, server.router, server.open_router):
         app.include_router(router)
     app.include_router(audit.router)
+    app.include_router(running.router)
+    app.include_router(patches.router)
     app.include_router(decisions.router)
     app.include_router(autonomy.router)
+    app.include_router(benchmarks.router)
     app.include_router(constitution.router)
     app.include_router(halts.router)
+    app.include_router(missions.router)
     app.include_router(approvals.router)
     app.include_router(answers.router)
     app.include_router(integrity.router)
@@ -97,7 +105,8 @@ class _Interface(FastAPI):
         if self.openapi_schema is None:
             document = super().openapi()
             for operation in (item for path in document["paths"].values() for item in path.values()):
-                operation["responses"].pop("422", None)
+                if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                    del operation["responses"]["422"]
             schemas = document["components"]["schemas"]
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)

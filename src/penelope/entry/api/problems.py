@@ -29,6 +29,7 @@ STATUS: Mapping[type[errors.PenelopeError], int] = {
     errors.UnknownDecision: 404,
     errors.UnknownApproval: 404,
     errors.UnknownReview: 404,
+    errors.UnknownMission: 404,
     errors.InvalidLink: 403,
     errors.AlreadyDecided: 409,
     errors.NotReplayable: 409,

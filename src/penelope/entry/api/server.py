@@ -56,7 +56,7 @@ def _summary(playbook: Playbook) -> PlaybookSummary:
         names=list(playbook.match.names),
         labels=dict(playbook.match.labels),
         services=list(playbook.match.services),
-        steps=[step.name for step in (*playbook.steps, *playbook.after)],
+        steps=[step.name for step in playbook.every_step],
         rollout=playbook.rollout is not None,
     )
 

@@ -227,7 +227,9 @@ def _one(item: Mapping[str, Any]) -> RenderableType:
         parts += [Text(f"  {part['value']:+.2f} {visible(part['reason'])}") for part in brief["risks"]]
         for step in brief["steps"]:
             parts.append(Text(visible(f"- {step['name']} ({step['target']}, tier {step['tier']})")))
-            parts += [Text(f"    {visible(line)}", "dim") for line in step["diff"].splitlines()]
+            # Requests of an earlier version tell nothing of the rest.
+            more = [step.get("when", ""), step.get("params", ""), *step["diff"].splitlines()]
+            parts += [Text(f"    {visible(line)}", "dim") for line in more if line]
         parts += [Text(f"  {visible(line)}", "dim") for line in brief["evidence"]]
     for vote in item["votes"]:
         word = Text("yes", "green") if vote["approve"] else Text("no", "red")

@@ -12,17 +12,24 @@ from penelope.entry.cli import (
     archive,
     audit,
     autonomy,
+    benchmarks,
     constitution,
     database,
     decisions,
+    doctor,
     halts,
     integrity,
     ledger,
     local,
+    missions,
+    patches,
+    playbooks,
     policies,
     remote,
+    running,
     scanning,
     screens,
+    trials,
     verification,
     wisdom,
 )
@@ -89,10 +96,12 @@ app.command()(remote.reject)
 app.command()(autonomy.report)
 app.command()(constitution.constitution)
 app.command()(integrity.actors)
+app.command()(running.running)
 app.command()(decisions.calibration)
 app.command()(halts.halt)
 app.command()(halts.resume)
 app.command()(halts.halts)
+app.command()(doctor.doctor)
 
 _ledger = _group("Check recorded history, and hand out what proves it.")
 _ledger.command("verify")(verification.verify_ledger)
@@ -147,11 +156,33 @@ _wisdom.command("show")(wisdom.show_case)
 _wisdom.command("import")(wisdom.import_cases)
 app.add_typer(_wisdom, name="wisdom")
 
-_playbooks = _group("Check and list playbooks.")
+_benchmarks = _group("Hold a service against its own past.")
+_benchmarks.command("run")(benchmarks.run)
+_benchmarks.command("show")(benchmarks.show)
+_benchmarks.command("baseline")(benchmarks.baseline)
+app.add_typer(_benchmarks, name="benchmarks")
+
+_missions = _group("Group incidents and actions under one goal, and see how far they are.")
+_missions.command("list")(missions.list_missions)
+_missions.command("show")(missions.show)
+_missions.command("create")(missions.create)
+_missions.command("add")(missions.add)
+_missions.command("remove")(missions.remove)
+_missions.command("close")(missions.close)
+app.add_typer(_missions, name="missions")
+
+_playbooks = _group("Check, list and show playbooks.")
 _playbooks.command("lint")(local.lint_playbooks)
 _playbooks.command("list")(local.list_playbooks)
+_playbooks.command("show")(playbooks.show)
+_playbooks.command("actions")(playbooks.list_actions)
 _playbooks.command("scan")(scanning.scan)
+_playbooks.command("test")(trials.try_playbooks)
 app.add_typer(_playbooks, name="playbooks")
+
+_patches = _group("See how a repository was changed, for which incident, and how it went.")
+_patches.command("log")(patches.log)
+app.add_typer(_patches, name="patches")
 
 _policy = _group("Check and test policies.")
 _policy.command("lint")(policies.lint)

@@ -126,6 +126,33 @@ def _verdict(entry: Entry) -> Text:
     return text.append(f", score {details.get('score', 0):.2f} after {waited}", "dim")
 
 
+def _condition(entry: Entry) -> Text:
+    name = visible(entry["details"].get("of", ""))
+    said = {"holds": ("holds", "green"), "does_not_hold": ("does not hold", "yellow")}
+    word, style = said.get(entry["status_after"], ("cannot be seen", "red"))
+    return Text.assemble(f"{name}: ", (word, style))
+
+
+_OUTCOMES = {"passed": ("✓", "green"), "failed": ("✗", "red"), "regressed": ("✗", "red")}
+
+
+def _rehearsal(entry: Entry) -> Text:
+    details = entry["details"]
+    outcome = str(details.get("outcome", entry["status_after"]))
+    mark, style = _OUTCOMES.get(outcome, ("?", "yellow"))
+    text = Text(f"{mark} {visible(outcome).replace('_', ' ')} on the twin: {visible(entry['reason'])}", style)
+    text.append(f" after {seconds(details.get('seconds', 0))}", "dim")
+    missed = [check["name"] for check in details.get("checks", ()) if not check.get("held")]
+    return text.append(f"\n not as before: {visible(', '.join(missed))}" if missed else "", "dim")
+
+
+def _benchmark(entry: Entry) -> Text:
+    details = entry["details"]
+    mark, style = _OUTCOMES.get(str(details.get("outcome", entry["status_after"])), ("?", "yellow"))
+    text = Text(f"{mark} {visible(details.get('suite', ''))}: {visible(entry['reason'])}", style)
+    return text.append(f" after {seconds(details.get('seconds', 0))}", "dim")
+
+
 _LOOKS = {"promote": "green", "hold": "yellow", "rollback": "red"}
 
 
@@ -181,7 +208,16 @@ _WORDS: Mapping[str, tuple[str, str, Callable[[Entry], Text]]] = {
     "ActionFailed": (_ACTION, "red", _action("✗", "red")),
     "ActionUnknown": (_ACTION, "red", _action("?", "bold red")),
     "ActionHalted": (_ACTION, "red", _action("■", "red")),
+    "ContractMade": ("contract", "cyan", _reason("dim")),
+    "ActualsGathered": ("verdict", "cyan", _reason("dim")),
     "VerdictReached": ("verdict", "cyan", _verdict),
+    "ActionWaits": (_ACTION, "yellow", _action("…", "yellow")),
+    "ConditionJudged": ("condition", "cyan", _condition),
+    "PlanRehearsed": ("rehearsal", "cyan", _rehearsal),
+    "RehearsalFailed": ("rehearsal", "red", _rehearsal),
+    "BenchmarkRun": ("benchmark", "cyan", _benchmark),
+    "MissionCreated": ("mission", "cyan", _reason("")),
+    "MissionClosed": ("mission", "cyan", _reason("dim")),
     "RolloutBegun": (_ROLLOUT, "blue", _reason("")),
     "TrafficShifted": ("traffic", "blue", _reason("bold")),
     "CanaryLooked": ("canary", "blue", _look),

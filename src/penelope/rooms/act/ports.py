@@ -1,9 +1,9 @@
 """What `act` needs from outside: adapters that change things."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from penelope.domain.action import Action, Effect, Operation, Preview, Progress, Snapshot
+from penelope.domain.action import Action, Difference, Effect, Operation, Preview, Progress, Snapshot
 from penelope.kit.canonical import Json
 
 
@@ -42,5 +42,20 @@ class ActionAdapter(Protocol):
     async def compensate(self, action: Action, snapshot: Snapshot) -> Effect:
         """Puts back what the snapshot holds; doing it twice is harmless. Raises CompensationFailed."""
 
+    async def differences(self, action: Action, snapshot: Snapshot) -> Sequence[Difference]:
+        """Where the target is not as the snapshot holds it; none once the action was taken back. What no compensation
+        can restore (a process id, a time of change) is no difference. Changes nothing, and shows no secret.
+        """
+
     async def observe(self, action: Action) -> Mapping[str, Json]:
         """The target's present state, for contract clauses with subject ``state.<key>``."""
+
+
+class Secrets(Protocol):
+    """Where credentials come from, so that neither catalogue, playbook nor history holds any."""
+
+    async def read(self, reference: str) -> str:
+        """What a reference such as ``secret://env/SECRET_PG`` stands for.
+
+        Raises BadSettings for one that names nothing, Unavailable while its store does not answer.
+        """

@@ -1,8 +1,11 @@
 """Carries one action out, or takes it back, and says for certain which of the two came true."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
-from penelope.domain.action import Action, Effect, Progress, Snapshot
+from penelope.domain.action import Action, Difference, Effect, Progress, Snapshot
 from penelope.errors import (
     ActionFailed,
     CompensationFailed,
@@ -16,6 +19,7 @@ from penelope.rooms.act.ports import ActionAdapter
 
 _LOOKS = 3
 _PAUSE_SECONDS = 0.3
+_MOST_SHOWN = 5
 
 
 async def perform(
@@ -24,7 +28,7 @@ async def perform(
     """Makes the action take effect once. The target is probed before anything is done to it.
 
     `first_attempt` says that nothing can have been sent before, so that a target which cannot tell is
-    acted upon. Raises ActionFailed or OutcomeUnknown.
+    acted upon; so is one whose action is harmless when it is done twice. Raises ActionFailed or OutcomeUnknown.
     """
     if await _probe_first(adapter, action, snapshot, first_attempt=first_attempt) is Progress.APPLIED:
         return _found(action)
@@ -38,12 +42,15 @@ async def perform(
 
 
 async def undo(adapter: ActionAdapter, action: Action, snapshot: Snapshot) -> Effect:
-    """Puts back what the snapshot holds. A target out of reach is tried again, within the action's time,
-    for compensating twice is harmless. Raises CompensationFailed for anything that goes wrong.
+    """Puts back what the snapshot holds, and proves it by comparing the target with the snapshot.
+
+    A target out of reach is tried again, within the action's time, for compensating twice is harmless. Raises
+    CompensationFailed for anything that goes wrong, and where the target is not as it was.
     """
     try:
         async with asyncio.timeout(action.timeout_seconds):
-            return await _compensate(adapter, action, snapshot)
+            effect = await _patiently(lambda: adapter.compensate(action, snapshot))
+            left = await _patiently(lambda: adapter.differences(action, snapshot))
     except CompensationFailed:
         raise
     except TimeoutError as error:
@@ -51,15 +58,28 @@ async def undo(adapter: ActionAdapter, action: Action, snapshot: Snapshot) -> Ef
         raise CompensationFailed(f"{action.name} could not be taken back within {seconds}") from error
     except PenelopeError as error:
         raise CompensationFailed(f"{action.name} could not be taken back: {error.message}") from error
+    if left:
+        raise CompensationFailed(
+            f"{action.name} was taken back, and its target is not as it was: {_listed(left)}"
+        )
+    return replace(effect, details={**effect.details, "as_before": True})
 
 
-async def _compensate(adapter: ActionAdapter, action: Action, snapshot: Snapshot) -> Effect:
+_Found = TypeVar("_Found")
+
+
+async def _patiently(ask: Callable[[], Awaitable[_Found]]) -> _Found:
     for _ in range(_LOOKS - 1):
         try:
-            return await adapter.compensate(action, snapshot)
+            return await ask()
         except DependencyError:
             await asyncio.sleep(_PAUSE_SECONDS)
-    return await adapter.compensate(action, snapshot)
+    return await ask()
+
+
+def _listed(left: Sequence[Difference]) -> str:
+    shown = "; ".join(f"{item.subject} was {item.before}, is {item.now}" for item in left[:_MOST_SHOWN])
+    return shown if len(left) <= _MOST_SHOWN else f"{shown}; and {len(left) - _MOST_SHOWN} more"
 
 
 async def _probe_first(
@@ -73,7 +93,7 @@ async def _probe_first(
         raise OutcomeUnknown(f"{action.name} was tried before, and {error.message}") from error
     except InputError as error:
         raise ActionFailed(error.message, hint=error.advice) from error
-    if progress is Progress.UNKNOWN and not first_attempt:
+    if progress is Progress.UNKNOWN and not first_attempt and not action.idempotent:
         raise OutcomeUnknown(
             f"{action.name} was tried before, and its target cannot tell whether it happened"
         )

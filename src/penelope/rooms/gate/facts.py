@@ -53,7 +53,8 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "plan.actions",
         Kind.ACTIONS,
-        "Its actions, each with `name`, `adapter`, `operation`, `target`, `tier`, `timeout_seconds` and `params`.",
+        "Its actions, each with `name`, `adapter`, `operation`, `target`, `tier`, `timeout_seconds` and `params`; behind one "
+        "that names its own rollback, that one too.",
     ),
     Variable("decision.judgement", Kind.TEXT, "`intervene` or `escalate`."),
     Variable("decision.risk", Kind.NUMBER, "0 to 1."),
@@ -94,7 +95,7 @@ def facts(request: Request) -> dict[str, Any]:
         "plan.version": plan.playbook_version,
         "plan.tier": int(plan.tier),
         "plan.canary": plan.rollout is not None,
-        "plan.actions": [_action(item) for item in plan.actions],
+        "plan.actions": [_action(item) for item in plan.every_action],
         "decision.judgement": decision.judgement.value,
         "decision.risk": decision.risk.value,
         "decision.confidence": decision.confidence.value,

@@ -1,6 +1,6 @@
 """Looks through everything that a plan would do for what no plan should do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from penelope.domain.gate import RuleVerdict, Ruling
@@ -58,15 +58,20 @@ def values_of(plan: Plan) -> dict[str, Json]:
     """Everything of a plan that reaches its targets, by place; numbered, for names may stand there twice."""
     return {
         f"{number}. {action.name} ({action.adapter}.{action.operation})": dict(action.params)
-        for number, action in enumerate(plan.actions, start=1)
+        for number, action in enumerate(plan.every_action, start=1)
     }
 
 
 def values_of_playbook(playbook: Playbook) -> dict[str, Json]:
     """Everything that a playbook may put into a plan, by place."""
-    steps: Mapping[str, Json] = {
-        f"{number}. {step.name} ({step.adapter}.{step.operation})": dict(step.params)
-        for number, step in enumerate((*playbook.steps, *playbook.after), start=1)
-    }
-    defaults = {f"parameter {item.name}": item.default for item in playbook.parameters}
-    return {**steps, **{place: value for place, value in defaults.items() if value is not None}}
+    values: dict[str, Json] = {}
+    for number, step in enumerate(playbook.every_step, start=1):
+        values[f"{number}. {step.name} ({step.adapter}.{step.operation})"] = dict(step.params)
+        if (back := step.rollback) is not None:
+            values[f"{number}. rollback of {step.name} ({back.adapter}.{back.operation})"] = dict(back.params)
+    for item in playbook.parameters:
+        if item.default is not None:
+            values[f"parameter {item.name}"] = item.default
+        if item.choices:
+            values[f"choices of {item.name}"] = list(item.choices)
+    return values

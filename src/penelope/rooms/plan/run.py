@@ -1,17 +1,17 @@
 """Chooses the playbook that fits an incident best and binds it: every parameter filled in, every target found."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from penelope.domain.action import Action
 from penelope.domain.contract import Clause, Contract, judge
 from penelope.domain.evidence import Dossier
 from penelope.domain.incident import Incident
-from penelope.domain.plan import Match, Parameter, Plan, Playbook, StepTemplate
+from penelope.domain.plan import Match, Plan, Playbook
 from penelope.domain.service import Service
 from penelope.kit.canonical import Json, canonical
 from penelope.kit.ids import digest_id
-from penelope.rooms.plan.binding import bind
+from penelope.rooms.plan.course import MOST_ACTIONS, Binder, bind_clauses, bind_contract
+from penelope.rooms.plan.parameters import LABEL, Unbindable, value_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,98 +33,95 @@ class NoPlan:
     fits: bool = False
 
 
-class _Unbindable(Exception):
-    """Why one playbook cannot be bound; the next one may."""
-
-
 def plan(
     incident: Incident, service: Service, dossier: Dossier, playbooks: Sequence[Playbook]
 ) -> Proposal | NoPlan:
-    """The most specific playbook that can be bound: named services before many labels before order.
+    """The most specific playbook that can be bound: one for just this problem before named services before many labels
+    before order.
 
     Pure: the same input gives the same plan, with the same identifiers.
     """
+    fitting, unclear = _fitting(incident, service, playbooks)
     reasons: list[str] = []
-    for playbook in _fitting(incident, service, playbooks):
+    for playbook in fitting:
         try:
             return Proposal(playbook=playbook, plan=_bound(incident, service, dossier, playbook))
-        except _Unbindable as obstacle:
+        except Unbindable as obstacle:
             reasons.append(f"{playbook.name}: {obstacle}")
     if not reasons:
-        return NoPlan(reasons=(f"no playbook is for {incident.name} of {service.name}",))
-    return NoPlan(reasons=tuple(reasons), fits=True)
+        return NoPlan(reasons=(f"no playbook is for {incident.name} of {service.name}", *unclear))
+    return NoPlan(reasons=(*reasons, *unclear), fits=True)
 
 
-def _fitting(incident: Incident, service: Service, playbooks: Iterable[Playbook]) -> list[Playbook]:
-    fitting = [playbook for playbook in playbooks if _matches(playbook.match, incident, service)]
+def _fitting(
+    incident: Incident, service: Service, playbooks: Iterable[Playbook]
+) -> tuple[list[Playbook], list[str]]:
+    """The playbooks that are for the incident, the most specific first; and why some could not be asked."""
+    fitting: list[Playbook] = []
+    unclear: list[str] = []
+    for playbook in playbooks:
+        if not _matches(playbook.match, incident, service):
+            continue
+        try:
+            if _expressed(playbook.match, incident):
+                fitting.append(playbook)
+        except ValueError as error:
+            unclear.append(f"{playbook.name}: its expression cannot be judged: {error}")
     # The sort is stable: among equals the order of the library decides.
-    return sorted(fitting, key=lambda item: (not item.match.services, -len(item.match.labels)))
+    fitting.sort(
+        key=lambda item: (not item.match.fingerprints, not item.match.services, -len(item.match.labels))
+    )
+    return fitting, unclear
 
 
 def _matches(match: Match, incident: Incident, service: Service) -> bool:
     return (
         (not match.names or incident.name in match.names)
         and (not match.services or service.name in match.services)
+        and (not match.severities or incident.severity.value in match.severities)
+        and (not match.fingerprints or incident.fingerprint in match.fingerprints)
         and all(incident.labels.get(label) == value for label, value in match.labels.items())
     )
 
 
+def _expressed(match: Match, incident: Incident) -> bool:
+    """What the expression says, if there is one. Raises ValueError that says why it cannot be judged."""
+    if match.expression is None:
+        return True
+    if match.holds is None:
+        raise ValueError("nobody compiled it")
+    return match.holds(incident)
+
+
 def _bound(incident: Incident, service: Service, dossier: Dossier, playbook: Playbook) -> Plan:
-    values = {parameter.name: _value(parameter, dossier) for parameter in playbook.parameters}
-    _require(_bind_clauses(playbook.preconditions, values), dossier)
+    values = {parameter.name: value_of(parameter, incident, dossier) for parameter in playbook.parameters}
+    _require(bind_clauses(playbook.preconditions, values), incident, dossier)
     _require_arms(playbook, service)
     plan_id = digest_id("plan", incident.id, playbook.name, playbook.version)
+    binder = Binder(plan_id, service)
+    steps, course = binder.section("steps", playbook.steps, values)
+    after, after_course = binder.section("after", playbook.after, values)
+    if playbook.every_step and not steps and not after:
+        raise Unbindable("there is nothing to do: every list that it goes through is empty")
+    if len(steps) + len(after) > MOST_ACTIONS:
+        raise Unbindable(f"it would take {len(steps) + len(after)} actions, more than {MOST_ACTIONS}")
     return Plan(
         id=plan_id,
         incident=incident.id,
         service=service.name,
         playbook=playbook.name,
         playbook_version=playbook.version,
-        steps=_actions(plan_id, "steps", playbook.steps, service, values),
-        verify=_bind_contract(playbook.verify, values),
+        steps=steps,
+        verify=bind_contract(playbook.verify, values),
         rollout=playbook.rollout,
-        after=_actions(plan_id, "after", playbook.after, service, values),
+        after=after,
+        course=course,
+        after_course=after_course,
     )
 
 
-def _value(parameter: Parameter, dossier: Dossier) -> Json:
-    """The parameter's value: what the evidence says, or the default where it says nothing."""
-    found = dossier.get(parameter.source) if parameter.source else None
-    value = found.value if found else None
-    if value is None:
-        value = parameter.default
-    if value is None:
-        why = f" ({found.note})" if found and found.note else ""
-        raise _Unbindable(f"parameter {parameter.name} needs {parameter.source}, which is unknown{why}")
-    typed = _typed(parameter.kind, value)
-    if typed is None:
-        origin = parameter.source or "its default"
-        raise _Unbindable(f"parameter {parameter.name} must be of type {parameter.kind}, but {origin} is not")
-    return typed
-
-
-def _typed(kind: str, value: Json) -> Json:
-    """The value if it is of the kind, otherwise None. Figures are floats: a whole one is an integer too."""
-    try:
-        canonical(value)
-    except (TypeError, ValueError):
-        return None  # NaN and the like: a plan could not be written down with it
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    match kind:
-        case "string" if isinstance(value, str):
-            return value
-        case "boolean" if isinstance(value, bool):
-            return value
-        case "number" if is_number:
-            return value
-        case "integer" if is_number and value == int(value):
-            return int(value)
-        case _:
-            return None
-
-
-def _require(preconditions: tuple[Clause, ...], dossier: Dossier) -> None:
-    observed = {clause.subject: dossier.value(clause.subject) for clause in preconditions}
+def _require(preconditions: tuple[Clause, ...], incident: Incident, dossier: Dossier) -> None:
+    observed = {clause.subject: _observed(clause.subject, incident, dossier) for clause in preconditions}
     verdict = judge(Contract(clauses=preconditions, deadline_seconds=0), observed, dossier.gathered_at)
     unmet = [
         f"{result.clause.subject} must be {result.clause.comparator.value.replace('_', ' ')} "
@@ -133,7 +130,13 @@ def _require(preconditions: tuple[Clause, ...], dossier: Dossier) -> None:
         for result in verdict.drift
     ]
     if unmet:
-        raise _Unbindable("; ".join(unmet))
+        raise Unbindable("; ".join(unmet))
+
+
+def _observed(subject: str, incident: Incident, dossier: Dossier) -> Json:
+    if subject.startswith(LABEL):
+        return incident.labels.get(subject.removeprefix(LABEL))
+    return dossier.value(subject)
 
 
 def _shown(value: Json) -> str:
@@ -144,53 +147,7 @@ def _require_arms(playbook: Playbook, service: Service) -> None:
     if playbook.rollout is None:
         return
     if service.router is None:
-        raise _Unbindable(f"it rolls out, but {service.name} has no router")
+        raise Unbindable(f"it rolls out, but {service.name} has no router")
     for arm in (playbook.rollout.canary, playbook.rollout.control):
         if arm not in service.router.arms:
-            raise _Unbindable(
-                f"it rolls out over arm {arm}, which the router of {service.name} does not have"
-            )
-
-
-def _actions(
-    plan_id: str,
-    section: str,
-    steps: tuple[StepTemplate, ...],
-    service: Service,
-    values: Mapping[str, Json],
-) -> tuple[Action, ...]:
-    return tuple(
-        _action(digest_id(plan_id, section, str(index)), step, service, values)
-        for index, step in enumerate(steps)
-    )
-
-
-def _action(key: str, step: StepTemplate, service: Service, values: Mapping[str, Json]) -> Action:
-    target = service.targets.get(step.target)
-    if target is None:
-        raise _Unbindable(
-            f"step '{step.name}' needs the target {step.target}, which {service.name} does not have"
-        )
-    if target.adapter != step.adapter:
-        raise _Unbindable(
-            f"step '{step.name}' needs {step.target} to be a {step.adapter} target, it is a {target.adapter} target"
-        )
-    return Action(
-        key=key,
-        name=str(bind(step.name, values)),
-        adapter=step.adapter,
-        operation=step.operation,
-        target=replace(target, options={}),  # addresses and secrets stay in the catalogue, out of history
-        params=bind(step.params, values),
-        tier=step.tier,
-        timeout_seconds=step.timeout_seconds,
-        contract=_bind_contract(step.expect, values) if step.expect else None,
-    )
-
-
-def _bind_contract(contract: Contract, values: Mapping[str, Json]) -> Contract:
-    return replace(contract, clauses=_bind_clauses(contract.clauses, values))
-
-
-def _bind_clauses(clauses: tuple[Clause, ...], values: Mapping[str, Json]) -> tuple[Clause, ...]:
-    return tuple(replace(clause, expected=bind(clause.expected, values)) for clause in clauses)
+            raise Unbindable(f"it rolls out over arm {arm}, which the router of {service.name} does not have")

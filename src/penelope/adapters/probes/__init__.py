@@ -1,0 +1,1 @@
+"""Probes that measure a service for its benchmarks, a file a kind."""

@@ -1,0 +1,20 @@
+"""Puts together the twin on which plans are tried."""
+
+from penelope.adapters.actions.installed import installed
+from penelope.adapters.twin.copies import Bounds
+from penelope.adapters.twin.limits import MIB, of_settings
+from penelope.adapters.twin.twin import Rules, SandboxTwin
+from penelope.settings.twin import Twin as TwinSettings
+
+
+def twin_of(settings: TwinSettings) -> SandboxTwin | None:
+    """None where no plan is to be tried."""
+    if not settings.enabled:
+        return None
+    rules = Rules(
+        limits=of_settings(settings),
+        bounds=Bounds(size=settings.copy_mib * MIB, files=settings.copy_files),
+        required=settings.required,
+        timeout_seconds=settings.timeout_seconds,
+    )
+    return SandboxTwin(installed(), rules)

