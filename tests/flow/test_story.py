@@ -406,7 +406,9 @@ def test_an_adapter_that_breaks_before_it_acts_has_done_nothing(databases: Datab
     async def scene(stage: Stage) -> None:
         incident = await begin(stage)
         assert (await stage.until(incident)).state is IncidentState.ESCALATED
-        assert (await outcome(stage, incident))["reason"].startswith("first: RuntimeError: a bug at first")
+        assert (await outcome(stage, incident))["reason"].startswith(
+            "first: unforeseen error: RuntimeError: a bug at first"
+        )
         assert await actions(stage, incident) == {"first": "failed"}
         assert await stage.flaws() == []
 
@@ -423,7 +425,7 @@ def test_a_story_that_breaks_takes_back_what_it_did_and_is_told_to_a_person(data
         assert (await stage.until(incident)).state is IncidentState.ESCALATED
         reason = (await outcome(stage, incident))["reason"]
         assert reason == (
-            "first: it could not be verified: RuntimeError: a bug at first; what was done has been taken back"
+            "first: it could not be verified: unforeseen error: RuntimeError: a bug at first; what was done has been taken back"
         )
         assert stage.adapter.world == {}
         assert await stage.flaws() == []

@@ -16,7 +16,7 @@ from penelope.flow.alarm import sound
 from penelope.flow.benchmarking import declares, smoke
 from penelope.flow.checking import Question, verify
 from penelope.flow.engine import Engine, Turn
-from penelope.flow.executing import ACT, Executing, Tried
+from penelope.flow.executing import ACT, Executing, Tried, unforeseen
 from penelope.flow.halting import stopping
 from penelope.flow.leases import place_of
 from penelope.flow.parts import Parts
@@ -82,7 +82,7 @@ class Acting:
             return await self._in_turn(action, leased)
         except Exception as error:  # noqa: BLE001 - something may have been sent, so that it must not be left out
             _log.exception("what became of %s is not known", action.name)
-            trouble = f"nobody knows what became of it: {type(error).__name__}: {error}"
+            trouble = f"nobody knows what became of it: {unforeseen(error)}"
             return Done(action=action, trouble=trouble, unknown=True, broke=True, leased_at=leased.at)
 
     async def _in_turn(self, action: Action, leased: _Leased) -> Done:
@@ -104,7 +104,7 @@ class Acting:
         try:
             trouble = await self._looked_at(action, tried, smoked=leased.smoke)
         except Exception as error:  # noqa: BLE001 - what was done must be known, whatever breaks after it
-            trouble = f"it could not be verified: {type(error).__name__}: {error}"
+            trouble = f"it could not be verified: {unforeseen(error)}"
         await self._give_back(action)
         return replace(done, trouble=trouble)
 
@@ -145,7 +145,7 @@ class Acting:
         except PenelopeError as error:
             return {"error": error.message}
         except Exception as error:  # noqa: BLE001 - whatever breaks here must be as loud as what was foreseen
-            return {"error": f"{type(error).__name__}: {error}"}
+            return {"error": unforeseen(error)}
 
     async def _rolled_back(self, rollback: Action) -> dict[str, Json]:
         """By the action that the playbook names for it, carried out like any other. Its proof is its own effect."""
@@ -153,7 +153,7 @@ class Acting:
         try:
             tried = await executing.execute(rollback)
         except Exception as error:  # noqa: BLE001 - whatever breaks here must be as loud as what was foreseen
-            return {"error": f"{rollback.name}: {type(error).__name__}: {error}"}
+            return {"error": f"{rollback.name}: {unforeseen(error)}"}
         if tried.effect is None:
             return {"error": f"{rollback.name}: {tried.error}"}
         return {"effect": to_data(tried.effect)}

@@ -38,6 +38,15 @@ class Tried:
     before: Mapping[str, Json] = field(default_factory=dict)
 
 
+UNFORESEEN = "unforeseen error"
+"""What the story says of an error that an adapter did not put into the words of the house."""
+
+
+def unforeseen(error: Exception) -> str:
+    """Such an error as a reason."""
+    return f"{UNFORESEEN}: {type(error).__name__}: {error}"
+
+
 class _Stopped(Exception):
     """Why an action under way was cut short."""
 
@@ -86,7 +95,7 @@ class Executing:
         except PenelopeError as error:
             return {"error": error.message}
         except Exception as error:  # noqa: BLE001 - nothing has been touched, and a person must hear why not
-            return {"error": f"{type(error).__name__}: {error}"}
+            return {"error": unforeseen(error)}
 
     async def _before(self, located: Action) -> Mapping[str, Json]:
         """What the action's contract measures changes against, as it is before anything changes."""
@@ -123,7 +132,7 @@ class Executing:
         except PenelopeError as error:
             return replace(claimed, error=error.message, unknown=isinstance(error, OutcomeUnknown))
         except Exception as error:  # noqa: BLE001 - a fault of the adapter's: nobody knows what it did before
-            return replace(claimed, error=f"{type(error).__name__}: {error}", unknown=True)
+            return replace(claimed, error=unforeseen(error), unknown=True)
         return replace(claimed, effect=effect)
 
     async def _claim(self, action: Action, snapshot: Snapshot) -> Tried:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from penelope.domain.action import Tier
 from penelope.domain.plan import Playbook
+from penelope.flow.executing import UNFORESEEN
 from penelope.kit.canonical import Json, canonical
 from penelope.testing.kit import Finding, Kind, Trial
 
@@ -90,7 +91,8 @@ def _troubles(seen: Seen) -> Iterator[tuple[bool, str]]:
     yield bool(seen.touched), f"something outside of the world was touched: {seen.touched}"
     yield bool(seen.strays), f"it wrote outside of the world: {', '.join(sorted(seen.strays))}"
     yield bool(seen.flaws), f"the ledger does not verify: {', '.join(seen.flaws[:3])}"
-    yield seen.reason.startswith("Penelope failed:"), f"an error that nobody handles: {seen.reason}"
+    unhandled = "Penelope failed:" in seen.reason or UNFORESEEN in seen.reason
+    yield unhandled, f"an error that nobody handles: {seen.reason}"
     yield not seen.reason, f"the incident ended ({seen.state}) without a reason"
     yield seen.has("CompensationFailed"), f"taking it back failed: {seen.reason}"
 
