@@ -69,8 +69,8 @@ class Contract:
 
 
 class ClauseState(StrEnum):
-    """A clause whose subject was not seen is unknown, which is never a pass. LATE is one that holds now, but was
-    seen not to after its deadline.
+    """A clause whose subject was not seen is unknown, which is never a pass. LATE is one that holds now, but
+    was not seen to by its deadline.
     """
 
     HOLDS = "holds"

@@ -16,7 +16,7 @@ from penelope.domain.service import (
 )
 from penelope.errors import ActionFailed, Timeout, Unavailable
 from penelope.kit.codec import from_data, to_data
-from penelope.rooms.verify.hold import Drifted, Mark, Passed, Waiting, progress
+from penelope.rooms.verify.hold import Drifted, Passed, Waiting, progress
 from penelope.rooms.verify.run import look, observe
 from penelope.testing.clock import FakeClock
 from penelope.testing.metrics import FakeMetrics, Figures, Question, figures
@@ -131,9 +131,8 @@ def verdict_at(seconds: float, *, passed: bool) -> Verdict:
     return judge(CONTRACT, {"metric.error_ratio": 0.0 if passed else 0.5}, at(seconds))
 
 
-def mark(since: float | None, missed: float | None) -> Waiting:
-    moments = [None if moment is None else at(moment) for moment in (since, missed)]
-    return Waiting(marks=(Mark(holding_since=moments[0], missed_at=moments[1]),))
+def holding(since: float | None) -> Waiting:
+    return Waiting(since=(None if since is None else at(since),))
 
 
 def step(seconds: float, *, passed: bool, before: Waiting | None = None, contract: Contract = CONTRACT):
@@ -143,23 +142,21 @@ def step(seconds: float, *, passed: bool, before: Waiting | None = None, contrac
 @pytest.mark.parametrize(
     ("seconds", "passed", "before", "expected"),
     [
-        (5, True, None, mark(5, None)),
-        (14, True, mark(5, None), mark(5, None)),
-        (15, True, mark(5, None), Passed),
-        (12, False, mark(5, None), mark(None, 12)),
-        (12, False, None, mark(None, 12)),
-        (60, False, None, mark(None, 60)),
-        (60, True, mark(None, 59), mark(60, 59)),
+        (5, True, None, holding(5)),
+        (14, True, holding(5), holding(5)),
+        (15, True, holding(5), Passed),
+        (12, False, holding(5), holding(None)),
+        (12, False, None, holding(None)),
+        (60, False, None, holding(None)),
+        (60, True, None, holding(60)),
+        (60, True, holding(None), holding(60)),
         (60.001, False, None, Drifted),
-        (65, True, mark(60, 59), mark(60, 59)),
-        (65, False, mark(60, 59), Drifted),
-        (70, True, mark(60, 59), Passed),
-        (500, True, mark(60, 59), Passed),
-        # Looked at late, for whatever kept us: nobody saw it broken after the deadline, but its hold counts from now.
-        (60.001, True, None, mark(60.001, None)),
-        (90, True, mark(None, 60), mark(90, 60)),
-        (99, False, mark(90, 60), Drifted),
-        (100, True, mark(90, 60), Passed),
+        (60.001, True, None, Drifted),
+        (60.001, True, holding(None), Drifted),
+        (65, True, holding(60), holding(60)),
+        (65, False, holding(60), Drifted),
+        (70, True, holding(60), Passed),
+        (500, True, holding(60), Passed),
     ],
 )
 def test_the_deadline_is_for_the_beginning_of_the_hold(seconds, passed, before, expected):
@@ -169,17 +166,20 @@ def test_the_deadline_is_for_the_beginning_of_the_hold(seconds, passed, before, 
     else:
         assert type(found) is expected
         assert found.verdict.waited_seconds == seconds
-        assert found.verdict.passed is passed is (expected is Passed)
+        assert found.verdict.passed is (expected is Passed)
 
 
 def test_without_a_hold_one_look_is_enough():
     contract = Contract(clauses=(ERRORS,), deadline_seconds=60)
     assert type(step(60, passed=True, contract=contract)) is Passed
     assert type(step(61, passed=False, contract=contract)) is Drifted
+    late = step(61, passed=True, contract=contract)
+    assert type(late) is Drifted
+    assert states(late.verdict) == [ClauseState.LATE]
 
 
 def test_a_clock_that_was_set_back_passes_nothing():
-    assert step(-100, passed=True, before=mark(5, None)) == mark(5, None)
+    assert step(-100, passed=True, before=holding(5)) == holding(5)
 
 
 def test_each_clause_may_have_a_deadline_and_a_hold_of_its_own():
@@ -258,7 +258,7 @@ def test_a_large_observation_is_judged_whole_and_shown_short():
 @pytest.mark.parametrize(
     "value",
     [
-        mark(1, None),
+        holding(1),
         Passed(verdict=verdict_at(1, passed=True)),
         Drifted(verdict=verdict_at(1, passed=False)),
     ],

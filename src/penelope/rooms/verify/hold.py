@@ -8,24 +8,15 @@ from penelope.domain.contract import ClauseResult, ClauseState, Contract, Verdic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """How a clause stands: since when it was seen to hold on end, and when it was last seen not to."""
-
-    holding_since: datetime | None = None
-    missed_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """Look again, and bring this to the next call: a mark for each clause."""
+    """Look again, and bring this to the next call: since when each clause was seen to hold on end, None while it is not."""
 
-    marks: tuple[Mark, ...]
+    since: tuple[datetime | None, ...]
 
     @property
     def holding_since(self) -> datetime | None:
         """When the whole contract began to hold; None while it does not."""
-        since = [mark.holding_since for mark in self.marks]
-        return None if None in since else max((moment for moment in since if moment), default=None)
+        return None if None in self.since else max((moment for moment in self.since if moment), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,19 +49,18 @@ def progress(
     """Where a contract stands after one more look; `started_at` is when the change was made, `before` what the last
     call returned.
 
-    Each clause has a deadline by which it must begin to hold, and a time that it must hold on end. One that began in
-    time may be held to its end, and one that is seen broken after its deadline is lost. Between two looks anything may
-    have happened: what was last seen broken in time, and then seen to hold, began in time, however late it was looked
-    at, for nobody saw it otherwise; but its hold counts only from then. It ends once every clause is kept or lost, or
-    once too much is lost. The verdict of an end says how long it took.
+    Each clause has a deadline by which it must be seen to hold, and a time that it must hold on end. One that began in
+    time may be held to its end; one that is not seen to hold by its deadline, or is broken after it, is lost: that nobody
+    looked in time makes it no pass. It ends once every clause is kept or lost, or once too much is lost. The verdict of
+    an end says how long it took.
     """
-    earlier = before.marks if before is not None else (Mark(),) * len(verdict.results)
+    earlier = before.since if before is not None else (None,) * len(verdict.results)
     results: list[ClauseResult] = []
-    marks: list[Mark] = []
+    since: list[datetime | None] = []
     fates: list[_Fate] = []
-    for result, mark in zip(verdict.results, earlier, strict=True):
-        marks.append(_marked(result, mark, now))
-        fate = _fate(contract, started_at, result, marks[-1], now)
+    for result, began in zip(verdict.results, earlier, strict=True):
+        since.append((began or now) if result.state is ClauseState.HOLDS else None)
+        fate = _fate(contract, started_at, result, since[-1], now)
         late = fate is _Fate.LOST and result.state is ClauseState.HOLDS
         results.append(replace(result, state=ClauseState.LATE) if late else result)
         fates.append(fate)
@@ -84,22 +74,17 @@ def progress(
         return Drifted(verdict=ended)
     if _Fate.OPEN not in fates:
         return Passed(verdict=ended)
-    return Waiting(marks=tuple(marks))
+    return Waiting(since=tuple(since))
 
 
-def _marked(result: ClauseResult, mark: Mark, now: datetime) -> Mark:
-    if result.state is ClauseState.HOLDS:
-        return replace(mark, holding_since=mark.holding_since or now)
-    return Mark(missed_at=now)
-
-
-def _fate(contract: Contract, started_at: datetime, result: ClauseResult, mark: Mark, now: datetime) -> _Fate:
-    deadline = contract.deadline_of(result.clause)
-    if mark.missed_at is not None and (mark.missed_at - started_at).total_seconds() > deadline:
+def _fate(
+    contract: Contract, started_at: datetime, result: ClauseResult, began: datetime | None, now: datetime
+) -> _Fate:
+    if ((began or now) - started_at).total_seconds() > contract.deadline_of(result.clause):
         return _Fate.LOST
-    if mark.holding_since is None:
+    if began is None:
         return _Fate.OPEN
-    held = (now - mark.holding_since).total_seconds()
+    held = (now - began).total_seconds()
     return _Fate.KEPT if held >= contract.hold_of(result.clause) else _Fate.OPEN
 
 
