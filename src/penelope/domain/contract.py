@@ -93,7 +93,8 @@ class ClauseResult:
 class Verdict:
     """How far a contract came true: the share of the weight of the clauses that hold, 0…1.
 
-    It passes where all hold, or as many as the contract is content with, no critical one missing.
+    It passes where all hold, or as many as the contract is content with, no critical one missing. `waited_seconds` is
+    the time that counted, `unwatched_seconds` that in which nobody looked, which does not.
     """
 
     score: float
@@ -101,6 +102,7 @@ class Verdict:
     results: tuple[ClauseResult, ...]
     judged_at: datetime
     waited_seconds: float = 0.0
+    unwatched_seconds: float = 0.0
 
     @property
     def drift(self) -> tuple[ClauseResult, ...]:

@@ -1,7 +1,7 @@
 """Watches a contract until it passes or can no longer come true."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from penelope.domain.action import Action
@@ -16,6 +16,10 @@ from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data, to_data
 from penelope.rooms.verify.hold import Waiting, progress
 from penelope.rooms.verify.run import look
+from penelope.rooms.verify.watch import Watch
+
+_PATIENCE = 2
+"""Looks may come so many times later than they are to: what is beyond is time in which nobody looked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,18 +45,18 @@ async def verify(engine: Engine, parts: Parts, question: Question) -> Verdict:
     """The final verdict, recorded with the contract and what was seen. Between two looks it waits durably."""
     waiting: Waiting | None = None
     looks = 0
+    watch = Watch(question.since, _PATIENCE * parts.timing.verify_poll_seconds)
     while True:
-        verdict = from_data(
-            Verdict, await engine.step(f"look {question.label}", lambda: _look(parts, question))
-        )
+        seen = await engine.step(f"look {question.label}", lambda: _look(parts, question))
+        verdict = from_data(Verdict, seen["verdict"])
         looks += 1
-        now = verdict.judged_at
-        state = progress(question.contract, question.since, waiting, verdict, now)
+        watched = watch.looked(verdict.judged_at, datetime.fromisoformat(seen["ended_at"]))
+        state = progress(question.contract, question.since, waiting, verdict, watched)
         if not isinstance(state, Waiting):
             break
         waiting = state
         await engine.pause(parts.timing.verify_poll_seconds)
-    ended = state.verdict
+    ended = replace(state.verdict, unwatched_seconds=watch.unwatched_seconds)
     changes = [_of_actuals(question, ended, looks), _of_verdict(question, ended)]
     if not question.promised:
         changes.insert(0, of_contract(question))
@@ -64,7 +68,7 @@ async def verify(engine: Engine, parts: Parts, question: Question) -> Verdict:
     return ended
 
 
-async def _look(parts: Parts, question: Question) -> Json:
+async def _look(parts: Parts, question: Question) -> dict[str, Json]:
     action = None if question.action is None else parts.located(question.action)
     state = None if action is None else parts.adapter(action)
     verdict = await look(
@@ -78,7 +82,7 @@ async def _look(parts: Parts, question: Question) -> Json:
         now=parts.clock.now(),
         before=question.before,
     )
-    return to_data(verdict)
+    return {"verdict": to_data(verdict), "ended_at": parts.clock.now().isoformat()}
 
 
 def of_contract(question: Question) -> Change:
@@ -142,6 +146,7 @@ def _of_verdict(question: Question, verdict: Verdict) -> Change:
             "score": verdict.score,
             "drift": [_drifted(item) for item in verdict.drift],
             "waited_seconds": round(verdict.waited_seconds, 3),
+            "unwatched_seconds": round(verdict.unwatched_seconds, 3),
         },
     )
 

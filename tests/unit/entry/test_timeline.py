@@ -131,6 +131,10 @@ def test_a_verdict_shows_how_far_it_came_true() -> None:
     assert good[21:] == "✓ Restart b: the contract holds, score 1.00 after 3.2 s"
     bad = shown("VerdictReached", "state.release is 1", **{**details, "passed": False, "score": 0.5})
     assert bad[0][21:] == "✗ Restart b: state.release is 1, score 0.50 after 3.2 s"
+    blind = " ".join(
+        text.strip() for text in shown("VerdictReached", "good", **details, unwatched_seconds=41.0)
+    )
+    assert "(nobody looked for 41 s)" in blind.replace("  ", " ")
 
 
 def test_a_look_at_a_canary_shows_both_arms() -> None:

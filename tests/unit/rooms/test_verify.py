@@ -18,6 +18,7 @@ from penelope.errors import ActionFailed, Timeout, Unavailable
 from penelope.kit.codec import from_data, to_data
 from penelope.rooms.verify.hold import Drifted, Passed, Waiting, progress
 from penelope.rooms.verify.run import look, observe
+from penelope.rooms.verify.watch import Watch
 from penelope.testing.clock import FakeClock
 from penelope.testing.metrics import FakeMetrics, Figures, Question, figures
 
@@ -180,6 +181,44 @@ def test_without_a_hold_one_look_is_enough():
 
 def test_a_clock_that_was_set_back_passes_nothing():
     assert step(-100, passed=True, before=holding(5)) == holding(5)
+
+
+def watched(*looks: tuple[float, bool]):
+    """Where a contract stands after looks of half a second, at most two seconds apart if nothing is in the way."""
+    watch, waiting = Watch(START, 2), None
+    for seconds, passed in looks:
+        moment = watch.looked(at(seconds), at(seconds + 0.5))
+        waiting = progress(CONTRACT, START, waiting, verdict_at(seconds, passed=passed), moment)
+    return waiting, watch.unwatched_seconds
+
+
+@pytest.mark.parametrize(
+    ("looks", "expected", "unwatched"),
+    [
+        ([(1, True)], holding(1), 0),
+        ([(500, True)], holding(2), 498),  # nobody looked before: it begins to hold
+        ([(500, False)], holding(None), 498),
+        ([(500, False), (558, False)], holding(None), 553.5),  # nor does a second gap lose it
+        ([(1, False), (500, True)], holding(3.5), 496.5),
+        ([(1, True), (500, True)], holding(1), 496.5),  # nobody saw it hold for 10 s
+        ([(1, True), (500, False)], holding(None), 496.5),
+        ([(500, True), *((500 + 2.5 * n, True) for n in range(1, 5))], Passed, 498),
+        ([(2.5 * n, False) for n in range(26)], Drifted, 0),  # who looks all the time keeps to the time
+        ([(100 * n, False) for n in range(26)], Drifted, 2437.5),  # and it ends however rarely somebody looks
+    ],
+)
+def test_time_in_which_nobody_looked_counts_neither_for_a_contract_nor_against_it(looks, expected, unwatched):
+    found, blind = watched(*looks)
+    assert found == expected if isinstance(expected, Waiting) else type(found) is expected
+    assert blind == unwatched
+
+
+def test_a_clock_that_was_set_back_adds_no_time_in_which_nobody_looked():
+    watch = Watch(START, 2)
+    assert watch.looked(at(10), at(11)) == at(2)
+    assert watch.looked(at(-60), at(-59)) == at(-68)
+    assert watch.looked(at(12), at(13)) == at(4)
+    assert watch.unwatched_seconds == 8
 
 
 def test_each_clause_may_have_a_deadline_and_a_hold_of_its_own():

@@ -16,7 +16,7 @@ from penelope.bootstrap import Application
 from penelope.domain.service import Target
 from penelope.domain.work import UnitOfWork
 from penelope.entry.api.access import Running, requires
-from penelope.entry.api.problems import documented
+from penelope.entry.api.problems import documented, unserved
 from penelope.errors import (
     ChainBroken,
     Forbidden,
@@ -71,7 +71,7 @@ class PatchVersion(BaseModel):
 @router.get(
     "/services/{service:path}/targets/{target}/patches",
     dependencies=[requires(Scope.READ)],
-    responses=documented(UnknownService, InvalidCatalogue, Timeout),
+    responses=documented(UnknownService, InvalidCatalogue, Timeout) | unserved(),
 )
 async def list_patches(
     application: Running,

@@ -1,6 +1,6 @@
 """Errors as problem details (RFC 9457): a status for each class, one log line and one metric for each answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -182,11 +182,20 @@ def telemetry_of(request: Request) -> Telemetry | None:
 
 def documented(*kinds: type[errors.PenelopeError]) -> dict[int | str, dict[str, Any]]:
     """The responses of a route that may fail in these ways, for the OpenAPI document."""
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     by_status: dict[int | str, list[str]] = {}
     for kind in kinds:
         by_status.setdefault(STATUS[kind], []).append(f"`{kind.code}`")
     return {
-        status: {"description": "A problem: " + ", ".join(codes), "content": content}
+        status: _described(codes)
         for status, codes in sorted(by_status.items(), key=lambda item: str(item[0]))
     }
+
+
+def unserved() -> dict[int | str, dict[str, Any]]:
+    """The response of a route with names in its path that hold a line break, which no path of ours matches."""
+    return {404: _described(["`no_such_route`"])}
+
+
+def _described(codes: Sequence[str]) -> dict[str, Any]:
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {"description": "A problem: " + ", ".join(codes), "content": content}

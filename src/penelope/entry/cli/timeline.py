@@ -123,7 +123,9 @@ def _verdict(entry: Entry) -> Text:
     mark, style = ("✓ ", "green") if details.get("passed") else ("✗ ", "red")
     text = Text(f"{mark}{visible(details.get('of', ''))}: {visible(entry['reason'])}", style)
     waited = seconds(details.get("waited_seconds", 0))
-    return text.append(f", score {details.get('score', 0):.2f} after {waited}", "dim")
+    text.append(f", score {details.get('score', 0):.2f} after {waited}", "dim")
+    unwatched = details.get("unwatched_seconds", 0)
+    return text.append(f" (nobody looked for {seconds(unwatched)})", "dim") if unwatched >= 1 else text
 
 
 def _condition(entry: Entry) -> Text:

@@ -50,9 +50,9 @@ def progress(
     call returned.
 
     Each clause has a deadline by which it must be seen to hold, and a time that it must hold on end. One that began in
-    time may be held to its end; one that is not seen to hold by its deadline, or is broken after it, is lost: that nobody
-    looked in time makes it no pass. It ends once every clause is kept or lost, or once too much is lost. The verdict of
-    an end says how long it took.
+    time may be held to its end; one that is not seen to hold by its deadline, or is broken after it, is lost. It ends
+    once every clause is kept or lost, or once too much is lost. The verdict of an end says how long it took. `now` is a
+    moment of a `Watch`, where time in which nobody looked may not count.
     """
     earlier = before.since if before is not None else (None,) * len(verdict.results)
     results: list[ClauseResult] = []
