@@ -1,0 +1,142 @@
+"""A deployment: traffic that goes over to a changed arm stage by stage, and how far it is."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from itertools import pairwise
+
+from penelope.errors import InvalidRequest
+
+WHOLE = 100
+"""Percent of the traffic: the weights of a deployment run from 0 to this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A weight in percent for the changed arm.
+
+    It lasts at least `min_seconds`; without a verdict within `max_seconds` it ends by rollback. A `manual` one ends only
+    by a person's word, and has no such end. A rollback is never held up by either.
+    """
+
+    weight: int
+    min_seconds: float = 0.0
+    max_seconds: float = 900.0
+    manual: bool = False
+
+
+CANARY = tuple(Stage(weight=weight) for weight in (10, 25, 50, WHOLE))
+
+
+def fixed_split(weight: int) -> tuple[Stage, ...]:
+    """The stages of an A/B comparison: one split, until a person ends it either way."""
+    return (Stage(weight=weight, manual=True),)
+
+
+def blue_green(*, manual: bool = True) -> tuple[Stage, ...]:
+    """The stages of blue-green: all traffic stays where it is until the changed arm is switched to at once.
+
+    Before that it is seen through what is pinned or mirrored to it.
+    """
+    return (Stage(weight=0, manual=manual), Stage(weight=WHOLE))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """How a deployment is to go. Without `auto_promote` each stage waits for a person; without `auto_rollback` a person
+    is told that a rollback is due, and the weight stays. One look each `interval_seconds`.
+    """
+
+    canary: str
+    control: str
+    stages: tuple[Stage, ...] = CANARY
+    auto_promote: bool = True
+    auto_rollback: bool = True
+    interval_seconds: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Raises InvalidRequest for stages that cannot be gone through."""
+        weights = [stage.weight for stage in self.stages]
+        if not weights:
+            raise InvalidRequest("a deployment has at least one stage")
+        if any(not 0 <= weight <= WHOLE for weight in weights):
+            raise InvalidRequest(f"weights are 0 to {WHOLE} percent: {weights}")
+        if any(after <= before for before, after in pairwise(weights)):
+            raise InvalidRequest(f"each stage has a larger weight than the one before: {weights}")
+        if self.canary == self.control:
+            raise InvalidRequest(f"{self.canary!r} cannot be compared with itself")
+        if not self.interval_seconds > 0:
+            raise InvalidRequest("there is time between two looks")
+
+
+class DeploymentStatus(StrEnum):
+    """PROGRESSING includes being paused, or waiting for a word. Those that begin with an -ING but that one go on to
+    their end whatever is said, but for an abort of a promotion.
+    """
+
+    PROGRESSING = "progressing"
+    PROMOTING = "promoting"
+    ROLLING_BACK = "rolling_back"
+    CANCELLING = "cancelling"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in {self.PROMOTED, self.ROLLED_BACK, self.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One rollout as it stands.
+
+    `weight` is the last that was seen in force, in percent. `wanted` is what is to be in force; while it is `moving` there
+    nobody knows which of the two is. `since` is when the stage got its traffic, `looked_at` when it was judged last.
+    `epoch` counts the revisions: what was seen of an earlier one says nothing of this one. `awaits` is the word that a
+    person is asked for; `tries` how often on end the router did not obey.
+    """
+
+    id: str
+    service: str
+    course: Course
+    created_by: str
+    created_at: datetime
+    revision: str = ""
+    patch: str = ""
+    epoch: int = 0
+    status: DeploymentStatus = DeploymentStatus.PROGRESSING
+    stage: int = 0
+    weight: int = 0
+    wanted: int = 0
+    moving: bool = False
+    since: datetime | None = None
+    looked_at: datetime | None = None
+    paused: bool = False
+    awaits: str = ""
+    reason: str = ""
+    tries: int = 0
+    ended_at: datetime | None = None
+
+    @property
+    def at(self) -> Stage:
+        """The stage that it is in."""
+        return self.course.stages[self.stage]
+
+    @property
+    def planned(self) -> frozenset[int]:
+        """The only weights that it may ever have."""
+        return frozenset({0, WHOLE, *(stage.weight for stage in self.course.stages)})
+
+
+class Order(StrEnum):
+    """What a person may say to a deployment. ABORT takes its traffic away and holds it for bad; CANCEL takes its traffic
+    away and says nothing about it.
+    """
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    STEP = "step"
+    PROMOTE = "promote"
+    ABORT = "abort"
+    CANCEL = "cancel"

@@ -1,0 +1,259 @@
+"""Whatever the order of looks, pauses, crashes and words: only planned weights, and an end at 0 or 100."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from penelope.domain.deployment import (
+    WHOLE,
+    Course,
+    Deployment,
+    DeploymentStatus,
+    Order,
+    Stage,
+    blue_green,
+    fixed_split,
+)
+from penelope.domain.rollout import Step
+from penelope.errors import AlreadyDecided, InvalidRequest
+from penelope.rooms.rollout.course import (
+    Judged,
+    Look,
+    Over,
+    Rest,
+    Settle,
+    Shift,
+    begun,
+    judged,
+    next_move,
+    ordered,
+    refused,
+    revised,
+    settled,
+    shifted,
+)
+
+START = datetime(2026, 11, 22, tzinfo=UTC)
+
+weights = st.lists(st.integers(0, WHOLE), min_size=1, max_size=5, unique=True).map(sorted)
+
+
+@st.composite
+def courses(draw: st.DrawFn) -> Course:
+    stages = tuple(
+        Stage(weight=weight, manual=draw(st.booleans()), max_seconds=draw(st.sampled_from([30.0, 900.0])))
+        for weight in draw(weights)
+    )
+    return Course(
+        canary="b",
+        control="a",
+        stages=stages,
+        auto_promote=draw(st.booleans()),
+        auto_rollback=draw(st.booleans()),
+    )
+
+
+def deployment(course: Course) -> Deployment:
+    return begun(
+        Deployment(id="deployment_1", service="shop", course=course, created_by="anna", created_at=START)
+    )
+
+
+class Going(RuleBasedStateMachine):
+    """A deployment beside a router that may not obey, may obey and not answer, and outlives every crash."""
+
+    @initialize(course=courses())
+    def start(self, course: Course) -> None:
+        self.now = START
+        self.it = deployment(course)
+        self.router = 0
+        self.was_going_back = False
+
+    @rule(
+        obeys=st.sampled_from(["yes", "no", "in silence"]),
+        step=st.sampled_from(list(Step)),
+        alive=st.booleans(),
+        crash=st.booleans(),
+        seconds=st.floats(0, 60),
+    )
+    def go_on(self, *, obeys: str, step: Step, alive: bool, crash: bool, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        self._carry_out(
+            next_move(self.it, self.now),
+            obeys,
+            Judged(step=step, reason="so it is", control_alive=alive),
+            crash=crash,
+        )
+
+    def _carry_out(self, move: object, obeys: str, answer: Judged, *, crash: bool) -> None:
+        match move:
+            case Shift(weight):
+                if obeys != "no":
+                    self.router = weight
+                if crash:  # before anything of it was recorded: the same move comes again
+                    return
+                self.it = (
+                    shifted(self.it, weight, self.now) if obeys == "yes" else refused(self.it, "silence")
+                )
+            case Look():
+                self.it = self.it if crash else judged(self.it, answer, self.now)
+            case Settle():
+                self.it = self.it if crash else settled(self.it, self.now)
+            case Rest(seconds):
+                assert 0 < seconds <= self.it.course.interval_seconds
+            case Over():
+                assert self.it.status.ended
+
+    @rule(order=st.sampled_from(list(Order)))
+    def say(self, order: Order) -> None:
+        before = self.it
+        try:
+            self.it = ordered(before, order, "a person says so", self.now)
+        except AlreadyDecided:
+            assert before.status is not DeploymentStatus.PROGRESSING
+            return
+        if order is not Order.STEP:
+            assert ordered(self.it, order, "again", self.now) == self.it
+
+    @rule(number=st.integers(1, 3))
+    def revise(self, number: int) -> None:
+        before = self.it
+        try:
+            self.it = revised(before, f"revision {number}")
+        except AlreadyDecided:
+            assert before.status not in {DeploymentStatus.PROGRESSING, DeploymentStatus.PROMOTING}
+
+    @invariant()
+    def only_what_was_planned(self) -> None:
+        assert self.router in self.it.planned
+        assert self.it.wanted in self.it.planned
+        assert self.it.moving or self.it.weight == self.it.wanted == self.router
+
+    @invariant()
+    def what_goes_back_never_turns_round(self) -> None:
+        back = self.it.status in {
+            DeploymentStatus.ROLLING_BACK,
+            DeploymentStatus.CANCELLING,
+            DeploymentStatus.ROLLED_BACK,
+            DeploymentStatus.CANCELLED,
+        }
+        assert back or not self.was_going_back
+        self.was_going_back = back
+        assert not back or self.it.wanted == 0
+
+    @invariant()
+    def an_end_is_at_nothing_or_all(self) -> None:
+        if self.it.status.ended:
+            assert (
+                self.router == self.it.weight == (WHOLE if self.it.status is DeploymentStatus.PROMOTED else 0)
+            )
+
+    def teardown(self) -> None:
+        """Whatever came before: it can always be ended, and then is."""
+        if not self.it.status.ended and self.it.status is not DeploymentStatus.CANCELLING:
+            self.say(Order.ABORT)
+        for _ in range(4):
+            self.now += timedelta(seconds=1)
+            self._carry_out(
+                next_move(self.it, self.now), "yes", Judged(step=Step.HOLD, reason=""), crash=False
+            )
+        assert self.it.status.ended
+        self.an_end_is_at_nothing_or_all()
+
+
+Going.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestGoing = Going.TestCase
+
+
+def gone(it: Deployment, *answers: Step, seconds: float = 5.0) -> Deployment:
+    """After these looks, with a router that obeys."""
+    now, left = START, list(answers)
+    while True:
+        match next_move(it, now):
+            case Shift(weight):
+                it = shifted(it, weight, now)
+            case Settle():
+                it = settled(it, now)
+            case Rest(wait):
+                now += timedelta(seconds=max(wait, seconds))
+            case Look() if left:
+                it = judged(it, Judged(step=left.pop(0), reason="seen"), now)
+            case _:
+                return it
+
+
+def plain(**changes: object) -> Deployment:
+    return deployment(replace(Course(canary="b", control="a"), **changes))  # type: ignore[arg-type]
+
+
+def test_a_good_one_takes_all_stages_and_a_bad_one_none() -> None:
+    assert gone(plain(), *[Step.PROMOTE] * 4).status is DeploymentStatus.PROMOTED
+    assert gone(plain(), *[Step.PROMOTE] * 3).weight == WHOLE
+    bad = gone(plain(), Step.PROMOTE, Step.ROLLBACK)
+    assert (bad.status, bad.weight, bad.reason) == (DeploymentStatus.ROLLED_BACK, 0, "seen")
+
+
+def test_silence_ends_by_rollback_after_its_time_and_a_pause_stops_that_clock_only() -> None:
+    assert gone(plain(), *[Step.HOLD] * 179).status is DeploymentStatus.PROGRESSING
+    late = gone(plain(), *[Step.HOLD] * 180)
+    assert late.status is DeploymentStatus.ROLLED_BACK
+    assert late.reason.startswith("no verdict within 900 s")
+    paused = ordered(gone(plain()), Order.PAUSE, "lunch", START)
+    assert gone(paused, *[Step.HOLD] * 500).weight == 10
+    assert gone(paused, *[Step.PROMOTE] * 500).weight == 10
+    assert gone(paused, Step.HOLD, Step.ROLLBACK).status is DeploymentStatus.ROLLED_BACK
+
+
+@pytest.mark.parametrize("stages", [fixed_split(50), blue_green()])
+def test_other_stages_make_a_split_and_blue_green(stages: tuple[Stage, ...]) -> None:
+    it = gone(plain(stages=stages), *[Step.PROMOTE] * 1000)
+    assert (it.weight, it.awaits) == (stages[0].weight, "promotion")
+    assert gone(ordered(it, Order.STEP, "b wins", START), Step.PROMOTE).status is DeploymentStatus.PROMOTED
+    assert gone(it, Step.ROLLBACK).status is DeploymentStatus.ROLLED_BACK
+
+
+def test_without_leave_or_without_another_arm_a_person_is_asked() -> None:
+    asked = gone(plain(auto_rollback=False), Step.ROLLBACK, Step.ROLLBACK)
+    assert (asked.weight, asked.awaits, asked.status) == (10, "rollback", DeploymentStatus.PROGRESSING)
+    alone = judged(gone(plain()), Judged(step=Step.ROLLBACK, reason="bad", control_alive=False), START)
+    assert (alone.wanted, alone.awaits) == (10, "rollback")
+    assert "cannot take its traffic" in alone.reason
+
+
+def test_a_router_that_does_not_obey_gets_no_more_traffic_to_shift_but_is_asked_for_ever_to_take_it_away() -> (
+    None
+):
+    it = plain()
+    for _ in range(3):
+        assert next_move(it, START) == Shift(10)
+        it = refused(it, "silence")
+    assert (it.status, it.wanted, it.moving) == (DeploymentStatus.ROLLING_BACK, 0, True)
+    for _ in range(50):
+        assert next_move(it, START) == Shift(0)
+        it = refused(it, "silence")
+    assert gone(it).status is DeploymentStatus.ROLLED_BACK
+
+
+@given(weights.filter(lambda found: len(found) > 1))
+def test_stages_that_do_not_rise_are_refused(found: list[int]) -> None:
+    with pytest.raises(InvalidRequest):
+        plain(stages=tuple(Stage(weight=weight) for weight in reversed(found)))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"stages": ()},
+        {"stages": (Stage(weight=101),)},
+        {"stages": (Stage(weight=-1),)},
+        {"control": "b"},
+        {"interval_seconds": 0},
+    ],
+)
+def test_a_course_that_cannot_be_gone_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(InvalidRequest):
+        plain(**wrong)
