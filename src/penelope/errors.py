@@ -16,6 +16,7 @@ PenelopeError
 │   ├── UnknownApproval       no such request for approval
 │   ├── UnknownReview         no such review of a broken glass
 │   ├── UnknownMission        no such mission
+│   ├── UnknownDeployment     no such deployment
 │   ├── InvalidLink           a link to answer with that was altered, used or has expired
 │   ├── AlreadyDecided        the approval was decided, expired or withdrawn before
 │   ├── UnknownDecision       no such decision
@@ -171,6 +172,13 @@ class UnknownMission(InputError):
 
     code = "unknown_mission"
     hint = "List missions with `penelope missions list`."
+
+
+class UnknownDeployment(InputError):
+    """No deployment has this identifier."""
+
+    code = "unknown_deployment"
+    hint = "List deployments with `penelope rollout list`."
 
 
 class InvalidLink(InputError):

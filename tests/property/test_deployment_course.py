@@ -1,5 +1,6 @@
 """Whatever the order of looks, pauses, crashes and words: only planned weights, and an end at 0 or 100."""
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -197,15 +198,16 @@ def test_a_good_one_takes_all_stages_and_a_bad_one_none() -> None:
     assert (bad.status, bad.weight, bad.reason) == (DeploymentStatus.ROLLED_BACK, 0, "seen")
 
 
-def test_silence_ends_by_rollback_after_its_time_and_a_pause_stops_that_clock_only() -> None:
-    assert gone(plain(), *[Step.HOLD] * 179).status is DeploymentStatus.PROGRESSING
-    late = gone(plain(), *[Step.HOLD] * 180)
-    assert late.status is DeploymentStatus.ROLLED_BACK
-    assert late.reason.startswith("no verdict within 900 s")
-    paused = ordered(gone(plain()), Order.PAUSE, "lunch", START)
-    assert gone(paused, *[Step.HOLD] * 500).weight == 10
+def test_a_pause_holds_up_what_goes_forward_and_never_a_rollback() -> None:
+    it = gone(plain())
+    assert it.patience_seconds == 900
+    paused = ordered(it, Order.PAUSE, "lunch", START)
+    assert paused.patience_seconds == math.inf
     assert gone(paused, *[Step.PROMOTE] * 500).weight == 10
     assert gone(paused, Step.HOLD, Step.ROLLBACK).status is DeploymentStatus.ROLLED_BACK
+    later = START + timedelta(hours=3)
+    resumed = ordered(paused, Order.RESUME, "back", later)
+    assert (resumed.since, resumed.patience_seconds) == (later, 900)
 
 
 @pytest.mark.parametrize("stages", [fixed_split(50), blue_green()])

@@ -19,6 +19,7 @@ from penelope.adapters.witnesses.http import HttpWitness
 from penelope.bootstrap.background import background
 from penelope.bootstrap.benchmarks import benchmarks_of
 from penelope.bootstrap.constitution import scale_of
+from penelope.bootstrap.deployments import deployments_of
 from penelope.bootstrap.parts import parts_of
 from penelope.bootstrap.wisdom import wisdom_base
 from penelope.bootstrap.words import Words, words_of
@@ -37,6 +38,7 @@ from penelope.flow.importing import CaseImport
 from penelope.flow.integrity import LedgerSweep
 from penelope.flow.keys import KeyRing
 from penelope.flow.log import LogStore
+from penelope.flow.deployments import DeploymentDesk
 from penelope.flow.missions import MissionDesk
 from penelope.flow.parts import Parts
 from penelope.flow.ports import LedgerWriter, Observer, Reader, Verification
@@ -121,6 +123,7 @@ class Application:
     words: Words
     benchmarks: BenchmarkDesk
     missions: MissionDesk
+    deployments: DeploymentDesk
 
     @property
     def replaying(self) -> Replaying:
@@ -210,6 +213,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             words=await words_of(stack, settings, engine, parts, SqlDue(reading), pepper(settings)),
             benchmarks=await benchmarks_of(stack, settings.benchmark, engine, reading, parts),
             missions=MissionDesk(engine, SqlMissions(reading), reader, clock, parts.brakes),
+            deployments=await deployments_of(stack, settings.engine, engine, reading, parts),
         )
 
 

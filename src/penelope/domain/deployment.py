@@ -1,10 +1,12 @@
 """A deployment: traffic that goes over to a changed arm stage by stage, and how far it is."""
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 
+from penelope.domain.analysis import AnalysisSpec
 from penelope.errors import InvalidRequest
 
 WHOLE = 100
@@ -15,8 +17,8 @@ WHOLE = 100
 class Stage:
     """A weight in percent for the changed arm.
 
-    It lasts at least `min_seconds`; without a verdict within `max_seconds` it ends by rollback. A `manual` one ends only
-    by a person's word, and has no such end. A rollback is never held up by either.
+    It lasts at least `min_seconds`. Without a verdict within `max_seconds` it ends as the analysis says. A `manual` one
+    ends only by a person's word, and waits for it for ever. A rollback is never held up by either.
     """
 
     weight: int
@@ -44,7 +46,7 @@ def blue_green(*, manual: bool = True) -> tuple[Stage, ...]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
     """How a deployment is to go. Without `auto_promote` each stage waits for a person; without `auto_rollback` a person
-    is told that a rollback is due, and the weight stays. One look each `interval_seconds`.
+    is told that a rollback is due, and the weight stays. One look each `interval_seconds`, judged by `analysis`.
     """
 
     canary: str
@@ -53,6 +55,7 @@ class Course:
     auto_promote: bool = True
     auto_rollback: bool = True
     interval_seconds: float = 5.0
+    analysis: AnalysisSpec = AnalysisSpec()
 
     def __post_init__(self) -> None:
         """Raises InvalidRequest for stages that cannot be gone through."""
@@ -122,6 +125,11 @@ class Deployment:
     def at(self) -> Stage:
         """The stage that it is in."""
         return self.course.stages[self.stage]
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long the stage may be without a verdict; what waits for a person waits for ever."""
+        return math.inf if self.paused or self.at.manual or self.awaits else self.at.max_seconds
 
     @property
     def planned(self) -> frozenset[int]:

@@ -209,6 +209,11 @@ class Engine:
         with SetWorkflowID(incident):
             await DBOS.start_workflow_async(self._story, incident, service)
 
+    async def begin(self, chapter: str, key: str, incident: str, given: Json) -> None:
+        """Outside of a story: begins to tell a chapter by itself, once for the key."""
+        with SetWorkflowID(key):
+            await DBOS.start_workflow_async(self._chapters[chapter], incident, given)
+
     async def has_ended(self, incidents: Sequence[str]) -> Mapping[str, bool]:
         """Whether the story of each incident has ended, well or not; one whose story is not known is absent."""
         found = await DBOS.list_workflows_async(

@@ -19,6 +19,7 @@ from penelope.flow.canary import Canary
 from penelope.flow.carrying_out import BRANCH, Journey, Stretch, branch_chapter, stretch_of
 from penelope.flow.checking import Question, verify
 from penelope.flow.deciding import assess
+from penelope.flow.deploying import DEPLOY, deploy_chapter
 from penelope.flow.ending import Ending, finish
 from penelope.flow.engine import Chapter, Engine, Story
 from penelope.flow.executing import ACT, act_chapter
@@ -42,7 +43,11 @@ def story(engine: Engine, parts: Parts) -> Story:
 
 def chapters(engine: Engine, parts: Parts) -> Mapping[str, Chapter]:
     """What stories tell beside themselves, by the names under which the engine knows it."""
-    return {ACT: act_chapter(engine, parts), BRANCH: branch_chapter(engine, parts)}
+    return {
+        ACT: act_chapter(engine, parts),
+        BRANCH: branch_chapter(engine, parts),
+        DEPLOY: deploy_chapter(engine, parts),
+    }
 
 
 class Remediation:

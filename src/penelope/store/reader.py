@@ -103,7 +103,8 @@ class SqlReader:
 
     async def leases(self) -> Sequence[tuple[Lease, UnitOfWork | None]]:
         columns = [_leases.c[name] for name in LEASE_COLUMNS]
-        held = select(*columns).where(_leases.c.holder.is_not(None))
+        # What belongs to no incident is the traffic that a deployment holds: no target, and no action.
+        held = select(*columns).where(_leases.c.holder.is_not(None), _leases.c.incident != "")
         held = held.order_by(_leases.c.since, _leases.c.target)
         found = [lease_from(tuple(row.values())) for row in await self._rows(held)]
         query = select(_units).where(_units.c.id.in_([lease.holder for lease in found]))

@@ -398,3 +398,14 @@ Index(
     sqlite_where=text(MISSIONS),
     postgresql_where=text(MISSIONS),
 )
+
+DEPLOYMENTS = "kind = 'deployment'"
+
+Index(
+    "ix_units_of_work_deployments",
+    units_of_work.c.status,
+    units_of_work.c.updated_at,
+    units_of_work.c.id,
+    sqlite_where=text(DEPLOYMENTS),
+    postgresql_where=text(DEPLOYMENTS),
+)

@@ -17,6 +17,7 @@ from penelope.entry.api import (
     benchmarks,
     constitution,
     decisions,
+    deployments,
     halts,
     incidents,
     integrity,
@@ -84,6 +85,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     app.include_router(constitution.router)
     app.include_router(halts.router)
     app.include_router(missions.router)
+    app.include_router(deployments.router)
     app.include_router(approvals.router)
     app.include_router(answers.router)
     app.include_router(integrity.router)

@@ -30,6 +30,7 @@ STATUS: Mapping[type[errors.PenelopeError], int] = {
     errors.UnknownApproval: 404,
     errors.UnknownReview: 404,
     errors.UnknownMission: 404,
+    errors.UnknownDeployment: 404,
     errors.InvalidLink: 403,
     errors.AlreadyDecided: 409,
     errors.NotReplayable: 409,

@@ -26,6 +26,7 @@ from penelope.entry.cli import (
     playbooks,
     policies,
     remote,
+    rollouts,
     running,
     scanning,
     screens,
@@ -170,6 +171,20 @@ _missions.command("add")(missions.add)
 _missions.command("remove")(missions.remove)
 _missions.command("close")(missions.close)
 app.add_typer(_missions, name="missions")
+
+_rollout = _group("Bring traffic to a changed arm in steps, watched all the time, and see how that goes.")
+_rollout.command("start")(rollouts.start)
+_rollout.command("list")(rollouts.list_deployments)
+_rollout.command("show")(rollouts.show)
+_rollout.command("watch")(rollouts.watch)
+_rollout.command("pause")(rollouts.pause)
+_rollout.command("resume")(rollouts.resume)
+_rollout.command("step")(rollouts.step)
+_rollout.command("promote")(rollouts.promote)
+_rollout.command("abort")(rollouts.abort)
+_rollout.command("cancel")(rollouts.cancel)
+_rollout.command("revise")(rollouts.revise)
+app.add_typer(_rollout, name="rollout")
 
 _playbooks = _group("Check, list and show playbooks.")
 _playbooks.command("lint")(local.lint_playbooks)

@@ -103,9 +103,6 @@ def judged(deployment: Deployment, answer: Judged, now: datetime) -> Deployment:
     if answer.step is Step.PROMOTE and lasted >= deployment.at.min_seconds:
         waits = deployment.at.manual or not deployment.course.auto_promote
         return replace(looked, awaits="promotion") if waits else _onward(looked)
-    if lasted >= deployment.at.max_seconds and not deployment.at.manual and not looked.awaits:
-        late = f"no verdict within {deployment.at.max_seconds:g} s: {answer.reason}"
-        return _due(looked, replace(answer, reason=late))
     return looked
 
 
