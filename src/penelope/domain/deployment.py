@@ -72,6 +72,17 @@ class Course:
             raise InvalidRequest("there is time between two looks")
 
 
+class Cause(StrEnum):
+    """Why a deployment goes back."""
+
+    WORSE = "worse"
+    SILENCE = "silence"
+    UNDECIDED = "undecided"
+    ROUTER = "router"
+    HALT = "halt"
+    PERSON = "person"
+
+
 class DeploymentStatus(StrEnum):
     """PROGRESSING includes being paused, or waiting for a word. Those that begin with an -ING but that one go on to
     their end whatever is said, but for an abort of a promotion.
@@ -97,7 +108,7 @@ class Deployment:
     `weight` is the last that was seen in force, in percent. `wanted` is what is to be in force; while it is `moving` there
     nobody knows which of the two is. `since` is when the stage got its traffic, `looked_at` when it was judged last.
     `epoch` counts the revisions: what was seen of an earlier one says nothing of this one. `awaits` is the word that a
-    person is asked for; `tries` how often on end the router did not obey.
+    person is asked for; `tries` how often on end the router did not obey; `cause` why it goes back, if it does.
     """
 
     id: str
@@ -119,6 +130,7 @@ class Deployment:
     awaits: str = ""
     reason: str = ""
     tries: int = 0
+    cause: Cause | None = None
     ended_at: datetime | None = None
 
     @property

@@ -7,7 +7,7 @@ from penelope.domain.action import Action, Snapshot
 from penelope.domain.analysis import AnalysisState, Scrape
 from penelope.domain.analysis import ArmCounts as AnalysedCounts
 from penelope.domain.counts import ArmCounts, Counts, Doubt, Totals, counted
-from penelope.domain.deployment import WHOLE, Course, Deployment, DeploymentStatus, Order
+from penelope.domain.deployment import WHOLE, Course, Deployment, DeploymentStatus
 from penelope.domain.halt import FLEET, Scope, ScopeKind
 from penelope.domain.work import Change, UnitOfWork
 from penelope.errors import PenelopeError, UnknownDeployment
@@ -28,9 +28,9 @@ from penelope.rooms.rollout.course import (
     Rest,
     Settle,
     Shift,
+    halted,
     judged,
     next_move,
-    ordered,
     refused,
     settled,
     shifted,
@@ -98,6 +98,7 @@ def change_of(kept: Kept, event: str, actor: str, reason: str, version: int | No
             "stage": deployment.stage,
             "revision": deployment.revision,
             "awaits": deployment.awaits,
+            "cause": deployment.cause and deployment.cause.value,
             "look": kept.look if event == "CanaryLooked" else None,
         },
     )
@@ -246,22 +247,13 @@ class Deploying:
         return to_data(found)
 
     async def _heeding_halts(self, transaction: Transaction, deployment: Deployment) -> Deployment:
-        """A halt of its service, or of all, takes its traffic away; what is on its way back goes on."""
-        if deployment.status not in {DeploymentStatus.PROGRESSING, DeploymentStatus.PROMOTING}:
-            return deployment
-        scopes = [
-            FLEET,
-            Scope(kind=ScopeKind.SERVICE, name=deployment.service),
-        ]
+        """A halt of its service, or of all, takes its traffic away."""
+        scopes = [FLEET, Scope(kind=ScopeKind.SERVICE, name=deployment.service)]
         for scope, breaker in (await breakers(transaction, scopes)).items():
-            now = transaction.now()
-            why = (
-                f"the breaker of {scope.label} cannot be read"
-                if breaker is None
-                else breaker.stops(self._id, now)
-            )
+            unread = f"the breaker of {scope.label} cannot be read"
+            why = unread if breaker is None else breaker.stops(self._id, transaction.now())
             if why:
-                return ordered(deployment, Order.ABORT, f"halt: {why}", now)
+                return halted(deployment, f"halt: {why}")
         return deployment
 
     async def _read(self, transaction: Transaction) -> tuple[Kept, int]:

@@ -125,6 +125,8 @@ class Deployment(BaseModel):
     awaits: str
     """The word that a person is asked for, `promotion` or `rollback`; empty where none is."""
     reason: str
+    cause: domain.Cause | None
+    """Why it goes back; null where it does not."""
     revision: str
     patch: str
     """The action whose change is rolled out; empty where Penelope did not make it."""

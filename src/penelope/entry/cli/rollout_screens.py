@@ -22,7 +22,13 @@ def table(answer: Data) -> RenderableType:
     if not answer["deployments"]:
         return Text("There are no deployments.")
     rows = [
-        (visible(item["id"]), visible(item["service"]), _status(item), _weight(item), Text(visible(item["reason"])))
+        (
+            visible(item["id"]),
+            visible(item["service"]),
+            _status(item),
+            _weight(item),
+            Text(visible(item["reason"])),
+        )
         for item in answer["deployments"]
     ]
     return screens.table("deployment", "service", "status", "weight", "reason", rows=rows, keep=("weight",))

@@ -49,7 +49,8 @@ def start(  # noqa: PLR0913 - one option each
         str, typer.Option(metavar="ACTION", help="The action whose change it is; a rollback reverts it.")
     ] = "",
     once: Annotated[
-        str, typer.Option(metavar="KEY", help="Begin it only once under this key, however often it is asked for.")
+        str,
+        typer.Option(metavar="KEY", help="Begin it only once under this key, however often it is asked for."),
     ] = "",
     server: Server = None,
     key: ApiKey = None,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from penelope.domain.deployment import WHOLE, Deployment, DeploymentStatus, Order
+from penelope.domain.deployment import WHOLE, Cause, Deployment, DeploymentStatus, Order
 from penelope.domain.rollout import Step
 from penelope.errors import AlreadyDecided
 
@@ -47,10 +47,13 @@ Move = Shift | Look | Rest | Settle | Over
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What a look came to. `control_alive` is False where the other arm cannot take the traffic."""
+    """What a look came to; `cause` where it is a rollback. `control_alive` is False where the other arm cannot take the
+    traffic.
+    """
 
     step: Step
     reason: str
+    cause: Cause = Cause.WORSE
     control_alive: bool = True
 
 
@@ -87,7 +90,7 @@ def refused(deployment: Deployment, why: str) -> Deployment:
     tried = replace(deployment, tries=deployment.tries + 1)
     if deployment.status in _BACK or tried.tries < TRIES:
         return tried
-    return _back(tried, DeploymentStatus.ROLLING_BACK, f"traffic could not be shifted: {why}")
+    return _back(tried, Cause.ROUTER, f"traffic could not be shifted: {why}")
 
 
 def judged(deployment: Deployment, answer: Judged, now: datetime) -> Deployment:
@@ -113,7 +116,7 @@ def _due(looked: Deployment, answer: Judged) -> Deployment:
         return replace(looked, awaits="rollback", reason=reason)
     if not looked.course.auto_rollback:
         return replace(looked, awaits="rollback")
-    return _back(looked, DeploymentStatus.ROLLING_BACK, answer.reason)
+    return _back(looked, answer.cause, answer.reason)
 
 
 def ordered(deployment: Deployment, order: Order, reason: str, now: datetime) -> Deployment:
@@ -139,9 +142,9 @@ def _obeyed(told: Deployment, order: Order, now: datetime) -> Deployment:
         case Order.PROMOTE:
             return _promoted(told)
         case Order.ABORT:
-            return _back(told, DeploymentStatus.ROLLING_BACK, told.reason)
+            return _back(told, Cause.PERSON, told.reason)
         case Order.CANCEL:
-            return _back(told, DeploymentStatus.CANCELLING, told.reason)
+            return replace(_toward(told, 0), status=DeploymentStatus.CANCELLING)
 
 
 _SAID = {
@@ -155,6 +158,13 @@ def _said_before(deployment: Deployment, order: Order) -> bool:
     if deployment.status is DeploymentStatus.PROGRESSING:
         return deployment.paused if order is Order.PAUSE else order is Order.RESUME and not deployment.paused
     return deployment.status in _SAID.get(order, set())
+
+
+def halted(deployment: Deployment, reason: str) -> Deployment:
+    """After a halt: its traffic is taken away. What is on its way back, or has ended, is left alone."""
+    if deployment.status in {DeploymentStatus.PROGRESSING, DeploymentStatus.PROMOTING}:
+        return _back(deployment, Cause.HALT, reason)
+    return deployment
 
 
 def revised(deployment: Deployment, revision: str) -> Deployment:
@@ -203,8 +213,9 @@ def _promoted(deployment: Deployment) -> Deployment:
     return replace(_toward(deployment, WHOLE), status=DeploymentStatus.PROMOTING)
 
 
-def _back(deployment: Deployment, status: DeploymentStatus, reason: str) -> Deployment:
-    return replace(_toward(deployment, 0), status=status, reason=reason)
+def _back(deployment: Deployment, cause: Cause, reason: str) -> Deployment:
+    status = DeploymentStatus.ROLLING_BACK
+    return replace(_toward(deployment, 0), status=status, reason=reason, cause=cause)
 
 
 def _toward(deployment: Deployment, weight: int) -> Deployment:
