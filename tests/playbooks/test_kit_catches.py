@@ -232,6 +232,21 @@ def test_branches_side_by_side_may_be_done_one_without_the_other() -> None:
     assert found("bad", "good", apart=False) is Finding.BROKEN
 
 
+@pytest.mark.parametrize("kind", [Kind.ROLLBACK, Kind.FAILS])
+def test_a_step_that_stays_excuses_no_other_change(kind: Kind) -> None:
+    record = Rehearsed(
+        before={"one": "bad", "two": "bad"}, healed={"one": "good", "two": "good"}, stays=("Write card one",)
+    )
+
+    def found(one: str, two: str) -> Finding:
+        seen = ended(before=record.before, after={"one": one, "two": two})
+        return judged(Trial(subject=GOOD[0].subject, kind=kind), seen, record)[0]
+
+    assert found("good", "bad") is Finding.NOTED
+    assert found("good", "torn") is Finding.BROKEN
+    assert found("bad", "bad") is Finding.HELD
+
+
 def test_an_ordered_death_that_never_came_is_not_held() -> None:
     """The action was refused before the thing that it should have died at."""
     assert finding(ended(deaths=0)) == (Finding.NOTED, "it never comes there")

@@ -161,7 +161,7 @@ def _rolled_back(seen: Seen, record: Rehearsed) -> Judged:
     if same(seen.after, seen.before):
         return Finding.HELD, seen.reason
     gap = difference(seen.before, seen.after)
-    if record.stays:
+    if record.stays and _is_partly_done(seen, record):
         return Finding.NOTED, f"not meant to be taken back: {', '.join(record.stays)} ({gap})"
     return Finding.BROKEN, f"the rollback did not restore: {gap}"
 
@@ -186,7 +186,7 @@ def _half_way(trial: Trial, seen: Seen, record: Rehearsed, end: str) -> Judged:
             return Finding.HELD, f"{end}, as promised so far: {seen.reason}"
         if trial.kind is Kind.FUZZED:
             return Finding.NOTED, f"{end}, left for a person to see ({gap}): {seen.reason}"
-    if record.stays:
+    if record.stays and _is_partly_done(seen, record):
         return Finding.NOTED, f"{end}; not meant to be taken back: {', '.join(record.stays)} ({gap})"
     return Finding.BROKEN, f"{end}, neither as before nor as promised: {gap}; {seen.reason}"
 
@@ -208,8 +208,14 @@ def _as_promised(trial: Trial, seen: Seen, record: Rehearsed, end: str) -> Judge
 
 def is_on_the_way(seen: Seen, record: Rehearsed) -> bool:
     """Whether the world is as it was at some moment when nothing disturbed; each part of it where steps go side by side."""
-    known = (*record.path, record.healed)
-    return _mixed(seen.after, (seen.before, *known)) if record.side_by_side else _is_one_of(seen.after, known)
+    if record.side_by_side:
+        return _is_partly_done(seen, record)
+    return _is_one_of(seen.after, (*record.path, record.healed))
+
+
+def _is_partly_done(seen: Seen, record: Rehearsed) -> bool:
+    """Whether each part of the world is as before, or as it was at some moment when nothing disturbed."""
+    return _mixed(seen.after, (seen.before, *record.path, record.healed))
 
 
 def _is_one_of(state: Json, known: Sequence[Json]) -> bool:
