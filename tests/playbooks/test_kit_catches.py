@@ -254,13 +254,19 @@ def test_an_ordered_death_that_never_came_is_not_held() -> None:
 
 
 def test_actions_are_told_apart_by_their_names_and_else_by_when_they_begin() -> None:
-    first = Course(())
-    assert [first.place("k1", "one"), first.place("k2", "two"), first.place("k1", "one")] == [0, 1, 0]
+    first = Course.first(["one", "two of ${it}", "never"])
+    assert [first.place("k2", "two of it"), first.place("k1", "one"), first.place("k2", "two of it")] == [
+        1,
+        0,
+        1,
+    ]
     first.done(1, 7, 0.5)
     first.done(0, 3, 0.1)
     first.done(0, 99, 9.9)
-    assert (first.names, first.events, first.seconds) == (("one", "two"), (3, 7), (0.1, 0.5))
-    assert first.keys == {"k1": "one", "k2": "two"}
+    assert (first.names, first.events, first.seconds) == (("one", "two of it"), (3, 7), (0.1, 0.5))
+    assert first.keys == {"k1": "one", "k2": "two of it"}
+    again = Course.first(["each ${it}", "last"])
+    assert [again.place(name, name) for name in ("each 1", "each 2", "each 3", "last")] == [0, 1, 2, 3]
     later = Course(("one", "two at 7", "same", "same"))
     assert [later.place("a", "same"), later.place("b", "two at 9"), later.place("c", "same")] == [2, 0, 3]
     assert [later.place("d", "one"), later.place("e", "more")] == [1, 4]

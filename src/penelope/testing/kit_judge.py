@@ -86,7 +86,7 @@ def judged(trial: Trial, seen: Seen, record: Rehearsed) -> Judged:
     """The finding about a trial, and why."""
     if trouble := next((text for wrong, text in _troubles(seen) if wrong), ""):
         return Finding.BROKEN, trouble
-    came = seen.deaths > 0 if trial.kind is Kind.DIES else seen.fired
+    came = seen.fired and (trial.kind is not Kind.DIES or seen.deaths > 0)
     if not came and trial.kind in {Kind.FAILS, Kind.DIES}:
         sound, why = _sound(trial, seen, record)
         return (sound, why) if sound is Finding.BROKEN else (Finding.NOTED, "it never comes there")

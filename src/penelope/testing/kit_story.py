@@ -67,7 +67,8 @@ class Story:
         self._record = record
         self._folder = folder
         self._seen = Seen()
-        self._course = Course(record.actions if record else ())
+        steps = scene.playbook.every_step
+        self._course = Course(record.actions) if record else Course.first([step.name for step in steps])
         self._path: list[Json] = []
         self._state_before_repeat: tuple[Json, Mapping[str, int]] = (None, {})
         self._ended = asyncio.Event()
