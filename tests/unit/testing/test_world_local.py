@@ -150,12 +150,14 @@ def test_a_cache_can_be_looked_at_while_files_vanish_from_it(tmp_path):
         world = made("clear-disk-space")
         await world.open(tmp_path)
         ends = asyncio.get_running_loop().time() + 1
-        passing = tmp_path / "cache" / "passing.tmp"
+        passing = [tmp_path / "cache" / f"passing-{number}.tmp" for number in range(50)]
 
         def come_and_go():
             while not done:
-                passing.write_bytes(b"p")
-                passing.unlink()
+                for path in passing:
+                    path.write_bytes(b"p")
+                for path in passing:
+                    path.unlink()
 
         done: list[bool] = []
         coming = asyncio.create_task(asyncio.to_thread(come_and_go))
