@@ -89,7 +89,7 @@ async def list_patches(
 
 def _legible(patch: git_history.Patch) -> git_history.Patch:
     """The patch without what is no text: git takes any bytes, and neither a database nor an answer does."""
-    texts = {
+    texts: dict[str, Any] = {
         field.name: value.encode(errors="surrogateescape").decode(errors="replace")
         for field in fields(patch)
         if isinstance(value := getattr(patch, field.name), str)
