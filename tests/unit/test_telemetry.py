@@ -438,6 +438,10 @@ def test_secrets_never_reach_the_stream(form: Any) -> None:
         authorization="geheim-1",
         headers={"X-Api-Key": "geheim-2", "accept": ["Bearer geheim-3", 1, None, True]},
         pepper=b"geheim-4",
+        db_passwd="geheim-7",
+        credentials={"user": "geheim-8"},
+        PRIVATE_KEY="geheim-9",
+        passphrase="geheim-10",
         url="postgresql://user:geheim-5@host/database",
     )
     logging.getLogger("uvicorn.error").info("token is %s", KEY)
@@ -448,7 +452,7 @@ def test_secrets_never_reach_the_stream(form: Any) -> None:
     text = stream.getvalue()
     assert "geheim" not in text
     assert KEY not in text
-    assert text.count("[redacted]") == 8
+    assert text.count("[redacted]") == 12
     assert "ValueError" in text
 
 
