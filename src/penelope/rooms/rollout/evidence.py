@@ -4,12 +4,13 @@ Rows of the harm tests: errors, slow requests by edge, the two guards, and the g
 Rows of the refutations: errors, slow requests by edge. Every array has rollouts on its leading axes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from penelope.domain.analysis import Tempering
 from penelope.rooms.rollout.eprocess import (
     NOTHING,
     ODDS,
@@ -25,7 +26,7 @@ from penelope.rooms.rollout.eprocess import (
     log_refutation_value,
     log_sum,
 )
-from penelope.rooms.rollout.tempering import PLAIN, Tempering
+from penelope.rooms.rollout.tempering import at
 
 Flags = NDArray[np.bool_]
 
@@ -53,11 +54,12 @@ class Rules:
     beta: float = 0.05
     factor: float = 2.0
     negligible_error_ratio: float = 0.002
-    negligible_slow_ratio: float = 0.02
+    negligible_slow_ratio: float = 0.025
     most_error_ratio: float = 0.02
     most_p99_increase_seconds: float = 0.5
     min_requests: int = 20
-    tempering: Tempering = PLAIN
+    tempering: Tempering = field(default_factory=Tempering)
+    latency: bool = True
 
 
 class Counts(NamedTuple):
@@ -102,9 +104,7 @@ def nothing_yet(rules: Rules, shape: tuple[int, ...] = ()) -> Evidence:
 
 def next_step(evidence: Evidence) -> Evidence:
     """Another share of the traffic: what speaks for the canary is gathered anew, what speaks against it stays."""
-    return evidence._replace(
-        refuted=np.zeros_like(evidence.refuted), sample=np.zeros_like(evidence.sample)
-    )
+    return evidence._replace(refuted=np.zeros_like(evidence.refuted), sample=np.zeros_like(evidence.sample))
 
 
 def observe(rules: Rules, evidence: Evidence, counts: Counts, *, alone: bool = False) -> Evidence:
@@ -149,7 +149,7 @@ def standing(rules: Rules, evidence: Evidence) -> Standing:
     by_test = values[..., :-2].copy()
     by_test[..., -2:] = np.where(shared, NOTHING, by_test[..., -2:])
     return Standing(
-        harm=log_sum(by_test + _log_weights(len(rules.edges))),
+        harm=log_sum(by_test + _log_weights(len(rules.edges), judged=rules.latency)),
         by_test=by_test,
         refuted=log_refutation_value(evidence.refuted),
         shared=shared,
@@ -190,8 +190,9 @@ def _rows(one: Array, many: Array) -> Array:
 
 def _tempering(rules: Rules, errors: Table, slow: Table, seconds: Array) -> Array:
     """By row: errors, edges."""
-    first = rules.tempering.errors.at(errors.events, errors.own_total, errors.total, seconds)
-    timed = rules.tempering.latency.at(slow.total, slow.own_total, slow.total, seconds[..., None])
+    first = at(rules.tempering.errors, errors, seconds)
+    requests = slow._replace(events=slow.total)
+    timed = at(rules.tempering.latency, requests, seconds[..., None])
     return _rows(first, timed)
 
 
@@ -199,9 +200,7 @@ def _guards(rules: Rules, evidence: Evidence, counts: Counts) -> Array:
     """The log e-values of both guards, for the canary and for the control."""
     edge = _edge_of_p99(rules, evidence)
     known = edge >= 0
-    own, other = (
-        np.where(known, _picked(slow, edge), 0.0) for slow in (counts.own_slow, counts.other_slow)
-    )
+    own, other = (np.where(known, _picked(slow, edge), 0.0) for slow in (counts.own_slow, counts.other_slow))
     events = np.stack([counts.own_errors, own, counts.other_errors, other], axis=-1)
     totals = np.stack(
         [counts.own, counts.own_timed * known, counts.other, counts.other_timed * known], axis=-1
@@ -240,10 +239,12 @@ def _forgiven(harm: Array, elapsed: Array) -> Array:
     return np.concatenate([harm[..., :-4, :], canary, control], axis=-2)
 
 
-def _log_weights(edges: int) -> Array:
+def _log_weights(edges: int, *, judged: bool) -> Array:
     """Latency, of which every request tells something, needs less weight than errors; a guard has a part of its metric's."""
-    latency = LATENCY_SHARE if edges else 1e-300
+    latency = LATENCY_SHARE if judged else 1e-300
     compared, guards = 1.0 - GUARD_SHARE, GUARD_SHARE
     errors = 1.0 - latency
     by_edge = np.full(edges, latency * compared / max(edges, 1))
-    return np.log(np.concatenate([[errors * compared], by_edge, [errors * guards, latency * guards]]))
+    slowest = latency * guards if edges else latency
+    weights: Array = np.log(np.concatenate([[errors * compared], by_edge, [errors * guards, slowest]]))
+    return weights

@@ -7,11 +7,12 @@ calibration, not a theorem: it holds as far as the service stays as noisy as it 
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
 
+from penelope.domain.analysis import Noise, Tempering
 from penelope.rooms.rollout.eprocess import Array, Table
 
 BLOCKS_SECONDS = (30.0, 60.0)
@@ -22,39 +23,23 @@ _TENTH = NormalDist().inv_cdf(0.9)
 _LEAST_EVENTS = 20.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Noise:
-    """A factor of at least 1, and how much was to be seen per second when it was learned (0: not known).
+def at(noise: Noise, table: Table, seconds: Array) -> Array:
+    """The factor for a look; it only grows where there is more to be seen than when it was learned.
 
-    `information` is events x share x (1 - share) a second: noise that comes and goes by arm grows with it.
+    Noise that comes and goes by arm grows in relation to dice with the events and with the evenness of the
+    split. A simulation may give arrays in place of the figures of `noise`.
     """
-
-    factor: float = 1.0
-    information: float = 0.0
-
-    def at(self, events: Array, own_total: Array, total: Array, seconds: Array) -> Array:
-        """The factor for a look; it only grows where there is more to be seen than when it was learned."""
-        learned, known = (
-            np.expand_dims(each, tuple(range(each.ndim, events.ndim))) if each.ndim else each
-            for each in (np.asarray(self.factor), np.asarray(self.information))
-        )
-        share = own_total / np.maximum(total, 1.0)
-        seen = events * share * (1.0 - share) / np.maximum(seconds, 1e-3)
-        growth = np.where(known > 0, seen / np.maximum(known, 1e-9), 1.0)
-        factor: Array = 1.0 + (learned - 1.0) * np.maximum(1.0, growth)
-        return factor
+    learned, known = (_spread(each, table.events.ndim) for each in (noise.factor, noise.information))
+    share = table.own_total / np.maximum(table.total, 1.0)
+    seen = table.events * share * (1.0 - share) / np.maximum(seconds, 1e-3)
+    growth = np.where(known > 0, seen / np.maximum(known, 1e-9), 1.0)
+    factor: Array = 1.0 + (learned - 1.0) * np.maximum(1.0, growth)
+    return factor
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tempering:
-    """The noise of errors and of slow requests."""
-
-    errors: Noise = Noise()
-    latency: Noise = Noise()
-
-
-PLAIN = Tempering()
-"""Nothing was learned: requests are taken for independent."""
+def _spread(figure: float | Array, axes: int) -> Array:
+    array = np.asarray(figure, dtype=np.float64)
+    return array.reshape(array.shape + (1,) * (axes - array.ndim)) if array.ndim else array
 
 
 def learn(errors: Table, slow: Table, looks_seconds: float) -> Tempering:
