@@ -267,5 +267,5 @@ def test_noise_that_was_learned_slows_the_verdict():
     ],
 )
 def test_what_cannot_be_judged_is_refused(wrong):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"must|never|at least"):
         AnalysisSpec(**wrong)
