@@ -18,7 +18,7 @@ from penelope.domain.analysis import (
     Scrape,
 )
 from penelope.domain.rollout import Step
-from penelope.rooms.rollout.evidence import Evidence, certified, condemned, observe, standing
+from penelope.rooms.rollout.evidence import Evidence, Rules, certified, condemned, observe, standing
 from penelope.rooms.rollout.findings import findings, forecast
 from penelope.rooms.rollout.reckoning import (
     added,
@@ -76,8 +76,7 @@ def assess(
     """
     look = _look(spec, state, scrape)
     state = replace(look.state, seen_at=look.state.seen_at if look.lack else now)
-    rules = rules_of(spec, state.edges)
-    evidence = evidence_of(state, rules)
+    rules, evidence = look.rules, look.evidence
     alone = state.weight >= _ALL_TRAFFIC
     stands = standing(rules, evidence)
     found = findings(spec, state, stands, alone=alone)
@@ -107,6 +106,8 @@ class _Look(NamedTuple):
     """The state moved by a look, and what was missing in it."""
 
     state: AnalysisState
+    rules: Rules
+    evidence: Evidence
     lack: str
 
 
@@ -117,7 +118,13 @@ def _look(spec: AnalysisSpec, state: AnalysisState, scrape: Scrape | None) -> _L
     if control is None and alone:
         control = ArmCounts(requests=0, errors=0)
     if scrape is None or canary is None or control is None:
-        return _Look(state, f"no figures of the {'canary' if canary is None else 'control'}")
+        rules = rules_of(spec, state.edges)
+        return _Look(
+            state,
+            rules,
+            evidence_of(state, rules),
+            f"no figures of the {'canary' if canary is None else 'control'}",
+        )
     if spec.latency and not state.edges and (edges := edges_of(canary, control)):
         state = with_edges(state, edges)
     one, two = timed(canary, state.edges), timed(control, state.edges)
@@ -126,15 +133,15 @@ def _look(spec: AnalysisSpec, state: AnalysisState, scrape: Scrape | None) -> _L
     known = not spec.latency or (one is not None and two is not None)
     if one is None or two is None:
         one, two = untimed(canary, state.edges), untimed(control, state.edges)
-    evidence = evidence_of(state, rules := rules_of(spec, state.edges))
-    state = remembered(state, observe(rules, evidence, counts_of(scrape, one, two), alone=alone))
+    rules = rules_of(spec, state.edges)
+    evidence = observe(rules, evidence_of(state, rules), counts_of(scrape, one, two), alone=alone)
     state = replace(
-        state,
+        remembered(state, evidence),
         step_seconds=state.step_seconds + span(scrape),
         canary=added(state.canary, one),
         control=added(state.control, two),
     )
-    return _Look(state, _lack(canary, control, known=known, alone=alone))
+    return _Look(state, rules, evidence, _lack(canary, control, known=known, alone=alone))
 
 
 def _lack(canary: ArmCounts, control: ArmCounts, *, known: bool, alone: bool) -> str:

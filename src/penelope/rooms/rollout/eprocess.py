@@ -5,6 +5,7 @@ holds, so that it ever reaches 1/alpha with a chance of at most alpha (Ville 193
 Science 38(4), 2023). One canary is judged with the same functions as ten thousand simulated ones.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ NOTHING = -700.0
 
 ODDS = np.array([1.1, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0])
 """How much worse a canary may be, by which the harm tests are mixed."""
-ODDS_WEIGHTS = np.array([0.03, 0.20, 0.36, 0.20, 0.11, 0.06, 0.04])
+ODDS_WEIGHTS = np.array([0.02, 0.18, 0.42, 0.18, 0.10, 0.06, 0.04])
 
 FROM_THE_START = 0.5
 """The share of the mixture that waits for no onset; the rest enters bit by bit."""
@@ -28,11 +29,14 @@ RIVALS = np.array([1.0, 0.25])
 """The rate ratios that are held against the refuted one."""
 MODEST = np.array([0.35, 0.05])
 """The shares of a negligible rate that are held against it."""
-REFUTATION_WEIGHTS = np.array([[0.80, 0.04, 0.08, 0.08], [0.45, 0.05, 0.30, 0.20]])
+REFUTATION_WEIGHTS = np.array([[0.90, 0.02, 0.04, 0.04], [0.40, 0.04, 0.36, 0.20]])
 """For errors, and for slow requests, of which a share that does not matter is common."""
 
 _LOG_ODDS = np.log(ODDS)
+_ODDS_EXCESS = ODDS - 1.0
 _LOG_RIVALS = np.log(RIVALS)
+_RIVALS_EXCESS = RIVALS - 1.0
+_LOG_MODEST = np.log(MODEST)
 _LOG_REFUTATION_WEIGHTS = np.log(REFUTATION_WEIGHTS)
 LOG_ODDS_WEIGHTS = np.log(ODDS_WEIGHTS)
 
@@ -57,17 +61,16 @@ def log_harm(table: Table, tempering: Array) -> Array:
     """
     share = _share(table.own_total, table.total)
     rate = _share(table.events, table.total)
-    excess = ODDS - 1.0
     bound = np.minimum(
-        table.events[..., None] * np.log1p(share[..., None] * excess),
-        table.own_total[..., None] * np.log1p(rate[..., None] * excess),
+        table.events[..., None] * np.log1p(share[..., None] * _ODDS_EXCESS),
+        table.own_total[..., None] * np.log1p(rate[..., None] * _ODDS_EXCESS),
     )
     return _tempered(table.own[..., None] * _LOG_ODDS - bound, tempering)
 
 
 def log_breach(own: Array, own_total: Array, limit: Array, tempering: Array) -> Array:
     """The same for "the rate of an arm is above `limit`", which needs no other arm: binomial, exact at the limit."""
-    bound = own_total[..., None] * np.log1p(limit[..., None] * (ODDS - 1.0))
+    bound = own_total[..., None] * np.log1p(limit[..., None] * _ODDS_EXCESS)
     return _tempered(own[..., None] * _LOG_ODDS - bound, tempering)
 
 
@@ -81,11 +84,11 @@ def log_refutation(table: Table, factor: float, negligible: Array, tempering: Ar
     """
     share = _share(table.own_total, table.total)[..., None]
     own = table.own[..., None]
-    ratio = own * (_LOG_RIVALS - np.log(factor)) + table.events[..., None] * (
-        np.log1p(share * (factor - 1.0)) - np.log1p(share * (RIVALS - 1.0))
+    ratio = own * (_LOG_RIVALS - math.log(factor)) + table.events[..., None] * (
+        np.log1p(share * (factor - 1.0)) - np.log1p(share * _RIVALS_EXCESS)
     )
     ceiling = negligible[..., None]
-    modest = own * np.log(MODEST) + (table.own_total - table.own)[..., None] * (
+    modest = own * _LOG_MODEST + (table.own_total - table.own)[..., None] * (
         np.log1p(-ceiling * MODEST) - np.log1p(-ceiling)
     )
     return _tempered(np.concatenate([ratio, modest], axis=-1), tempering)
@@ -107,11 +110,11 @@ def advance(log_mass: Array, log_entry: Array, log_increment: Array) -> Array:
     return np.maximum(NOTHING, np.logaddexp(log_mass, log_entry) + log_increment)
 
 
-def log_sum(values: Array, axis: int | tuple[int, ...] = -1) -> Array:
-    """log(sum(exp(values))) without overflow."""
-    top = np.max(values, axis=axis, keepdims=True)
-    total: Array = np.log(np.sum(np.exp(values - top), axis=axis, keepdims=True)) + top
-    return np.squeeze(total, axis=axis)
+def log_sum(values: Array) -> Array:
+    """log(sum(exp(values))) over the last axis, without overflow."""
+    top = values.max(axis=-1, keepdims=True)
+    total: Array = np.log(np.exp(values - top).sum(axis=-1)) + top[..., 0]
+    return total
 
 
 def log_harm_value(log_mass: Array, elapsed: Array) -> Array:

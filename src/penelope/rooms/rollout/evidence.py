@@ -5,6 +5,7 @@ Rows of the refutations: errors, slow requests by edge. Every array has rollouts
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -39,8 +40,8 @@ _MOST_OF_SHARED = np.log(4.0)
 _SLOWEST_SHARE = 0.01
 _MEMORY_SECONDS = 600.0
 _ENOUGH_TIMED = 100.0
-GUARD_SHARE = 0.06
-LATENCY_SHARE = 0.25
+GUARD_SHARE = 0.04
+LATENCY_SHARE = 0.2
 _REFUTERS = 2 * len(RIVALS)
 
 
@@ -206,9 +207,15 @@ def _guards(rules: Rules, evidence: Evidence, counts: Counts) -> Array:
         [counts.own, counts.own_timed * known, counts.other, counts.other_timed * known], axis=-1
     )
     limits = np.array([rules.most_error_ratio, _SLOWEST_SHARE] * 2)
-    tempering = rules.tempering
-    noise = np.stack([*np.broadcast_arrays(tempering.errors.factor, tempering.latency.factor)] * 2, axis=-1)
+    noise = _noise_of_guards(rules.tempering)
     return log_breach(events, totals, limits, noise)
+
+
+def _noise_of_guards(tempering: Tempering) -> Array:
+    errors, latency = tempering.errors.factor, tempering.latency.factor
+    if np.ndim(errors) + np.ndim(latency) == 0:
+        return np.array([errors, latency] * 2)
+    return np.stack([*np.broadcast_arrays(errors, latency)] * 2, axis=-1)
 
 
 def _edge_of_p99(rules: Rules, evidence: Evidence) -> NDArray[np.intp]:
@@ -239,6 +246,7 @@ def _forgiven(harm: Array, elapsed: Array) -> Array:
     return np.concatenate([harm[..., :-4, :], canary, control], axis=-2)
 
 
+@cache
 def _log_weights(edges: int, *, judged: bool) -> Array:
     """Latency, of which every request tells something, needs less weight than errors; a guard has a part of its metric's."""
     latency = LATENCY_SHARE if judged else 1e-300

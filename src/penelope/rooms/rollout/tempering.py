@@ -29,6 +29,8 @@ def at(noise: Noise, table: Table, seconds: Array) -> Array:
     Noise that comes and goes by arm grows in relation to dice with the events and with the evenness of the
     split. A simulation may give arrays in place of the figures of `noise`.
     """
+    if np.ndim(noise.factor) == 0 and noise.factor == 1.0:
+        return np.ones(table.events.shape)
     learned, known = (_spread(each, table.events.ndim) for each in (noise.factor, noise.information))
     share = table.own_total / np.maximum(table.total, 1.0)
     seen = table.events * share * (1.0 - share) / np.maximum(seconds, 1e-3)
