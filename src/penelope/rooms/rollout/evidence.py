@@ -180,8 +180,9 @@ def _tables(counts: Counts) -> tuple[Table, Table]:
         counts.own_errors + counts.other_errors,
         counts.own + counts.other,
     )
-    timed = np.broadcast_to(counts.own_timed[..., None], counts.own_slow.shape)
-    both = np.broadcast_to((counts.own_timed + counts.other_timed)[..., None], counts.own_slow.shape)
+    none = np.zeros_like(counts.own_slow)
+    timed = none + counts.own_timed[..., None]
+    both = timed + counts.other_timed[..., None]
     return errors, Table(counts.own_slow, timed, counts.own_slow + counts.other_slow, both)
 
 
@@ -201,11 +202,11 @@ def _guards(rules: Rules, evidence: Evidence, counts: Counts) -> Array:
     """The log e-values of both guards, for the canary and for the control."""
     edge = _edge_of_p99(rules, evidence)
     known = edge >= 0
-    own, other = (np.where(known, _picked(slow, edge), 0.0) for slow in (counts.own_slow, counts.other_slow))
-    events = np.stack([counts.own_errors, own, counts.other_errors, other], axis=-1)
-    totals = np.stack(
-        [counts.own, counts.own_timed * known, counts.other, counts.other_timed * known], axis=-1
-    )
+    events, totals = np.empty((*edge.shape, 4)), np.empty((*edge.shape, 4))
+    events[..., 0], totals[..., 0] = counts.own_errors, counts.own
+    events[..., 1], totals[..., 1] = known * _picked(counts.own_slow, edge), known * counts.own_timed
+    events[..., 2], totals[..., 2] = counts.other_errors, counts.other
+    events[..., 3], totals[..., 3] = known * _picked(counts.other_slow, edge), known * counts.other_timed
     limits = np.array([rules.most_error_ratio, _SLOWEST_SHARE] * 2)
     noise = _noise_of_guards(rules.tempering)
     return log_breach(events, totals, limits, noise)
@@ -234,6 +235,8 @@ def _edge_of_p99(rules: Rules, evidence: Evidence) -> NDArray[np.intp]:
 def _picked(slow: Array, edge: NDArray[np.intp]) -> Array:
     if slow.shape[-1] == 0:
         return np.zeros(edge.shape)
+    if edge.ndim == 0:
+        return np.asarray(slow[max(int(edge), 0)])
     return np.take_along_axis(slow, np.maximum(edge, 0)[..., None], axis=-1)[..., 0]
 
 

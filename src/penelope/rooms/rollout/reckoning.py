@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from itertools import pairwise
+from functools import lru_cache
 
 import numpy as np
 
@@ -16,6 +16,7 @@ _SHORTEST_SECONDS = 0.001
 _LONGEST_SECONDS = 86_400.0
 
 
+@lru_cache(maxsize=1024)
 def rules_of(spec: AnalysisSpec, edges: tuple[float, ...]) -> Rules:
     """The tests that a spec asks for. Of the two limits on errors the stricter one binds."""
     limits = spec.limits
@@ -161,6 +162,6 @@ def _buckets(arm: ArmCounts) -> dict[float, float]:
     if not bounds or bounds[-1] != math.inf or not all(_is_count(count) for count in counts):
         return {}
     whole = [float(round(count)) for count in counts]
-    if any(later < before for before, later in pairwise(whole)):
+    if sorted(whole) != whole:
         return {}
     return dict(zip(bounds, whole, strict=True))
