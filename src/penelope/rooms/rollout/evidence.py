@@ -242,6 +242,8 @@ def _picked(slow: Array, edge: NDArray[np.intp]) -> Array:
 
 def _forgiven(harm: Array, elapsed: Array) -> Array:
     """A canary's breach of a limit that the control breaks too is no evidence, lest it be blamed when that ends."""
+    if (harm[..., -2:, :] <= 0.0).all():
+        return harm  # masses of at most 1 make no e-value of 3
     control = np.minimum(harm[..., -2:, :], _MOST_OF_CONTROL)
     shared = log_harm_value(control, elapsed) >= SUSPECT
     canary = harm[..., -4:-2, :]

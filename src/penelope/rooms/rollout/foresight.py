@@ -22,6 +22,8 @@ from penelope.rooms.rollout.eprocess import (
 from penelope.rooms.rollout.evidence import GUARD_SHARE, LATENCY_SHARE
 
 _LONGEST_SECONDS = 1e7
+_MODEST = MODEST[:, None]
+_LOG_MODEST = np.log(_MODEST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,15 +135,11 @@ def seconds_to_clear(left: Array, rates: Array, spec: AnalysisSpec, negligible: 
     in both arms together, which a canary without fault would have.
     """
     total, share, ratio = rates
-    with np.errstate(divide="ignore", invalid="ignore"):
-        compared = total * ratio * (np.log1p(share * (spec.factor - 1.0)) - share * math.log(spec.factor))
-        own = total * share
-        modest = MODEST[:, None]
-        calm = np.log1p(-negligible * modest) - np.log1p(-negligible)
-        modestly = (own * (ratio * np.log(modest) + (1.0 - ratio) * calm)).max(axis=0)
-        drift = np.maximum(compared, modestly) / noise
-        seconds = np.where(left <= 0, 0.0, np.where(drift > 0, left / drift, np.inf))
-    return float(seconds.max(initial=0.0))
+    compared = total * ratio * (np.log1p(share * (spec.factor - 1.0)) - share * math.log(spec.factor))
+    calm = np.log1p(-negligible * _MODEST) - np.log1p(-negligible)
+    modestly = (total * share * (ratio * _LOG_MODEST + (1.0 - ratio) * calm)).max(axis=0)
+    drift = np.maximum(np.maximum(compared, modestly) / noise, 1.0 / _LONGEST_SECONDS)
+    return float((np.maximum(left, 0.0) / drift).max(initial=0.0))
 
 
 def _rates(traffic: Traffic, error_ratio: float) -> tuple[float, float]:
