@@ -6,6 +6,7 @@ are slow: they judge the first of the same canaries.
 
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -59,20 +60,13 @@ def for_bad_canaries(number: int) -> None:
         say = ", learned" if learned else ""
         fates = chunks(World(canary_errors=double, edges=EDGES, looks=180), number, learned=learned)
         row(f"wrong promotion at odds x 2, 100/s{say}", share(fates, "cleared"), 0.05)
-        found(
-            f"2 -> 4 % errors, 100/s{say}",
-            World(canary_errors=0.04, edges=EDGES, looks=120),
-            number,
-            130,
-            learned=learned,
-        )
-        found(
-            f"2 -> 4 % errors, 1,000/s{say}",
-            World(requests=1000, canary_errors=0.04, edges=EDGES, looks=24),
-            number,
-            15,
-            learned=learned,
-        )
+        for edges in ((), EDGES):
+            what = f"{'errors and latency judged' if edges else 'errors alone'}{say}"
+            small, large = (
+                World(requests=each, canary_errors=0.04, edges=edges, looks=120) for each in (100, 1000)
+            )
+            found(f"2 -> 4 % errors, 100/s, {what}", small, number, 130, learned=learned)
+            found(f"2 -> 4 % errors, 1,000/s, {what}", replace(large, looks=24), number, 15, learned=learned)
         late = World(requests=1000, canary_errors=0.04, onset_seconds=450, edges=EDGES, looks=130)
         found(f"2 -> 4 % from 450 s on, 1,000/s{say}", late, number, 35, learned=learned)
     slower = World(slower=2.0, edges=EDGES, looks=24)
@@ -104,7 +98,7 @@ def compared(number: int) -> None:
         good = way(World(), number, SEED)
         bad = way(World(canary_errors=0.04, looks=180), number, SEED)
         print(
-            f"  {name:58} {good.rolled_back():7.1%} | {bad.rolled_back():7.1%}, {bad.wrongly_cleared():.1%} go on first",
+            f"  {name:76} {good.rolled_back():7.1%} | {bad.rolled_back():7.1%}, {bad.wrongly_cleared():.1%} go on first",
             flush=True,
         )
 
@@ -169,7 +163,7 @@ def found(
 
 def row(name: str, value: float, goal: float | None, form: str = "{:.2%}") -> None:
     verdict = "" if goal is None else f"{form.format(goal):>9}  {'kept' if value <= goal else 'MISSED'}"
-    print(f"  {name:66} {form.format(value):>9} {verdict}", flush=True)
+    print(f"  {name:84} {form.format(value):>9} {verdict}", flush=True)
 
 
 if __name__ == "__main__":
