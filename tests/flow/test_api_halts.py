@@ -74,6 +74,12 @@ def test_what_names_nothing_is_refused(door: Doorstep, scope: str) -> None:
     door.problem(400, "invalid_request", lambda: _open(door, scope))
 
 
+@pytest.mark.parametrize("turn", ["open", "close", "reset"])
+def test_a_name_that_no_database_may_be_asked_for_is_refused(door: Doorstep, turn: str) -> None:
+    path = f"/api/v1/halts/cause:a%00b/{turn}"
+    door.problem(400, "invalid_request", lambda: door.ask("POST", path, json={"reason": "a test"}))
+
+
 def test_a_misspelt_name_is_refused(door: Doorstep) -> None:
     door.problem(422, "unknown_service", lambda: _open(door, "service:shopp"))
     door.problem(404, "unknown_playbook", lambda: _open(door, "playbook:free-the-look"))

@@ -270,7 +270,9 @@ def test_witnesses_of_the_settings_are_asked(tmp_path: Path) -> None:
             assert door.metric("penelope_witness_requests_total", **cosigned) >= 1
 
 
-@pytest.mark.parametrize("witness", ["witness.example/w+12345678+AAAA", "nothing http://127.0.0.1:9"])
+@pytest.mark.parametrize(
+    "witness", ["witness.example/w+12345678+AAAA http://127.0.0.1:9", "nothing http://127.0.0.1:9"]
+)
 def test_a_witness_that_is_none_keeps_it_from_starting(tmp_path: Path, witness: str) -> None:
     wanted = settings(tmp_path, ledger={"keys": "keys", "witnesses": [witness]})
     with pytest.raises(BadSettings), Doorstep(wanted):

@@ -73,6 +73,13 @@ def test_a_units_state_and_history(door: Doorstep, incident: str) -> None:
         door.problem(404, "unknown_incident", lambda path=path: door.ask("GET", path))
 
 
+@pytest.mark.parametrize("what", ["state", "history"])
+def test_an_id_that_no_database_may_be_asked_for_is_refused(door: Doorstep, what: str) -> None:
+    path = f"/api/v1/ledger/units/a%00b/{what}"
+    problem = door.problem(400, "invalid_request", lambda: door.ask("GET", path))
+    assert "path id" in problem["detail"]
+
+
 def test_a_head_that_cannot_be_read_is_told(door: Doorstep, tmp_path: Path) -> None:
     with unguarded(tmp_path / "penelope.db") as database:
         database.exec_driver_sql("ALTER TABLE log_state RENAME TO moved")

@@ -75,6 +75,6 @@ def test_a_patch_is_told_with_its_incident_its_promise_and_its_end(tmp_path: Pat
     assert (found["incident"], found["playbook"]) == (incident, "more-workers")
     assert (found["who"], found["why"]) == ("team shop", "four were too few")
     assert (found["status"], found["verdict"], found["score"]) == ("compensated", "passed", 1.0)
-    assert found["contract"] == ["state.clean equals True"]
+    assert found["contract"] == ["state.clean equals true"]
     assert strange.exit_code == 1
     assert "has no git_patch target 'admin'" in strange.stderr

@@ -172,6 +172,21 @@ class CarelessAdapter(CardAdapter):
         aside.replace(card)
 
 
+class UnevenAdapter(CardAdapter):
+    """Is in no hurry to tell, and with the second card neither to write nor to say that it has."""
+
+    async def probe(self, action: Action, snapshot: Snapshot) -> Progress:
+        await asyncio.sleep(0.8)
+        return await super().probe(action, snapshot)
+
+    async def execute(self, action: Action, snapshot: Snapshot) -> Effect:
+        pause = 0.8 if action.params["name"] == "two" else 0
+        await asyncio.sleep(pause)
+        effect = await super().execute(action, snapshot)
+        await asyncio.sleep(2 * pause)
+        return effect
+
+
 class CardWorld(World):
     """Two cards on which "good" must stand."""
 
@@ -219,6 +234,10 @@ class CardWorld(World):
 
     async def effects(self) -> Mapping[str, int]:
         return {name: _counted(self.folder / name) for name in ("one", "two")}
+
+
+class UnevenWorld(CardWorld):
+    adapters: ClassVar[Mapping[str, Any]] = {"card": UnevenAdapter}
 
 
 class UncountedWorld(CardWorld):

@@ -15,6 +15,7 @@ from penelope.entry.cli.main import app
 from penelope.errors import Unavailable
 from penelope.testing import kit_story
 from penelope.testing.kit import Finding, Kind, Place, Trial, trials, trials_of
+from penelope.testing.kit_course import Course
 from penelope.testing.kit_judge import Rehearsed, Seen, difference, judged, same
 from penelope.testing.kit_session import check
 from penelope.testing.kit_story import named
@@ -68,6 +69,24 @@ CAUGHT = [
 def test_what_is_wrong_is_caught(world: type[World], name: str, words: str) -> None:
     with pytest.raises(AssertionError, match=words):
         check(trial(world, name))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("each action repeated", "2 actions, each one effect"),
+        ("ActionFailed before execute (step 1)", "Write card one: ActionFailed"),
+        ("ActionFailed before execute (step 2)", "Write card two: ActionFailed"),
+        ("OutcomeUnknown before execute (step 1)", "as promised so far"),
+        ("dies during execute (step 2)", "healed after 1 deaths, as promised, once"),
+    ],
+)
+def test_what_goes_on_side_by_side_is_told_apart(name: str, words: str) -> None:
+    file = HERE / "side-by-side-cards.yaml"
+    found = trials_of("side-by-side-cards", file=file, world=small_worlds.UnevenWorld)
+    result = check(next(each for each in found if str(each) == name))
+    assert result.finding is Finding.HELD
+    assert words in result.why
 
 
 def test_a_value_that_leads_out_of_the_world_is_caught() -> None:
@@ -153,6 +172,7 @@ def ended(**changes: object) -> Seen:
         state="escalated",
         history=[{"event": "IncidentEscalated", "unit": "inc", "reason": "so", "details": {}}],
         fired=True,
+        deaths=1,
         before={"card": "bad"},
         after={"card": "bad"},
     )
@@ -189,6 +209,67 @@ def test_half_way_is_right_only_where_nobody_can_know() -> None:
     history = [{"event": "IncidentEscalated", "unit": "inc", "reason": reason, "details": {}}]
     assert finding(ended(after={"card": "half"}, history=history))[0] is Finding.HELD
     assert finding(ended(after={"card": "third"}, history=history))[0] is Finding.BROKEN
+
+
+def test_branches_side_by_side_may_be_done_one_without_the_other() -> None:
+    record = Rehearsed(
+        before={"cards": {"one": "bad", "two": "bad"}, "n": 1},
+        healed={"cards": {"one": "good", "two": "good"}, "n": 1},
+        path=({"cards": {"one": "good", "two": "good"}, "n": 1},),
+        side_by_side=True,
+    )
+    reason = "x; nothing was taken back, for nobody knows what is there"
+    history = [{"event": "IncidentEscalated", "unit": "inc", "reason": reason, "details": {}}]
+
+    def found(one: str, two: str, *, apart: bool = True) -> Finding:
+        seen = ended(before=record.before, after={"cards": {"one": one, "two": two}, "n": 1}, history=history)
+        return judged(
+            Trial(subject=GOOD[0].subject, kind=Kind.FAILS), seen, replace(record, side_by_side=apart)
+        )[0]
+
+    assert found("bad", "good") is Finding.HELD
+    assert found("bad", "torn") is Finding.BROKEN
+    assert found("bad", "good", apart=False) is Finding.BROKEN
+
+
+@pytest.mark.parametrize("kind", [Kind.ROLLBACK, Kind.FAILS])
+def test_a_step_that_stays_excuses_no_other_change(kind: Kind) -> None:
+    record = Rehearsed(
+        before={"one": "bad", "two": "bad"}, healed={"one": "good", "two": "good"}, stays=("Write card one",)
+    )
+
+    def found(one: str, two: str) -> Finding:
+        seen = ended(before=record.before, after={"one": one, "two": two})
+        return judged(Trial(subject=GOOD[0].subject, kind=kind), seen, record)[0]
+
+    assert found("good", "bad") is Finding.NOTED
+    assert found("good", "torn") is Finding.BROKEN
+    assert found("bad", "bad") is Finding.HELD
+
+
+def test_an_ordered_death_that_never_came_is_not_held() -> None:
+    """The action was refused before the thing that it should have died at."""
+    assert finding(ended(deaths=0)) == (Finding.NOTED, "it never comes there")
+    assert finding(ended(deaths=0), Kind.FAILS)[0] is Finding.HELD
+
+
+def test_actions_are_told_apart_by_their_names_and_else_by_when_they_begin() -> None:
+    first = Course.first(["one", "two of ${it}", "never"])
+    assert [first.place("k2", "two of it"), first.place("k1", "one"), first.place("k2", "two of it")] == [
+        1,
+        0,
+        1,
+    ]
+    first.done(1, 7, 0.5)
+    first.done(0, 3, 0.1)
+    first.done(0, 99, 9.9)
+    assert (first.names, first.events, first.seconds) == (("one", "two of it"), (3, 7), (0.1, 0.5))
+    assert first.keys == {"k1": "one", "k2": "two of it"}
+    again = Course.first(["each ${it}", "last"])
+    assert [again.place(name, name) for name in ("each 1", "each 2", "each 3", "last")] == [0, 1, 2, 3]
+    later = Course(("one", "two at 7", "same", "same"))
+    assert [later.place("a", "same"), later.place("b", "two at 9"), later.place("c", "same")] == [2, 0, 3]
+    assert [later.place("d", "one"), later.place("e", "more")] == [1, 4]
 
 
 def test_a_fault_that_never_came_is_not_held() -> None:

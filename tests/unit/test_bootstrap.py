@@ -119,3 +119,27 @@ def test_the_order_of_the_gate_s_rules_is_declared() -> None:
         "autonomy",
         "approval",
     ]
+
+
+ADA = "ada@example.com roles=dba"
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("tier 4: 1 approver + 1 rule:scaner", "no rule of the gate is called 'scaner'"),
+        ("tier 4: 1 sre", "'1 sre' needs 1 with that role, and approval.people has 0"),
+        ("tier 4: 1 approver + 2 of 3 dba", "'2 of 3 dba' needs 2 with that role, and approval.people has 1"),
+    ],
+)
+def test_a_seat_that_nobody_could_ever_take_is_refused_at_the_start(line: str, why: str) -> None:
+    settings = Settings.model_validate({"approval": {"quorum": [line], "people": [ADA]}})
+    with pytest.raises(BadSettings, match=r"^approval\.quorum: ") as caught:
+        rules_of(settings, Shelf(None, Path("unused"), SystemClock()))
+    assert why in caught.value.message
+
+
+def test_seats_of_people_rules_and_agents_are_taken() -> None:
+    line = "risk 0.5: 3 of 9 approver + 1 of 2 dba + 1 rule:rego + 1 agent:second-opinion"
+    settings = Settings.model_validate({"approval": {"quorum": [line], "people": [ADA]}})
+    assert rules_of(settings, Shelf(None, Path("unused"), SystemClock()))

@@ -1,5 +1,6 @@
 """Settings: strength of the sources, refusal of everything unknown or out of range, and no secret shown."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -209,12 +210,56 @@ def test_a_folder_or_latin_1_is_no_settings_file(file: Path) -> None:
         ("database.url", "sqlite://", "should name a file"),
         ("database.url", "sqlite:///:memory:", "should name a file"),
         ("database.url", "sqlite:///file:x?mode=memory", "should name a file"),
+        ("secrets.vault_address", "https://u:geheimnis@vault", "should hold no user name and no password"),
+        ("secrets.vault_address", "https://geheimnis@vault", "should hold no user name and no password"),
+        ("secrets.vault_address", "https://[geheimnis/", "should be an address such as"),
+        ("secrets.kubernetes_server", "http://u:geheimnis@k8s", "should hold no user name and no password"),
+        ("secrets.kubernetes_server", "k8s", "should begin with https:// or http://"),
+        ("notify.public_address", "https://u:geheimnis@here", "should match pattern"),
+        ("approval.good_seconds", "1e300", "should be less than or equal to 1000000000"),
+        ("rest.cooldown_seconds", "1e12", "should be less than or equal to 1000000000"),
+        ("ledger.payload_days", "10001", "should be less than or equal to 10000"),
+        ("wisdom.most_cases", str(2**63), "should not exceed 1000000000000000"),
+        ("brakes.loop_heals", str(2**63), "should not exceed 1000000000000000"),
     ],
 )
 def test_values_out_of_range_are_refused_and_never_repeated(name: str, value: str, complaint: str) -> None:
     (line,) = refusal(None, {}, f"{name}={value}")
     assert line.startswith(f"command line, {name}: {name} {complaint}")
     assert "geheimnis" not in line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nothing http://u:geheimnis@h",
+        "nothing http://geheimnis@h",
+        "example.com/w+geheimnis",
+        "k geheimnis://h",
+        "k http://[geheimnis",
+    ],
+)
+def test_a_witness_is_a_key_and_an_address_and_never_repeated(file: Path, line: str) -> None:
+    (told,) = refused_text(file, f"ledger:\n  witnesses: ['{line}']\n")
+    assert told.startswith(
+        "penelope.yaml:2:3: ledger.witnesses should hold a verifier key, a space and a URL"
+    )
+    assert "geheimnis" not in told
+
+
+def test_what_is_nested_beyond_reason_is_a_mistake_like_any_other(file: Path) -> None:
+    deep = "[" * 20_000
+    assert refused_text(file, f"api: {deep}") == ["penelope.yaml: not YAML in UTF-8: RecursionError"]
+    wanted = ["environment variable PENELOPE_API__PORT: not a YAML value"]
+    assert refusal(None, {"PENELOPE_API__PORT": deep}) == wanted
+    assert refusal(None, {}, f"api.port={deep}") == ["command line, api.port: not a YAML value"]
+
+
+def test_the_longest_time_can_be_added_to_the_present() -> None:
+    settings = load(None, {}, ["approval.good_seconds=1e9", "ledger.payload_days=10000"])
+    now = datetime.now(UTC)
+    assert now + 2 * timedelta(seconds=settings.approval.good_seconds) > now
+    assert now - timedelta(days=settings.ledger.payload_days) < now
 
 
 def test_a_short_retention_alone_is_told_at_the_window_that_no_longer_fits() -> None:
@@ -285,6 +330,20 @@ def test_description_hides_secrets_and_tells_origins(file: Path) -> None:
     assert "geheimnis" not in repr(settings)
 
 
+@pytest.mark.parametrize("name", ["password", "sslpassword", "PassWord"])
+def test_a_password_behind_a_question_mark_is_hidden_too(file: Path, name: str) -> None:
+    url = f"postgresql://u@h/d?{name}=geheimnis&sslmode=require&{name}=geheimnis2"
+    settings = load(
+        file if file.exists() else None, {}, [f"database.url={url}", f"database.engine_url={url}"]
+    )
+    shown = {item.name: item.value for item in describe(settings)}
+    for setting in ("database.url", "database.engine_url"):
+        assert "geheimnis" not in shown[setting]
+        assert shown[setting].startswith("postgresql://u@h/d?")
+        assert "sslmode=require" in shown[setting]
+    assert settings.database.url == url
+
+
 def test_the_reference_tells_names_types_defaults_and_meanings() -> None:
     entries = dict(part.split("`", 1) for part in reference().split("\n### `")[1:])
     assert list(entries) == list(SETTINGS)
@@ -295,7 +354,7 @@ def test_the_reference_tells_names_types_defaults_and_meanings() -> None:
     assert "- Type: secret text or `null`\n- Default: `null`\n" in entries["keys.pepper"]
     assert "- Type: one of `debug`, `info`, `warning`, `error`\n" in entries["log.level"]
     assert "- Type: list of paths\n- Default: `[]`\n" in entries["playbooks.paths"]
-    assert "- Type: number > 0\n- Default: `15`\n" in entries["engine.reconcile_seconds"]
+    assert "- Type: number > 0 and ≤ 1e+09\n- Default: `15`\n" in entries["engine.reconcile_seconds"]
 
 
 def test_the_example_of_the_reference_can_be_used(file: Path) -> None:

@@ -79,6 +79,14 @@ def test_the_gates_verdicts_are_a_guardians_decision_without_reasons(rulings: li
     assert record.details == {"verdicts": rulings}
 
 
+@pytest.mark.parametrize(
+    ("verdicts", "kept"), [(None, []), ([7], []), ([{"rule": "halt"}], [{"rule": "halt", "ruling": None}])]
+)
+def test_odd_verdicts_are_no_trouble(verdicts: Any, kept: list[Any]) -> None:
+    record = recorded(entry("GatePassed", kind="gate", details={"verdicts": verdicts}))
+    assert record.details == {"verdicts": kept}
+
+
 def test_an_entry_whose_payload_was_erased_has_no_verdicts() -> None:
     assert recorded(entry("GatePassed", kind="gate", details={})).details == {"verdicts": []}
 

@@ -159,10 +159,27 @@ def test_an_entry_counts_for(
     assert samples(telemetry) == {f'penelope_ledger_entries_total{{event="{event}"}}': 1, **expected}
 
 
-def test_a_duration_that_is_no_number_is_left_out() -> None:
+@pytest.mark.parametrize("seconds", ["soon", None, float("nan"), float("inf")])
+def test_a_duration_that_is_no_number_is_left_out(seconds: Any) -> None:
     telemetry = Telemetry()
-    telemetry.entry_recorded(entry("OutcomeRecorded", "healed", {"seconds": "soon"}))
-    assert "penelope_heal_seconds_count" not in samples(telemetry)
+    telemetry.entry_recorded(entry("OutcomeRecorded", "healed", {"seconds": seconds}))
+    assert not [name for name in samples(telemetry) if name.startswith("penelope_heal_seconds")]
+
+
+def test_a_clock_that_was_set_back_takes_nothing_from_a_sum() -> None:
+    telemetry = Telemetry()
+    telemetry.entry_recorded(entry("ActionStarted", details={"adapter": "http"}))
+    telemetry.entry_recorded(entry("ActionDone", details={"adapter": "http"}, after=-60))
+    counted = samples(telemetry)
+    assert counted['penelope_action_seconds_count{adapter="http"}'] == 1
+    assert 'penelope_action_seconds_sum{adapter="http"}' not in counted
+
+
+@pytest.mark.parametrize("verdicts", [None, 7, "pass", {"rule": "halt"}, [None, "pass", 7]])
+def test_odd_details_are_no_trouble_and_count_for_nothing(verdicts: Any) -> None:
+    telemetry = Telemetry()
+    telemetry.entry_recorded(entry("GatePassed", details={"verdicts": verdicts}))
+    assert samples(telemetry) == {'penelope_ledger_entries_total{event="GatePassed"}': 1}
 
 
 def test_deciding_is_timed_from_the_opening_of_an_incident_to_its_first_decision() -> None:
@@ -421,6 +438,10 @@ def test_secrets_never_reach_the_stream(form: Any) -> None:
         authorization="geheim-1",
         headers={"X-Api-Key": "geheim-2", "accept": ["Bearer geheim-3", 1, None, True]},
         pepper=b"geheim-4",
+        db_passwd="geheim-7",
+        credentials={"user": "geheim-8"},
+        PRIVATE_KEY="geheim-9",
+        passphrase="geheim-10",
         url="postgresql://user:geheim-5@host/database",
     )
     logging.getLogger("uvicorn.error").info("token is %s", KEY)
@@ -431,7 +452,7 @@ def test_secrets_never_reach_the_stream(form: Any) -> None:
     text = stream.getvalue()
     assert "geheim" not in text
     assert KEY not in text
-    assert text.count("[redacted]") == 8
+    assert text.count("[redacted]") == 12
     assert "ValueError" in text
 
 

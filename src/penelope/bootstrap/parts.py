@@ -22,7 +22,7 @@ from penelope.bootstrap.constitution import constitution_of
 from penelope.bootstrap.resting import calendars_of
 from penelope.bootstrap.secrets import secrets_of
 from penelope.bootstrap.twin import twin_of
-from penelope.bootstrap.words import asking_of
+from penelope.bootstrap.words import asking_of, expect_voters
 from penelope.domain.action import Tier
 from penelope.flow.parts import Parts, Timing
 from penelope.kit.clock import Clock
@@ -86,8 +86,8 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
 
 
 def rules_of(settings: Settings, calendars: Calendars) -> tuple[Rule, ...]:
-    """In the order in which they speak; the first refusal ends it."""
-    return (
+    """In the order in which they speak; the first refusal ends it. Raises BadSettings, InvalidPolicy."""
+    rules = (
         *brake_rules(settings),
         Rest(calendars=calendars, cooldown_seconds=settings.rest.cooldown_seconds),
         PolicyRule(name="policy", policies=load_expressions(settings.policy.paths)),
@@ -99,3 +99,5 @@ def rules_of(settings: Settings, calendars: Calendars) -> tuple[Rule, ...]:
         AutonomyRule(low_risk=settings.autonomy.low_risk),
         ApprovalRule(tier=Tier(settings.gate.approval_tier), asking=asking_of(settings)),
     )
+    expect_voters(settings, {rule.name for rule in rules})
+    return rules

@@ -1,6 +1,6 @@
 """Puts together how people are asked and told."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ from penelope.adapters.notify.slack import SlackChannel, SlackDoor
 from penelope.bootstrap.background import background
 from penelope.domain.approval import OnTimeout
 from penelope.domain.asking import AskingPolicy, Escalation
-from penelope.domain.people import People, person_from
-from penelope.domain.quorum import quorum_rule_from
+from penelope.domain.people import APPROVER, People, person_from
+from penelope.domain.quorum import RULE, quorum_rule_from
 from penelope.errors import BadSettings
 from penelope.flow.approvals import ApprovalDesk
 from penelope.flow.breaking_glass import GlassDesk, GlassLimits
@@ -76,6 +76,22 @@ def asking_of(settings: Settings) -> AskingPolicy:
         good_seconds=wanted.good_seconds,
         refusal_seconds=wanted.refusal_seconds,
     )
+
+
+def expect_voters(settings: Settings, rules: Collection[str]) -> None:
+    """Raises BadSettings for a seat that nobody could ever take: each plan that wants it would only expire."""
+    persons = people_of(settings).persons
+    for bench in (bench for line in settings.approval.quorum for bench in quorum_rule_from(line).quorum):
+        if bench.role.startswith(RULE) and (name := bench.role.removeprefix(RULE)) not in rules:
+            raise BadSettings(f"approval.quorum: no rule of the gate is called {name!r}")
+        if bench.machine or bench.role == APPROVER:
+            continue
+        holders = sum(bench.role in person.roles for person in persons)
+        if holders < bench.needed:
+            raise BadSettings(
+                f"approval.quorum: '{bench}' needs {bench.needed} with that role, and approval.people has {holders}",
+                hint="Give people the role in approval.people (`roles=`), or ask for fewer.",
+            )
 
 
 def people_of(settings: Settings) -> People:

@@ -1,12 +1,14 @@
 """A plan that a person runs at once, over refusals and unanswered questions; two others look at it afterwards."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from penelope.domain.action import Action
 from penelope.domain.approval import Refusal
 from penelope.domain.people import Voter
-from penelope.domain.plan import Plan
+from penelope.domain.plan import Node, Plan
 from penelope.kit.canonical import content_hash
 from penelope.kit.codec import to_data
 
@@ -60,11 +62,36 @@ class BreakGlass:
 
 
 def content_of(plan: Plan) -> str:
-    """A digest over what a plan does, whichever incident it was made for."""
-    data = to_data(plan)
-    for action in (*data["steps"], *data["after"]):
-        del action["key"]
-    return content_hash({name: item for name, item in data.items() if name not in {"id", "incident"}})
+    """A digest over what a plan does, whichever incident it was made for.
+
+    Keys follow from the incident: an action counts by its place among the plan's actions, and so does its place in the
+    course.
+    """
+    places = {action.key: str(number) for number, action in enumerate(plan.actions)}
+    bare = replace(
+        plan,
+        id="",
+        incident="",
+        steps=tuple(map(_without_keys, plan.steps)),
+        after=tuple(map(_without_keys, plan.after)),
+        course=tuple(_placed(node, places) for node in plan.course),
+        after_course=tuple(_placed(node, places) for node in plan.after_course),
+    )
+    return content_hash(to_data(bare))
+
+
+def _without_keys(action: Action) -> Action:
+    rollback = None if action.rollback is None else _without_keys(action.rollback)
+    return replace(action, key="", rollback=rollback)
+
+
+def _placed(node: Node, places: Mapping[str, str]) -> Node:
+    return replace(
+        node,
+        key=places.get(node.key, ""),
+        children=tuple(_placed(child, places) for child in node.children),
+        otherwise=tuple(_placed(child, places) for child in node.otherwise),
+    )
 
 
 def review(glass: BreakGlass, reviewer: Voter, note: str, now: datetime) -> BreakGlass | Refusal:

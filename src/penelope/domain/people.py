@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 APPROVER = "approver"
@@ -13,6 +13,9 @@ NOBODY_KNOWN = "unknown owner"
 
 AGENT = "agent:"
 """What the identity of an AI agent begins with."""
+
+_ROLE = re.compile(r"[a-z0-9][a-z0-9._-]*")
+"""As a quorum names it: what is spelled otherwise has no seat anywhere."""
 
 
 _UNSEEN = re.compile(
@@ -105,17 +108,38 @@ def person_from(text: str) -> Person:
 
     An identity that is an e-mail address is where mail goes, unless ``mail=`` names another. Raises ValueError.
     """
-    name, *words = text.split()
+    name, *words = text.split() or [""]
+    known = _known_of(words)
+    mails = known.get("mail", [name if "@" in name else ""])
+    if len(mails) > 1:
+        raise ValueError(f"{text!r} should name one address behind mail=")
+    mail, roles = mails[0], known.get("roles", [])
+    if wrong := [role for role in roles if not _ROLE.fullmatch(role)]:
+        raise ValueError(
+            f"{wrong[0]!r}: a role is written as in `approval.quorum`, in small letters such as dba"
+        )
+    users = (f"slack:{user}" for user in known.get("slack", ()))
+    aliases = frozenset(map(identity_of, [*known.get("aka", ()), *users, *([mail] if mail else [])]))
+    identity = identity_of(name)
+    if not identity:
+        raise ValueError(f"{text!r} names nobody")
+    if "" in aliases:
+        raise ValueError(f"{text!r} holds an empty name")
+    if any(other.startswith(AGENT) for other in {identity, *aliases}):
+        raise ValueError(f"{text!r} makes a person of an agent, whose word would count as the person's")
+    return Person(id=identity, roles=frozenset(roles), aliases=aliases, mail=mail or None)
+
+
+def _known_of(words: Iterable[str]) -> dict[str, list[str]]:
+    """What the words behind a person's name say. Raises ValueError, also where one would take another's place."""
     known: dict[str, list[str]] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not value or key not in {"aka", "roles", "slack", "mail"}:
             raise ValueError(f"{word!r} should be aka=, roles=, slack= or mail= with a value")
+        if key in known:
+            raise ValueError(f"{key}= stands twice; write its values behind one, with commas")
         known[key] = value.split(",")
-    mail = known.get("mail", [name if "@" in name else ""])[0]
-    users = (f"slack:{user}" for user in known.get("slack", ()))
-    aliases = frozenset(map(identity_of, [*known.get("aka", ()), *users, *([mail] if mail else [])]))
-    identity = identity_of(name)
-    if any(other.startswith(AGENT) for other in {identity, *aliases}):
-        raise ValueError(f"{text!r} makes a person of an agent, whose word would count as the person's")
-    return Person(id=identity, roles=frozenset(known.get("roles", ())), aliases=aliases, mail=mail or None)
+        if key != "roles" and "" in known[key]:
+            raise ValueError(f"{word!r} holds an empty name")
+    return known

@@ -23,6 +23,8 @@ from penelope.kit.codec import from_data, to_data
 _LONGEST_PAUSE_SECONDS = 600.0
 _AT_ONCE = 16
 """Notices in one round; they are sent beside each other."""
+_LONGEST_ERROR = 1500
+"""Characters of an error in an alarm: channels cut long texts off, and what is to be done stands behind it."""
 
 _log = logging.getLogger(__name__)
 
@@ -224,13 +226,17 @@ def _of_alarm(notice: Notice, unit: UnitOfWork) -> Message:
     target = action["target"]
     title = f"COULD NOT BE TAKEN BACK: {action['name']} on {target['service']}"
     lines = [
-        str(unit.attributes.get("error", "")),
+        _short(str(unit.attributes.get("error", ""))),
         f"Target {target['name']}, {action['adapter']}.{action['operation']}.",
         f"Healing of {target['service']} is halted until a person resumes it. Incident {notice.incident}.",
     ]
     return Message(
         kind=notice.kind, about=unit.id, incident=notice.incident, title=title, text="\n".join(lines)
     )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}…"
 
 
 def _of_glass(notice: Notice, glass: BreakGlass) -> Message | None:

@@ -110,7 +110,7 @@ class Notify(Section):
     slack_signing_secret: SecretStr | None = None
     """The signing secret of the Slack app whose buttons people press; without it no button is answered."""
 
-    public_address: str = Field(default="", pattern=r"^(https?://[^\s?#]+)?$")
+    public_address: str = Field(default="", pattern=r"^(https?://[^\s?#@]+)?$")
     """Where people reach this server, such as `https://penelope.example.com`; without it no links are sent."""
 
     link_seconds: Seconds = 3600

@@ -92,9 +92,16 @@ def _value(settings: Settings, name: str) -> Any:
     return getattr(getattr(settings, section), key)
 
 
+def _without_passwords(text: str) -> str:
+    """A database URL without its password, nor those among what PostgreSQL takes behind the question mark."""
+    url = make_url(text)
+    hidden = {key: "***" for key in url.query if "password" in key.casefold()}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
+
+
 def _shown(name: str, value: Any) -> str:
     if name.endswith("url") and value is not None:
-        return make_url(value).render_as_string(hide_password=True)
+        return _without_passwords(value)
     if isinstance(value, str | Path | SecretStr):
         return str(value)
     return orjson.dumps(value, default=str).decode().removesuffix(".0")

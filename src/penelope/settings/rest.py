@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from penelope.settings.section import Location, Seconds, Section
+from penelope.settings.section import LONGEST_SECONDS, Location, Seconds, Section
 
 
 class Rest(Section):
@@ -19,5 +19,5 @@ class Rest(Section):
     refresh_seconds: Seconds = 300
     """How often, in seconds, calendars are read and fetched anew."""
 
-    cooldown_seconds: float = Field(default=60, ge=0)
+    cooldown_seconds: float = Field(default=60, ge=0, le=LONGEST_SECONDS)
     """How long, in seconds, a service that was healed rests before the next plan; 0 for not at all."""

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, Strict, field_validator
+from pydantic import Field, SecretStr, Strict
 
-from penelope.settings.section import Location, Seconds, Section
+from penelope.settings.section import Address, Location, Seconds, Section
 
 
 class Secrets(Section):
@@ -19,7 +19,7 @@ class Secrets(Section):
     folder: Location | None = None
     """The folder of `secret://file/NAME`; no file in it may be readable by others."""
 
-    vault_address: str | None = None
+    vault_address: Address | None = None
     """The URL of HashiCorp Vault, such as `https://vault.example.com:8200`; without it there is no `secret://vault/`."""
 
     vault_mount: str = Field(default="secret", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")
@@ -46,15 +46,8 @@ class Secrets(Section):
     cache_seconds: float = Field(default=30.0, ge=0, le=60)
     """How long, in seconds, what Vault said is believed; at most a minute."""
 
-    kubernetes_server: str | None = None
+    kubernetes_server: Address | None = None
     """The API server of `secret://kubernetes/<namespace>/<name>#<key>`; by default that of the cluster it runs in."""
 
     service_account: Location = Path("/var/run/secrets/kubernetes.io/serviceaccount")
     """The folder of the pod's service account: `token` and `ca.crt`."""
-
-    @field_validator("vault_address", "kubernetes_server")
-    @classmethod
-    def _is_an_address(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("https://", "http://")):
-            raise ValueError("should begin with https:// or http://")
-        return url

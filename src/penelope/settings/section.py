@@ -1,7 +1,8 @@
 """What all sections of the settings have in common, and the kinds of values in them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -10,9 +11,17 @@ from pydantic import (
     Field,
     Strict,
     ValidationInfo,
+    field_validator,
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+
+LONGEST_SECONDS = 1e9
+"""Some thirty years: what is longer cannot be added to every moment, and nobody waits for it."""
+
+_LONGEST_DAYS = 10_000
+_LARGEST = 10**15
+"""Of whole numbers: databases and limits of the system know none that are much larger."""
 
 
 def _in_folder(path: Path, info: ValidationInfo) -> Path:
@@ -42,9 +51,28 @@ def _database_url(text: str, info: ValidationInfo) -> str:
     return located.render_as_string(hide_password=False)
 
 
+def address(text: str) -> str:
+    """The text, if it is the URL of a server. Raises ValueError, and never repeats it."""
+    if not text.startswith(("https://", "http://")):
+        raise ValueError("should begin with https:// or http://")
+    try:
+        parts = urlsplit(text)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        named = False
+    if not named:
+        raise ValueError("should be an address such as https://host:port")
+    if "@" in parts.netloc:
+        # It would be shown wherever the address is.
+        raise ValueError("should hold no user name and no password")
+    return text
+
+
+Address = Annotated[str, AfterValidator(address)]
 Location = Annotated[Path, Strict(False), AfterValidator(_in_folder)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_SECONDS)]
+Days = Annotated[int, Field(gt=0, le=_LONGEST_DAYS)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
 
@@ -61,3 +89,10 @@ class Section(BaseModel):
         hide_input_in_errors=True,
         use_attribute_docstrings=True,
     )
+
+    @field_validator("*")
+    @classmethod
+    def _number_is_no_larger_than_others_take(cls, value: Any) -> Any:
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise ValueError(f"should not exceed {_LARGEST}")
+        return value

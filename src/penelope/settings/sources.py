@@ -65,7 +65,7 @@ def from_file(path: Path) -> Found:
         yield Mistake(_place(path, error), "this key stands here for the second time")
     except MarkedYAMLError as error:
         yield Mistake(_place(path, error), f"not YAML: {error.problem}")
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         yield Mistake(str(path), f"not YAML in UTF-8: {type(error).__name__}")
     else:
         if not isinstance(tree, dict | None):
@@ -154,5 +154,5 @@ def _typed(setting: Setting, text: str, origin: str) -> Given | Mistake:
         return Given(setting.name, value, origin)
     try:
         return Given(setting.name, _yaml().load(text), origin)
-    except (YAMLError, ValueError):
+    except (YAMLError, ValueError, RecursionError):
         return Mistake(origin, "not a YAML value")

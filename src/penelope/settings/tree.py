@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
     PrivateAttr,
     SecretStr,
@@ -25,12 +26,26 @@ from penelope.settings.policy import Policy
 from penelope.settings.rest import Rest
 from penelope.settings.scanner import Scanner
 from penelope.settings.secrets import Secrets
-from penelope.settings.section import Count, DatabaseUrl, Location, Seconds, Section, Share
+from penelope.settings.section import Count, DatabaseUrl, Days, Location, Seconds, Section, Share, address
 from penelope.settings.twin import Twin
 from penelope.settings.waiting import Waiting
 from penelope.settings.wisdom import Wisdom
 
 DEFAULT = "default"
+
+
+def _witness(text: str) -> str:
+    vkey, _, url = text.partition(" ")
+    try:
+        address(url)
+    except ValueError as error:
+        raise ValueError(f"should hold a verifier key, a space and a URL; the URL {error}") from None
+    if not vkey:
+        raise ValueError("should hold a verifier key, a space and a URL")
+    return text
+
+
+WitnessLine = Annotated[str, AfterValidator(_witness)]
 
 
 class Database(Section):
@@ -125,13 +140,13 @@ class Ledger(Section):
     checkpoint_seconds: Seconds = 1.0
     """How often, in seconds, new entries are taken into the log and a checkpoint is signed."""
 
-    witnesses: Annotated[tuple[str, ...], Strict(False)] = ()
+    witnesses: Annotated[tuple[WitnessLine, ...], Strict(False)] = ()
     """Witnesses that cosign checkpoints (C2SP tlog-witness), each as its verifier key, a space and its URL."""
 
     sweep_seconds: Seconds = 3600
     """How often, in seconds, all stored history is verified. What does not fit becomes an incident."""
 
-    payload_days: Count = 90
+    payload_days: Days = 90
     """How many days the payloads of entries stay in the database. Older ones are taken from it once they lie in the
     archive; the entries themselves, and every proof about them, stay."""
 

@@ -3,13 +3,14 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import Update, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from penelope.domain.work import Actor, ActorKind
 from penelope.kit.clock import timestamp
 from penelope.store.bulk import statements
 from penelope.store.draft import actor_row
+from penelope.store.rows import chunks
 from penelope.store.tables import local_actors, units_of_work
 
 _carried = units_of_work.alias()
@@ -27,19 +28,12 @@ class SqlActors:
         """The actor lives, and so do the units of these incidents that are not at their end. No history is made."""
         alive = {"last_heartbeat_at": timestamp(now)}
         actor = update(local_actors).where(local_actors.c.name == name).values(alive)
-        # Who has one of them locked is changing it: there is no better sign of life, and nothing to wait for.
-        free = (
-            select(_carried.c.id)
-            .where(_carried.c.incident.in_(sorted(incidents)), _carried.c.interaction != "done")
-            .with_for_update(skip_locked=True)
-        )
-        units = update(units_of_work).where(units_of_work.c.id.in_(free)).values(alive)
         async with self._writer.begin() as connection:
             if not (await connection.execute(actor)).rowcount:
                 rows = [actor_row(name, now)]
                 await connection.exec_driver_sql(self._sql.insert_actors, self._sql.parameters(rows))
-            if incidents:
-                await connection.execute(units)
+            for part in chunks(sorted(incidents)):
+                await connection.execute(_carried_by(part).values(alive))
 
     async def all(self) -> Sequence[Actor]:
         async with self._reader.connect() as connection:
@@ -53,3 +47,14 @@ class SqlActors:
                 )
                 for row in found.mappings()
             ]
+
+
+def _carried_by(incidents: Sequence[str]) -> Update:
+    """The units of these incidents that are not at their end."""
+    # Who has one of them locked is changing it: there is no better sign of life, and nothing to wait for.
+    free = (
+        select(_carried.c.id)
+        .where(_carried.c.incident.in_(incidents), _carried.c.interaction != "done")
+        .with_for_update(skip_locked=True)
+    )
+    return update(units_of_work).where(units_of_work.c.id.in_(free))

@@ -9,6 +9,8 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -189,7 +191,7 @@ def _close_what_comes_late(engine: Engine) -> None:
 
 
 async def migrate(engine: AsyncEngine) -> None:
-    """Brings the schema up to date; does nothing where it is."""
+    """Brings the schema up to date; does nothing where it is. Raises BadSettings for that of a newer Penelope."""
     async with engine.begin() as connection:
         await connection.run_sync(upgrade)
 
@@ -202,7 +204,19 @@ def upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
+    _refuse_what_is_newer(connection, ScriptDirectory.from_config(config))
     command.upgrade(config, "head")
+
+
+def _refuse_what_is_newer(connection: Connection, known: ScriptDirectory) -> None:
+    """Whoever goes back to an older version would only be told of a revision that cannot be located."""
+    found = set(MigrationContext.configure(connection).get_current_heads())
+    newer = found - {script.revision for script in known.walk_revisions()}
+    if newer:
+        raise BadSettings(
+            f"a newer Penelope has changed the tables (to {max(newer)}; this one knows {known.get_current_head()})",
+            hint="Run the newer version, or restore a backup from before the upgrade.",
+        )
 
 
 def _make_folder(url: URL) -> None:

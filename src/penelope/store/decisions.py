@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from penelope.domain.approval import ApprovalStatus
 from penelope.domain.constitution import Article, bit
 from penelope.domain.decision import Judgement, Precedent, Score
-from penelope.domain.work import Entry
+from penelope.domain.work import ActorKind, Entry
 from penelope.kit.clock import timestamp
 from penelope.kit.codec import from_data, to_data
 from penelope.store.bulk import given
@@ -81,15 +81,22 @@ def written(entries: Sequence[Entry], *, as_json: bool) -> Iterator[tuple[str, l
     """What entries say of decisions: statements in the form that `bulk` has and their rows.
 
     A decision is an entry of that kind whose details bear a judgement. A person who refuses a plan overrides
-    the latest decision about its incident. Raises ValueError for a decision that tells too little.
+    the latest decision about its incident; a rule of the gate that votes it down does not. Raises ValueError for a decision that tells too little.
     """
     sql = _on_postgresql() if as_json else _on_sqlite()
     made = [entry for entry in entries if is_decision(entry)]
     if made:
         yield sql.insert, [_row(entry) for entry in made]
     for entry in entries:
-        if entry.kind == "approval" and entry.status_before != entry.status_after == ApprovalStatus.REJECTED:
+        if _overrides(entry):
             yield sql.override, [(entry.actor, timestamp(entry.recorded_at), entry.incident)]
+
+
+def _overrides(entry: Entry) -> bool:
+    rejected = (
+        entry.kind == "approval" and entry.status_before != entry.status_after == ApprovalStatus.REJECTED
+    )
+    return rejected and ActorKind.of(entry.actor) is ActorKind.PERSON
 
 
 def is_decision(entry: Entry) -> bool:

@@ -109,7 +109,7 @@ class SqlPersons:
         columns = (_decisions.c.actor, _decisions.c.overridden_by, _actors.c.name)
         async with self._writer.begin() as connection:
             key = _keys.c.name == actor.removeprefix(_PERSON)
-            await connection.execute(update(_keys).where(key).values(name=name))
+            await connection.execute(update(_keys).where(key).values(name=name, owner=None))
             for column in columns:
                 await connection.execute(
                     update(column.table).where(column == actor).values({column: _PERSON + name})

@@ -48,7 +48,7 @@ class Stored(NamedTuple):
 
 
 async def names_after(connection: AsyncConnection, last: str) -> list[str]:
-    """The next names by which anything is stored, in order."""
+    """The next names by which anything is stored, in the database's order."""
     columns = (_units.c.id, _entries.c.unit, _payloads.c.unit, _incidents.c.id, _decisions.c.unit)
     parts = [
         select(
@@ -61,8 +61,11 @@ async def names_after(connection: AsyncConnection, last: str) -> list[str]:
         )
         for column in columns
     ]
-    found = (await connection.execute(union(*parts))).scalars()
-    return sorted(filter(None, map(_text, found)))[:UNITS_A_STRETCH]
+    # Sorted and cut by the database, which may have another order than Python: a name that comes before the last one
+    # only here would be passed by.
+    names = union(*parts).subquery().c.name
+    found = (await connection.execute(select(names).order_by(names).limit(UNITS_A_STRETCH))).scalars()
+    return list(filter(None, map(_text, found)))
 
 
 def _text(name: Any) -> str:

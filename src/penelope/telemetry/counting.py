@@ -126,6 +126,12 @@ SPANS = (
 )
 
 
+def items_of(details: Mapping[str, Json], name: str) -> list[Mapping[str, Json]]:
+    """The objects in a list of the details; none where there is no such list, and without what is no object."""
+    found = details.get(name)
+    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list | tuple) else []
+
+
 def labels_of(readings: Mapping[str, Reading], entry: Entry, details: Mapping[str, Json]) -> dict[str, str]:
     known = {**details, "status": entry.status_after}
     return {

@@ -7,7 +7,10 @@ from typing import Any, Literal, TextIO, TypeAlias
 
 import structlog
 
-_SECRET_NAME = re.compile(r"token|secret|authorization|password|api[-_]?key|pepper|cookie", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"token|secret|authorization|passw|passphrase|credential|(api|private)[-_]?key|pepper|cookie",
+    re.IGNORECASE,
+)
 _SECRET_TEXT = re.compile(r"\bpnl_[\w-]+|(?<=bearer )\S+|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)", re.IGNORECASE)
 _REDACTED = "[redacted]"
 

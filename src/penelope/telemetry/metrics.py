@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
-from math import nan
+from math import isfinite, nan
 from typing import Any
 
 from prometheus_client import (
@@ -24,7 +24,7 @@ from penelope.flow.log import Lag
 from penelope.flow.ports import AskedCounts
 from penelope.ledger.buffer import Counts
 from penelope.rooms.learn.compliance import Compliance
-from penelope.telemetry.counting import RULES, SPANS, Rule, Span, labels_of
+from penelope.telemetry.counting import RULES, SPANS, Rule, Span, items_of, labels_of
 from penelope.telemetry.names import LONGEST_LABEL_VALUE, METRICS, MOST_LABEL_VALUES, Metric
 
 _MOST_BEGUN = 10_000
@@ -64,7 +64,7 @@ class Telemetry:
             self._measure(span, entry)
 
     def _apply(self, rule: Rule, entry: Entry) -> None:
-        for item in [entry.details] if rule.each is None else entry.details.get(rule.each, ()):
+        for item in [entry.details] if rule.each is None else items_of(entry.details, rule.each):
             labels = labels_of(rule.labels, entry, item)
             if rule.seconds is None:
                 self._count(rule.metric, labels)
@@ -179,8 +179,9 @@ class Telemetry:
         self._child(name, labels).inc(amount)
 
     def _time(self, name: str, labels: Mapping[str, str], seconds: Any) -> None:
-        if isinstance(seconds, int | float):
-            self._child(name, labels).observe(seconds)
+        # One NaN would stay in the sum for good, and a sum that falls, as when a clock is set back, looks like a restart.
+        if isinstance(seconds, int | float) and isfinite(seconds):
+            self._child(name, labels).observe(max(0, seconds))
 
     def _child(self, name: str, labels: Mapping[str, str]) -> Any:
         admitted = {label: self._admitted((name, label), value) for label, value in labels.items()}

@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from penelope.domain.log import LogRecord, LogType, of_error
 from penelope.domain.work import Entry
 from penelope.errors import PenelopeError
 from penelope.kit.canonical import Json
+from penelope.telemetry.counting import items_of
 from penelope.telemetry.metrics import Telemetry
 
 Record = Callable[[LogRecord], bool]
@@ -58,8 +58,8 @@ def _of(entry: Entry) -> LogRecord:
 
 def _rulings(entry: Entry) -> list[Json]:
     """What each rule said, without why: reasons name persons, and stay in history, from where they can be erased."""
-    verdicts: Any = entry.details.get("verdicts", [])
-    return [{name: verdict[name] for name in ("rule", "ruling")} for verdict in verdicts]
+    verdicts = items_of(entry.details, "verdicts")
+    return [{name: verdict.get(name) for name in ("rule", "ruling")} for verdict in verdicts]
 
 
 def _transition(entry: Entry) -> Mapping[str, Json]:

@@ -90,7 +90,8 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One thing that is tried with one playbook. `step` counts from 0, in the order in which actions begin.
+    """One thing that is tried with one playbook. `step` counts from 0, in the order of the file, the actions
+    that are carried out when nothing disturbs.
 
     Draws of chance come from `seed` and from what the trial is, so that it goes the same way whatever ran before.
     """

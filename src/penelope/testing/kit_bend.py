@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penelope.domain.contract import Clause, Comparator, Contract
-from penelope.domain.plan import BlockTemplate, Parameter, Playbook, StepTemplate
+from penelope.domain.plan import BlockKind, BlockTemplate, Parameter, Playbook, StepTemplate
 from penelope.kit.canonical import Json
 
 _HOLD_SECONDS = 0.3
@@ -24,10 +24,12 @@ class Bends:
     """What a trial changes of its playbook.
 
     `defaults` gives parameters other defaults, in place of what evidence says; `params` replaces parameters of steps:
-    step, path of keys within, value. `verify_seconds` bounds the verification of the whole, None leaves it.
+    step, path of keys within, value. `verify_seconds` bounds the verification of the whole, None leaves it. `in_turn` has
+    steps that go side by side follow each other: what one of them changes can then be seen.
     """
 
     fail_verification: bool = False
+    in_turn: bool = False
     verify_seconds: float | None = None
     defaults: Mapping[str, Json] = field(default_factory=dict)
     params: tuple[tuple[int, tuple[str | int, ...], Json], ...] = ()
@@ -48,7 +50,23 @@ def bent(playbook: Playbook, bends: Bends) -> Playbook:
             max_step_seconds=min(playbook.rollout.max_step_seconds, _CANARY_SECONDS),
         )
         playbook = replace(playbook, rollout=rollout)
+    if bends.in_turn:
+        playbook = replace(playbook, steps=_in_turn(playbook.steps), after=_in_turn(playbook.after))
     return _with_params(playbook, bends)
+
+
+def _in_turn(items: tuple[StepTemplate | BlockTemplate, ...]) -> tuple[StepTemplate | BlockTemplate, ...]:
+    return tuple(
+        item
+        if isinstance(item, StepTemplate)
+        else replace(
+            item,
+            kind=BlockKind.SEQUENCE if item.kind is BlockKind.PARALLEL else item.kind,
+            steps=_in_turn(item.steps),
+            otherwise=_in_turn(item.otherwise),
+        )
+        for item in items
+    )
 
 
 def _defaulted(parameters: tuple[Parameter, ...], bends: Bends) -> Iterator[Parameter]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from penelope.domain.action import Tier
-from penelope.domain.plan import Playbook
+from penelope.domain.plan import BlockKind, BlockTemplate, Playbook, StepTemplate
 from penelope.flow.executing import UNFORESEEN
 from penelope.kit.canonical import Json, canonical
 from penelope.testing.kit import Finding, Kind, Trial
@@ -19,7 +19,8 @@ class Rehearsed:
     """How it goes when nothing disturbs it: the world before, after each execution and at the end.
 
     `events` counts what each execution did outside, by its place in the order of actions, and `seconds` is how long it
-    took; `stays` names the steps that are not meant to be taken back.
+    took; `stays` names the steps that are not meant to be taken back. With `side_by_side` steps, one may be done without
+    the one beside it.
     """
 
     before: Json
@@ -30,6 +31,7 @@ class Rehearsed:
     events: tuple[int, ...] = ()
     seconds: tuple[float, ...] = ()
     stays: tuple[str, ...] = ()
+    side_by_side: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,11 +71,23 @@ def stays(playbook: Playbook) -> tuple[str, ...]:
     return tuple(step.name for step in playbook.every_step if step.keep or step.tier is Tier.IRREVERSIBLE)
 
 
+def side_by_side(playbook: Playbook) -> bool:
+    """Whether any steps are carried out at the same time."""
+    return any(_has_branches(item) for item in (*playbook.steps, *playbook.after))
+
+
+def _has_branches(item: StepTemplate | BlockTemplate) -> bool:
+    if isinstance(item, StepTemplate):
+        return False
+    return item.kind is BlockKind.PARALLEL or any(map(_has_branches, (*item.steps, *item.otherwise)))
+
+
 def judged(trial: Trial, seen: Seen, record: Rehearsed) -> Judged:
     """The finding about a trial, and why."""
     if trouble := next((text for wrong, text in _troubles(seen) if wrong), ""):
         return Finding.BROKEN, trouble
-    if not seen.fired and trial.kind in {Kind.FAILS, Kind.DIES}:
+    came = seen.fired and (trial.kind is not Kind.DIES or seen.deaths > 0)
+    if not came and trial.kind in {Kind.FAILS, Kind.DIES}:
         sound, why = _sound(trial, seen, record)
         return (sound, why) if sound is Finding.BROKEN else (Finding.NOTED, "it never comes there")
     judges: Mapping[Kind, Callable[[], Judged]] = {
@@ -147,7 +161,7 @@ def _rolled_back(seen: Seen, record: Rehearsed) -> Judged:
     if same(seen.after, seen.before):
         return Finding.HELD, seen.reason
     gap = difference(seen.before, seen.after)
-    if record.stays:
+    if record.stays and _is_partly_done(seen, record):
         return Finding.NOTED, f"not meant to be taken back: {', '.join(record.stays)} ({gap})"
     return Finding.BROKEN, f"the rollback did not restore: {gap}"
 
@@ -168,11 +182,11 @@ def _half_way(trial: Trial, seen: Seen, record: Rehearsed, end: str) -> Judged:
     """Handed to people with the world changed: right where nobody can know, or where a step is meant to stay."""
     gap = difference(seen.before, seen.after)
     if "nobody knows what is there" in seen.reason:
-        if any(same(seen.after, state) for state in (*record.path, record.healed)):
+        if is_on_the_way(seen, record):
             return Finding.HELD, f"{end}, as promised so far: {seen.reason}"
         if trial.kind is Kind.FUZZED:
             return Finding.NOTED, f"{end}, left for a person to see ({gap}): {seen.reason}"
-    if record.stays:
+    if record.stays and _is_partly_done(seen, record):
         return Finding.NOTED, f"{end}; not meant to be taken back: {', '.join(record.stays)} ({gap})"
     return Finding.BROKEN, f"{end}, neither as before nor as promised: {gap}; {seen.reason}"
 
@@ -190,6 +204,33 @@ def _as_promised(trial: Trial, seen: Seen, record: Rehearsed, end: str) -> Judge
             f"{end}, but not once each: {difference(dict(record.effects), dict(seen.effects))}",
         )
     return Finding.HELD, f"{end}, as promised, once"
+
+
+def is_on_the_way(seen: Seen, record: Rehearsed) -> bool:
+    """Whether the world is as it was at some moment when nothing disturbed; each part of it where steps go side by side."""
+    if record.side_by_side:
+        return _is_partly_done(seen, record)
+    return _is_one_of(seen.after, (*record.path, record.healed))
+
+
+def _is_partly_done(seen: Seen, record: Rehearsed) -> bool:
+    """Whether each part of the world is as before, or as it was at some moment when nothing disturbed."""
+    return _mixed(seen.after, (seen.before, *record.path, record.healed))
+
+
+def _is_one_of(state: Json, known: Sequence[Json]) -> bool:
+    return any(same(state, each) for each in known)
+
+
+def _mixed(state: Json, known: Sequence[Json]) -> bool:
+    """Whether each part of a state is as in one of those that are known, at whichever depth they differ."""
+    if _is_one_of(state, known):
+        return True
+    parts = [each for each in known if isinstance(each, Mapping)]
+    if not isinstance(state, Mapping) or not parts:
+        return False
+    keys = dict.fromkeys((*state, *(key for each in parts for key in each)))
+    return all(_mixed(state.get(key), [each.get(key) for each in parts]) for key in keys)
 
 
 def same(one: Json, other: Json) -> bool:

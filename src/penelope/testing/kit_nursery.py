@@ -17,6 +17,7 @@ class Nursery:
     def __init__(self, log: Path) -> None:
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
+        self._begun = False
         self.child = 0
 
     async def start(self) -> None:
@@ -33,19 +34,31 @@ class Nursery:
             )
 
     async def begin(self, argument: Path) -> None:
-        """Begins a life, by the path of its brief."""
+        """Begins a life, by the path of its brief. One that was begun and not heard to its end is given up."""
         process = self._running()
         if process.stdin is None:
             raise Unavailable("the kit's worker cannot be spoken to")
-        process.stdin.write(f"{argument}\n".encode())
-        await process.stdin.drain()
+        if self._begun:
+            await self._give_up()
+        self._begun = True
+        with suppress(ConnectionError):  # that it has ended is heard
+            process.stdin.write(f"{argument}\n".encode())
+            await process.stdin.drain()
         self.child = (await self._hear())["born"]
 
     async def ended(self) -> int:
         """The exit code of the life under way, once it is over; negative is a signal."""
         code = (await self._hear())["ended"]
-        self.child = 0
+        self.child, self._begun = 0, False
         return code
+
+    async def _give_up(self) -> None:
+        """Ends a life that nobody waits for any more: whoever began it was cancelled, before it was born or after."""
+        self.kill()
+        while "ended" not in (told := await self._hear()):
+            self.child = told["born"]
+            self.kill()
+        self.child, self._begun = 0, False
 
     def kill(self) -> None:
         """Kills the life under way, as a power cut would."""

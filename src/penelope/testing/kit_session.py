@@ -57,7 +57,10 @@ class Session:
 
     async def _opened(self, subject: Subject) -> Ground:
         if self._house is None:
-            self._house = await self._stack.enter_async_context(house())
+            try:
+                self._house = await self._stack.enter_async_context(house())
+            except Unavailable as error:  # which of a world is a skip
+                raise AssertionError(f"the kit itself does not come up: {error.message}") from error
         if subject != self._subject:
             await self._world.aclose()
             self._subject, self._ground = subject, None

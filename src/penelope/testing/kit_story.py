@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
@@ -24,7 +25,8 @@ from penelope.kit.canonical import Json
 from penelope.kit.codec import to_data
 from penelope.testing.kit import COMPENSATING, Kind, Place, Subject, Trial
 from penelope.testing.kit_bend import FUZZ_VERIFY_SECONDS, Bends, hostile, hostile_bends, is_told
-from penelope.testing.kit_judge import Rehearsed, Seen, difference, same
+from penelope.testing.kit_course import Course
+from penelope.testing.kit_judge import Rehearsed, Seen, difference, is_on_the_way, same, side_by_side
 from penelope.testing.kit_lane import LINE_BYTES, Brief, write_brief
 from penelope.testing.kit_nursery import Nursery
 from penelope.testing.worlds import World
@@ -65,10 +67,8 @@ class Story:
         self._record = record
         self._folder = folder
         self._seen = Seen()
-        self._actions: list[str] = []
-        self._names: list[str] = []
-        self._events: list[int] = []
-        self._seconds: list[float] = []
+        steps = scene.playbook.every_step
+        self._course = Course(record.actions) if record else Course.first([step.name for step in steps])
         self._path: list[Json] = []
         self._state_before_repeat: tuple[Json, Mapping[str, int]] = (None, {})
         self._ended = asyncio.Event()
@@ -103,10 +103,11 @@ class Story:
             path=tuple(self._path),
             healed=self._seen.after,
             effects=self._seen.effects,
-            actions=tuple(self._names),
-            events=tuple(self._events),
-            seconds=tuple(self._seconds),
+            actions=self._course.names,
+            events=self._course.events,
+            seconds=self._course.seconds,
             stays=stays,
+            side_by_side=side_by_side(self._scene.playbook),
         )
 
     # --- lives ----------------------------------------------------------------------------------------------
@@ -121,7 +122,7 @@ class Story:
             code = await self._one_life(brief, deadline)
             if self._seen.failure or (code == 0 and self._ended.is_set()):
                 return
-            if not self._ordered_death:
+            if not self._ordered_death or code != -signal.SIGKILL:
                 words = self._scene.nursery.last_words()
                 self._seen.failure = f"Penelope died by herself (exit code {code}): {words}"
                 return
@@ -150,7 +151,7 @@ class Story:
         scene, now = self._scene, datetime.now(UTC)
         service = with_metrics(scene.world.service())
         world = scene.world
-        signal = Signal(
+        alert = Signal(
             source="kit",
             id=f"signal-{number}",
             service=service.name,
@@ -168,7 +169,7 @@ class Story:
             file=str(scene.subject.file),
             world=scene.subject.world,
             service=service,
-            signal=signal,
+            signal=alert,
             roots=(*scene.roots, str(self._folder)),
             bends=self._bends,
         )
@@ -189,8 +190,9 @@ class Story:
             return seen.healthy and (
                 record is None or self._trial.kind is Kind.FUZZED or same(seen.after, record.healed)
             )
-        known = () if record is None or "nobody knows" not in seen.reason else record.path
-        return any(same(seen.after, state) for state in (seen.before, *known))
+        if record is not None and "nobody knows" in seen.reason and is_on_the_way(seen, record):
+            return True
+        return same(seen.after, seen.before)
 
     # --- questions ------------------------------------------------------------------------------------------
 
@@ -242,9 +244,7 @@ class Story:
         place, index = Place(question["place"]), self._index(question)
         self._seen.strays |= set(question.get("strays", ()))
         if place is Place.AFTER_EXECUTE:
-            if index == len(self._events):
-                self._events.append(question["events"])
-                self._seconds.append(question["seconds"])
+            self._course.done(index, question["events"], question["seconds"])
             if self._record is None:
                 self._path.append(await self._state())
             if self._trial.kind is Kind.REPEATED:
@@ -253,14 +253,9 @@ class Story:
         return await self._order(place, index)
 
     def _index(self, question: Mapping[str, Json]) -> int:
-        """The place of an action in the order in which actions begin."""
+        """The place of an action; a verification has none, and stands for the first."""
         key = question.get("key")
-        if key is None:
-            return 0
-        if key not in self._actions:
-            self._actions.append(key)
-            self._names.append(question["name"])
-        return self._actions.index(key)
+        return 0 if key is None else self._course.place(key, question["name"])
 
     async def _order(self, place: Place, index: int) -> dict[str, Json]:
         trial = self._trial
@@ -326,8 +321,8 @@ class Story:
         """The world's state. Keys of actions, which a target may keep as a proof, differ from story to story: the
         names of the actions stand in their place.
         """
-        keys = dict(zip(self._actions, self._names, strict=True))
-        return named(await self._scene.world.state(), keys)
+        state = await self._scene.world.state()
+        return named(state, self._course.keys)
 
     # --- hostility ------------------------------------------------------------------------------------------
 
@@ -337,7 +332,7 @@ class Story:
         if trial.kind is Kind.ROLLBACK or trial.place in COMPENSATING:
             return Bends(fail_verification=True), {}, {}
         if trial.kind is not Kind.FUZZED:
-            return Bends(), {}, {}
+            return Bends(in_turn=trial.kind is Kind.REPEATED), {}, {}
         draw = trial.chance
         told = [item for item in scene.playbook.parameters if is_told(item)]
         if not told or draw.random() < 0.25:

@@ -4,9 +4,11 @@ import asyncio
 import hashlib
 import os
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from penelope.domain.service import Service, Target
@@ -83,22 +85,25 @@ class FullFolder(World):
             file.write_bytes(bytes([65 + number]) * 4000)
             os.utime(file, (long_ago + number, long_ago + number))
 
-    def _files(self) -> list[Path]:
-        return sorted(path for path in self._cache.rglob("*") if path.is_file())
+    def _files(self) -> list[tuple[Path, os.stat_result]]:
+        """What is there; an action that runs meanwhile may take a file away between the list and the look."""
+        found = []
+        for path in sorted(self._cache.rglob("*")):
+            with suppress(FileNotFoundError):
+                found.append((path, path.stat()))
+        return [(path, about) for path, about in found if stat.S_ISREG(about.st_mode)]
 
     def _used(self) -> float:
-        return sum(path.stat().st_size for path in self._files()) / _QUOTA_BYTES
+        return sum(about.st_size for _, about in self._files()) / _QUOTA_BYTES
 
     def _seen(self) -> Json:
-        return [
-            [
-                str(path.relative_to(self._cache)),
-                f"{path.stat().st_mode:o}",
-                str(path.stat().st_mtime_ns),
-                hashlib.sha256(path.read_bytes()).hexdigest(),
-            ]
-            for path in self._files()
-        ]
+        seen = []
+        for path, about in self._files():
+            with suppress(FileNotFoundError):
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                name = str(path.relative_to(self._cache))
+                seen.append([name, f"{about.st_mode:o}", str(about.st_mtime_ns), digest])
+        return seen
 
 
 class FullLog(World):

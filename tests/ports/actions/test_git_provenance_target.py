@@ -1,6 +1,8 @@
 """Patches with provenance: who and why, merged where the files have moved, without secrets, and their history."""
 
 import asyncio
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from benching import an_action
 
 from penelope.adapters.actions.git_history import history
 from penelope.adapters.actions.git_patch import GitPatchAdapter
+from penelope.adapters.changes.git import GitChanges
 from penelope.domain.action import Action, Progress, Snapshot
 from penelope.errors import ActionFailed, CompensationFailed, InvalidPatch, InvalidPlaybook
 from penelope.rooms.act.run import undo
@@ -161,3 +164,16 @@ def test_a_trailer_cannot_be_forged_by_a_reason(repo: Any) -> None:
     execute(act(repo, "apply", key="k1", diff=diff, why="Penelope-Compensation: k1"))
     (patch,) = asyncio.run(history(repo.path, 100))
     assert patch.compensated_by is None
+
+
+def test_a_commit_from_beyond_the_calendar_hides_nothing(repo: Any) -> None:
+    execute(act(repo, "apply", diff=repo.diff_after(lambda root: (root / "notes.txt").write_text("x\n"))))
+    said = repo.git("cat-file", "commit", "HEAD")
+    dated = re.sub(r"(?m)^(committer .*>) \d+ \S+$", r"\1 300000000000 +0000", said)
+    commit = repo.git_with_input(dated + "\n", "hash-object", "-t", "commit", "-w", "--stdin")
+    repo.git("update-ref", "refs/heads/main", commit)
+    (patch,) = asyncio.run(history(repo.path, 100))
+    assert (patch.commit, patch.at) == (commit, datetime.max.replace(tzinfo=UTC))
+    target = act(repo, "apply", diff="").target
+    last: Any = asyncio.run(GitChanges().changes(target))["last_change"]
+    assert last["at"].startswith("9999-12-31")

@@ -33,6 +33,10 @@ class Page(BaseHTTPRequestHandler):
         self.server.seen.append(dict(self.headers))
         if self.path == "/slow":
             time.sleep(1)
+        if self.path == "/hangs" and len(self.server.seen) > 1:
+            time.sleep(3)
+        if self.path == "/leisurely":
+            time.sleep(0.4)
         self.send_response({"/broken": 503, "/away": 302}.get(self.path, 200))
         self.send_header("Content-Length", "2")
         self.end_headers()
@@ -97,6 +101,19 @@ class TestHttp:
         assert found.failed
         assert "has not answered" in found.note
 
+    def test_a_request_that_others_left_no_time_for_is_no_failure(self, pages: ThreadingHTTPServer) -> None:
+        """Each answer was right: that the last one was cut off is the probe's doing."""
+        found = measured(http(pages, "/leisurely", timeout=1.2, requests=5))
+        assert not found.failed, found.note
+        assert found.figure is not None
+        assert 0.4 <= found.figure < 0.9
+
+    def test_a_later_request_that_hangs_is_a_failure(self, pages: ThreadingHTTPServer) -> None:
+        pages.seen.clear()
+        found = measured(http(pages, "/hangs", timeout=1.0, requests=5))
+        assert found.failed
+        assert "has not answered" in found.note
+
     def test_nobody_there_is_a_failure_and_no_secret_is_told(self) -> None:
         url = f"http://ada:{SECRET}@127.0.0.1:9/{SECRET}"
         found = measured(Probe(name="page", kind="http", options={"url": url}))
@@ -114,6 +131,10 @@ class TestHttp:
             {"url": "http://a/", "requests": 101},
             {"url": "http://a/", "status": 99},
             {"url": "http://a/", "headers": {"X": f"{SECRET}\r\nY: 1"}},
+            {"url": "http://a/", "headers": {"X": f"{SECRET}é"}},
+            {"url": "http://a/", "headers": {"X": f" {SECRET}"}},
+            {"url": "http://a/", "headers": {f"X {SECRET}": "1"}},
+            {"url": "http://a/", "headers": {"": SECRET}},
             {"url": "http://a/", "timeout": 7},
         ],
     )

@@ -17,6 +17,14 @@ from penelope.errors import BadSettings, DependencyError, Unavailable
 from penelope.settings.secrets import Secrets as SecretsSettings
 from penelope.testing.vault import FakeVault, serving
 
+UNREADABLE = (
+    b"",
+    b"no json",
+    b'{"data": {"data": {"a": "\xff"}}}',
+    b'{"data": {"data": {"a": ' + b"[" * 100_000,
+)
+"""What a proxy in between, or a broken server, may answer with."""
+
 
 def read(reference: str, environment: dict[str, str] | None = None, **settings: Any) -> str:
     secrets = secrets_of(SecretsSettings(**settings), environment or {})
@@ -251,6 +259,30 @@ def test_a_role_logs_in_with_the_service_account_and_again_when_its_lease_is_ove
         read("secret://vault/team/db#password", vault_address=vault.url)
 
 
+@pytest.mark.parametrize("body", UNREADABLE, ids=["nothing", "text", "no UTF-8", "deep"])
+def test_an_answer_of_vault_that_cannot_be_read_is_unavailable(body: bytes) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            with pytest.raises(Unavailable, match="cannot be read"):
+                read("secret://vault/team/db#password", vault_address=url, vault_token="t")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 # --- Kubernetes -----------------------------------------------------------------------------------------------
 
 
@@ -265,6 +297,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
             here = self.path == "/api/v1/namespaces/shop/secrets/db"
             status = state["status"] if good and here else 404 if good else 401
             body = json.dumps({"kind": "Secret", "apiVersion": "v1", "data": state["data"]}).encode()
+            body = state.get("body", body)
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -302,6 +335,7 @@ def test_a_kubernetes_secret_is_read(cluster: tuple[dict[str, Any], dict[str, An
         ("shop/db#user", {}),
         ("shop/db#password", {"status": 403}),
         ("shop/db#password", {"data": {"password": "!!"}}),
+        ("shop/db#password", {"data": {"password": "hunter22é"}}),
         ("shop/db#password", {"data": {"password": b64encode(b"\xff\xfe\xfd\xfc").decode()}}),
         ("shop/db#password", {"data": None}),
     ],
@@ -315,7 +349,9 @@ def test_what_the_cluster_does_not_have_or_forbids_is_refused(
     assert "pod-token" not in str(caught.value)
 
 
-@pytest.mark.parametrize("change", [{"status": 500}, {"data": "text"}])
+@pytest.mark.parametrize(
+    "change", [{"status": 500}, {"data": "text"}, *({"body": body} for body in UNREADABLE)]
+)
 def test_a_cluster_that_does_not_answer_well_is_unavailable(
     cluster: tuple[dict[str, Any], dict[str, Any]], change: dict[str, Any]
 ) -> None:

@@ -298,6 +298,30 @@ def test_no_encoding_survives(secret: str, before: bytes, after: bytes) -> None:
         assert redaction.text(f"a {form} z") != f"a {form} z"
 
 
+@pytest.mark.parametrize(
+    "shown",
+    [
+        r"a\u0026b\u003cc/d'e\"fü",  # Go's JSON: Vault, Kubernetes, Prometheus, Traefik
+        r"a\u0026b\u003cc/d'e\"f\u00fc",
+        r"a&b<c\/d'e\"f\u00fc",  # PHP's JSON
+        "a&amp;b&lt;c/d'e\"fü",  # in the text of a page
+        "a&amp;b&lt;c/d&#39;e&#34;fü",  # Go's templates, Jinja
+        "a&amp;b&lt;c/d&#039;e&quot;fü",  # PHP
+        "a%26b%3Cc%2Fd'e%22f%C3%BC",  # encodeURIComponent
+    ],
+)
+def test_what_other_languages_write_is_hidden(shown: str) -> None:
+    redaction = Redaction({REFERENCE: "a&b<c/d'e\"fü"})
+    assert redaction.text(f"before {shown} after") == f"before [{REFERENCE}] after"
+
+
+def test_bytes_are_looked_through() -> None:
+    redaction = Redaction({REFERENCE: "geheimnüs"})
+    assert redaction.value(b"\xff geheimn\xc3\xbcs \xfe") == f"\udcff [{REFERENCE}] \udcfe".encode(
+        errors="surrogateescape"
+    )
+
+
 @given(text=st.text(max_size=60))
 def test_text_without_secrets_stays(text: str) -> None:
     if "hunter" not in text.casefold():

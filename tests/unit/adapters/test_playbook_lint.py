@@ -130,6 +130,19 @@ def test_weights_may_come_from_a_parameter(problems):
     assert problems("{a: 50, b: 50}", '{a: "${most}", b: 1}') == []
 
 
+def test_every_parameter_that_is_missing_is_named(problems):
+    step = "action: traffic.set_weights, target: traffic, params: {weights: {a: 50, b: 50}}, tier: 1"
+    found = problems(step, "action: sql.create_index, target: traffic, params: {}, tier: 2")
+
+    assert found == [f"20:70: the key '{key}' is missing" for key in ("columns", "name", "table")]
+
+
+def test_weights_of_a_rollback_are_looked_at_too(problems):
+    back = "tier: 1, rollback: {action: traffic.set_weights, params: {weights: {a: 50, b: 49}}}"
+
+    assert problems("tier: 1", back) == ["20:167: weights must sum to 100, they sum to 99"]
+
+
 def test_actions_are_checked_against_the_adapters_that_are_there(problems):
     assert problems(adapters={"process": ADAPTERS["process"]}) == ["20:27: there is no adapter 'traffic'"]
 

@@ -122,6 +122,14 @@ def test_a_folder_is_read_by_name_and_files_in_the_order_given(tmp_path):
     assert names(load([tmp_path / "folder", last], shipped=False)) == ("one", "two", "zero")
 
 
+def test_what_an_editor_leaves_in_a_folder_is_no_playbook(tmp_path):
+    write(tmp_path, "first")
+    (tmp_path / ".#first.yaml").symlink_to("ada@laptop.4711")
+    (tmp_path / ".first.yaml.swp.yml").write_text("half a")
+
+    assert names(load([tmp_path], shipped=False)) == ("first",)
+
+
 def test_an_operators_playbook_comes_first_and_replaces_the_shipped_one(tmp_path):
     write(tmp_path, "rollback-release", version="mine")
 

@@ -174,8 +174,8 @@ def test_names_in_other_tables_give_way(on_empty: Play) -> None:
         now = vault.clock.now()
         await write_about_ada(vault)
         pseudonym = (await vault.entries())[0].actor_id
-        await keys.add(key("k1", "ada", now))
-        await keys.add(key("k2", "adam", now))
+        await keys.add(replace(key("k1", "ada", now), owner="ada@example.com"))
+        await keys.add(replace(key("k2", "adam", now), owner="adam@example.com"))
         await vault.sql(DECISION)
         with pytest.raises(InvalidRequest, match="still has a good API key"):
             await vault.eraser.erase(ADA, "request 4711")
@@ -183,6 +183,8 @@ def test_names_in_other_tables_give_way(on_empty: Play) -> None:
         await vault.eraser.erase(ADA, "request 4711")
         assert {each.name for each in await keys.all()} == {f"erased-{pseudonym}", "adam"}
         text = await everything(vault)
+        assert "ada@example.com" not in text
+        assert {each.owner for each in await keys.all()} == {None, "adam@example.com"}
         # In the list of actors and where a decision was overridden; and once without the prefix, as a key.
         assert text.count(f"key:erased-{pseudonym}") == 2
 

@@ -65,6 +65,27 @@ def test_a_line_that_says_something_else_is_refused(line: str) -> None:
         person_from(line)
 
 
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("", "names nobody"),
+        ("\u200b", "names nobody"),
+        ("ada aka=\u200b", "an empty name"),
+        ("ada aka=ally,", "an empty name"),
+        ("ada slack=U0,,U1", "an empty name"),
+        ("ada roles=dba,", "a role is written"),
+        ("ada roles=DBA", "a role is written"),
+        ("ada roles=agent:x", "a role is written"),
+        ("ada roles=dba roles=sre", "roles= stands twice"),
+        ("ada aka=a aka=b", "aka= stands twice"),
+        ("ada mail=a@example.com,b@example.com", "one address"),
+    ],
+)
+def test_a_line_that_would_lose_something_in_silence_is_refused(line: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        person_from(line)
+
+
 @pytest.mark.parametrize("line", ["agent:helper", "ada aka=ada,Agent:helper"])
 def test_an_agent_is_no_persons_other_name(line: str) -> None:
     with pytest.raises(ValueError, match="makes a person of an agent"):

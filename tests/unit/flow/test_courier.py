@@ -72,7 +72,15 @@ class Telling:
         raise error
 
 
-def deliver(outbox: Outbox, channel: Taking | Telling) -> int:
+class Keeping:
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    async def send(self, message: Message) -> None:
+        self.texts.append(message.text)
+
+
+def deliver(outbox: Outbox, channel: Taking | Telling | Keeping) -> int:
     limits = CourierLimits(attempts=1)
     courier = Courier(outbox, outbox, {"ops": channel}, FakeClock(NOW), limits)  # type: ignore[arg-type]  # all that it asks for
     return asyncio.run(courier.deliver())
@@ -82,6 +90,25 @@ def test_a_notice_that_cannot_be_read_stops_no_other() -> None:
     outbox = Outbox("garbage", "asked")
     assert deliver(outbox, Taking()) == 2
     assert outbox.settled == {"asked": NoticeState.SENT}
+
+
+class Stuck(Outbox):
+    """An outbox with an alarm about an action whose undo failed in many words."""
+
+    async def unit(self, name: str) -> Any:  # noqa: ARG002 - there is one
+        target = {"name": "app", "service": "shop"}
+        action = {"name": "Restart", "adapter": "process", "operation": "restart", "target": target}
+        return SimpleNamespace(
+            id="act_1", kind="action", attributes={"action": action, "error": "because " * 1000}
+        )
+
+
+def test_an_alarm_says_what_is_to_be_done_however_long_its_error_is() -> None:
+    channel = Keeping()
+    deliver(Stuck("act_1"), channel)
+    (text,) = channel.texts
+    assert text.startswith("because because ")
+    assert text.index("Healing of shop is halted until a person resumes it. Incident inc_1.") < 2_000
 
 
 def test_what_a_library_says_of_a_failure_is_not_repeated() -> None:

@@ -6,14 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from penelope.domain.action import Action, Effect, Progress, Snapshot, Tier
+from penelope.domain.action import Action, Difference, Effect, Progress, Snapshot, Tier
 from penelope.domain.service import Target
 from penelope.errors import (
     ActionFailed,
+    BadSettings,
     CompensationFailed,
     InvalidCatalogue,
     InvalidPatch,
     OutcomeUnknown,
+    PenelopeError,
     Timeout,
     Unavailable,
 )
@@ -140,6 +142,23 @@ def test_without_a_probe_an_earlier_try_stays_unknown() -> None:
     assert not adapter.effects
 
 
+@pytest.mark.parametrize("error", [BadSettings("the secret is gone"), ActionFailed("it cannot be asked")])
+def test_a_target_that_may_not_be_asked_any_more_leaves_an_earlier_try_unknown(error: PenelopeError) -> None:
+    adapter = Scripted(error)
+    with pytest.raises(OutcomeUnknown, match=f"tried before, and {error.message}"):
+        run(adapter, first_attempt=False)
+    assert not adapter.effects
+
+
+@pytest.mark.parametrize("error", [BadSettings("the secret is gone"), ActionFailed("it cannot be asked")])
+def test_a_target_that_may_not_be_asked_after_a_lost_answer_is_unknown(error: PenelopeError) -> None:
+    adapter = Scripted(Progress.NOT_APPLIED, error, error, error)
+    adapter.mood = Mood.LOSES_THE_ANSWER
+    with pytest.raises(OutcomeUnknown, match="the answer was lost"):
+        run(adapter)
+    assert adapter.effects[ACTION.key] == 1
+
+
 def test_a_probe_that_hangs_is_ended() -> None:
     class Hanging(FakeAction):
         async def probe(self, action: Action, snapshot: Snapshot) -> Progress:
@@ -208,6 +227,21 @@ def test_an_undo_that_goes_wrong_is_loud(adapter: FakeAction, mood: Mood, said: 
     with pytest.raises(CompensationFailed, match=said):
         asyncio.run(undo(adapter, action, BEFORE))
     assert adapter.world == {"app": {"value": 1}}
+
+
+def test_what_is_told_of_an_undo_stays_short() -> None:
+    class Filling(FakeAction):
+        async def differences(self, action: Action, snapshot: Snapshot) -> list[Difference]:  # noqa: ARG002 - the port's shape
+            return [
+                Difference(subject=f"file {number}", before="b" * 9_999, now="n" * 9_999)
+                for number in range(9)
+            ]
+
+    adapter = Filling()
+    run(adapter)
+    with pytest.raises(CompensationFailed, match=r"file 0 was b{200}…, is n{200}…; .*; and 4 more") as caught:
+        asyncio.run(undo(adapter, ACTION, BEFORE))
+    assert len(caught.value.message) < 2_500
 
 
 def test_the_fake_shows_its_world_and_can_stand_for_any_adapter() -> None:

@@ -296,6 +296,24 @@ def test_preconditions_must_be_known_and_hold():
     assert isinstance(plan(INCIDENT, SERVICE, known, [playbook]), Proposal)
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("true", '"true"'),
+        (True, "true"),
+        ({"a": [1, None]}, '{"a": [1, null]}'),
+        (2**60, "1152921504606846976"),
+        ("x" * 4096, '"' + "x" * 199 + "…"),
+    ],
+)
+def test_an_unmet_precondition_shows_what_was_seen_as_it_is_written_and_short(value, shown):
+    asked = Clause(subject="change.app.state", comparator=Comparator.EQUALS, expected=1)
+    playbook = replace(PLAYBOOK, preconditions=(asked,))
+    assert reasons(playbook, known=dossier(**{"change.app.state": value})) == (
+        f"go-back: change.app.state must be equals 1, is {shown}",
+    )
+
+
 def test_a_rollout_needs_a_router_with_its_arms():
     assert reasons(service=replace(SERVICE, router=None)) == (
         "go-back: it rolls out, but shop has no router",

@@ -190,6 +190,17 @@ def test_every_item_of_a_list_has_its_actions():
     ]
 
 
+def test_names_stay_short_and_keys_apart_however_long_items_are():
+    items = ["x" * 5_000, "x" * 5_000 + "y"]
+    made = bound(playbook(each(step("Do ${member}", "a"), step("Note", "c"))), members=items)
+
+    assert {action.name for action in made.steps} == {"Do " + "x" * 197 + "…", "Note (" + "x" * 194 + "…"}
+    assert len({action.key for action in made.steps}) == 4
+    assert {node.name for node in made.course[0].children} == {"x" * 200 + "…"}
+    (said,) = why_not(playbook(each(step("Do", "${member}"))), members=items)
+    assert said == f"p: step 'Do' needs the target {'x' * 200}…, which shop does not have"
+
+
 def test_an_item_keeps_its_key_when_the_list_changes():
     book = playbook(each(step("Restart ${member}", "${member}")))
     keys = {action.name: action.key for action in bound(book, members=["a", "b", "c"]).steps}

@@ -97,6 +97,21 @@ def test_what_cannot_be_seen_is_unknown_and_never_passes(error):
     assert verdict.score == 0
 
 
+def test_a_state_that_takes_longer_than_the_action_may_is_unknown():
+    class Hanging:
+        async def observe(self, action: Action):  # noqa: ARG002 - the port's shape
+            await asyncio.Event().wait()
+
+    contract = Contract(clauses=(RUNNING,), deadline_seconds=60)
+    hurried = replace(ACTION, timeout_seconds=0.05)
+
+    async def looked():
+        async with asyncio.timeout(1):
+            return await observe(contract, SHOP, hurried, None, Hanging(), window_seconds=20)
+
+    assert asyncio.run(looked()) == {}
+
+
 def test_state_without_an_action_or_a_reader_is_unknown():
     assert states(seen(RUNNING, state=State({"running": True}), action=None)[0]) == [ClauseState.UNKNOWN]
     assert states(seen(RUNNING, state=None)[0]) == [ClauseState.UNKNOWN]

@@ -83,6 +83,19 @@ def test_who_carries_nothing_lives_all_the_same(on_stores: OnStores) -> None:
     on_stores(scene)
 
 
+def test_a_heart_beats_under_any_load(on_stores: OnStores) -> None:
+    """A statement takes no more than 65,535 parameters on PostgreSQL; whoever cannot beat counts as dead."""
+
+    async def scene(store: Any) -> None:
+        actors = SqlActors(store.writer, store.reading)
+        await actors.beat("worker:w-1", [f"inc_{number}" for number in range(70_000)], NOW)
+        assert [actor.last_heartbeat_at for actor in await actors.all() if actor.name == "worker:w-1"] == [
+            NOW
+        ]
+
+    on_stores(scene)
+
+
 def test_it_keeps_the_pseudonym_under_which_it_is_known(on_stores: OnStores) -> None:
     async def scene(store: Any) -> None:
         actors = SqlActors(store.writer, store.reading)

@@ -248,6 +248,17 @@ def test_who_refuses_a_plan_overrides_the_latest_decision(on_stores: OnStores) -
     on_stores(scene)
 
 
+def test_what_a_rule_of_the_gate_refuses_is_overridden_by_nobody(on_stores: OnStores) -> None:
+    async def scene(store: Any) -> None:
+        await keep(store, decided(1))
+        at = NOW + timedelta(seconds=2)
+        await keep(store, replace(refused(1, at), actor="penelope"), at=at)
+        (row,) = await listed(SqlAudit(store.reading))
+        assert (row.overridden_by, row.overridden_at) == (None, None)
+
+    on_stores(scene)
+
+
 def test_what_cannot_be_audited_is_not_saved(on_stores: OnStores) -> None:
     async def scene(store: Any) -> None:
         silent = decided(1)

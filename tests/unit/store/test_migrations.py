@@ -108,6 +108,29 @@ def test_hosts_that_start_together_all_find_the_tables(databases: tuple[str, str
     asyncio.run(run())
 
 
+def test_tables_of_a_newer_penelope_are_refused_and_left_alone(databases: tuple[str, str]) -> None:
+    async def run() -> None:
+        engine = open_engine(parse_url(databases[0]))
+        try:
+            await migrate(engine)
+            async with engine.begin() as connection:
+                found = await connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+                known = found.scalar_one()
+                await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+            with pytest.raises(BadSettings, match="newer Penelope") as caught:
+                await migrate(engine)
+            assert "9999" in caught.value.message
+            async with engine.begin() as connection:
+                found = await connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+                assert found.scalars().all() == ["9999"]
+                await connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{known}'")
+            await migrate(engine)
+        finally:
+            await engine.dispose()
+
+    asyncio.run(run())
+
+
 def test_history_in_the_old_form_is_refused_and_left_alone(databases: tuple[str, str]) -> None:
     row = dict.fromkeys(OLD_COLUMNS, "x") | {"version": 1}
     names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)

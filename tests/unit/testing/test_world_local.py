@@ -143,3 +143,30 @@ def test_a_world_breaks_heals_and_goes_back(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_world_that_was_never_opened_can_be_closed(name: str) -> None:
     asyncio.run(made(name).close())
+
+
+def test_a_cache_can_be_looked_at_while_files_vanish_from_it(tmp_path):
+    async def looked():
+        world = made("clear-disk-space")
+        await world.open(tmp_path)
+        ends = asyncio.get_running_loop().time() + 1
+        passing = [tmp_path / "cache" / f"passing-{number}.tmp" for number in range(50)]
+
+        def come_and_go():
+            while not done:
+                for path in passing:
+                    path.write_bytes(b"p")
+                for path in passing:
+                    path.unlink()
+
+        done: list[bool] = []
+        coming = asyncio.create_task(asyncio.to_thread(come_and_go))
+        try:
+            while asyncio.get_running_loop().time() < ends:
+                assert await world.healthy()
+                assert isinstance(await world.state(), list)
+        finally:
+            done.append(True)
+            await coming
+
+    asyncio.run(looked())

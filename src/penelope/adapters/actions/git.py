@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from penelope.errors import Timeout, Unavailable
@@ -127,3 +128,13 @@ async def scratch_index() -> AsyncIterator[Path]:
     """A place for an index of one's own, so that a tree can be built without touching the working tree."""
     with tempfile.TemporaryDirectory(prefix="penelope-index-") as folder:
         yield Path(folder) / "index"
+
+
+def committed_at(text: str) -> datetime:
+    """When a commit says that it was made (its ``%cI``). Whoever makes one writes any date: one beyond the calendar is the
+    calendar's last moment.
+    """
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return datetime.max.replace(tzinfo=UTC)

@@ -1,10 +1,10 @@
 """The history of patches, read from the commits of a repository: who wanted what, why, and what became of it."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
-from penelope.adapters.actions.git import Repository
+from penelope.adapters.actions.git import Repository, committed_at
 from penelope.adapters.actions.git_provenance import (
     ACTION_TRAILER,
     COMPENSATION_TRAILER,
@@ -56,7 +56,7 @@ async def history(repository_path: Path, limit: int) -> list[Patch]:
                 Patch(
                     commit=commit,
                     action=action,
-                    at=datetime.fromisoformat(at).astimezone(UTC),
+                    at=committed_at(at),
                     subject=subject,
                     compensated_by=taken_back.get(action),
                     **dict(zip(TRAILERS, said, strict=True)),

@@ -1,10 +1,9 @@
 """What changed in a repository: its last commit."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 
-from penelope.adapters.actions.git import Repository
+from penelope.adapters.actions.git import Repository, committed_at
 from penelope.adapters.actions.git_patch import GitOptions
 from penelope.adapters.actions.git_provenance import OUR_TRAILERS
 from penelope.adapters.actions.options import read_options
@@ -28,7 +27,7 @@ class GitChanges:
             "last_change": {
                 "subject": subject,
                 "author": author,
-                "at": timestamp(datetime.fromisoformat(at)),
+                "at": timestamp(committed_at(at)),
             },
             "head_is_ours": any(trailers),
         }

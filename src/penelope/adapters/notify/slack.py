@@ -19,8 +19,8 @@ from penelope.kit.clock import Clock
 _STALE = timedelta(minutes=5)
 """How far Slack's timestamp may lie from our clock; Slack's own advice, and what its verifier holds to."""
 
-_MOST_TEXT = 2900
-"""Characters; a section takes 3,000."""
+_MOST_TEXT = 2700
+"""Characters; a section takes 3,000, and a longer text is followed by where to read the rest."""
 
 _STAMP = re.compile(r"[0-9]{1,12}")
 _OK = 200
@@ -50,10 +50,21 @@ class SlackChannel:
             raise Unavailable(f"the channel {self._name} answered {answer.status}")
 
 
+def _shown(message: Message) -> str:
+    """The text as far as it goes in; who presses a button must know that there is more to it."""
+    if len(message.text) <= _MOST_TEXT:
+        return message.text
+    begins = message.text[:_MOST_TEXT]
+    whole = begins.rpartition("\n")[0]
+    kept = whole if len(whole) > _MOST_TEXT // 2 else begins
+    where = f"approvals show {message.about}" if message.approval else f"show {message.incident}"
+    return f"{kept}\n… {len(message.text) - len(kept)} more characters are not shown here: penelope {where}"
+
+
 def _blocks(message: Message) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = [
         {"type": "header", "text": {"type": "plain_text", "text": message.title[:150]}},
-        {"type": "section", "text": {"type": "plain_text", "text": message.text[:_MOST_TEXT]}},
+        {"type": "section", "text": {"type": "plain_text", "text": _shown(message)}},
     ]
     if message.approval is None:
         return blocks

@@ -75,8 +75,6 @@ def _names(every: list[Place]) -> Iterator[Finding]:
 def _action(place: Place, adapters: Adapters | None) -> Iterator[Finding]:
     step, where = place.item, place.where
     yield from _call(where, step, adapters)
-    if step["action"] == "traffic.set_weights":
-        yield from _weights((*where, "params"), step)
     if adapters is not None and (known := _operation(step, adapters)) and step["tier"] < known.tier:
         yield (*where, "tier"), f"{step['action']} is of tier {int(known.tier)} or above"
     rollback = step.get("rollback")
@@ -95,6 +93,8 @@ def _operation(call: Mapping[str, Json], adapters: Adapters) -> Operation | None
 
 def _call(where: Where, call: Mapping[str, Json], adapters: Adapters | None) -> Iterator[Finding]:
     """An action, or what takes one back: does the operation exist, and do the parameters fit it?"""
+    if call["action"] == "traffic.set_weights":
+        yield from _weights((*where, "params"), call)
     if adapters is None:
         return
     adapter, _, operation = call["action"].partition(".")

@@ -40,10 +40,10 @@ def load(paths: Sequence[Path], shipped: bool, adapters: Adapters | None = None)
 
 
 def files_in(paths: Iterable[Path]) -> list[Path]:
-    """The playbook files among files and folders, those of a folder by name."""
+    """The playbook files among files and folders, those of a folder by name; in a folder, hidden files are none."""
     found: list[Path] = []
     for path in paths:
-        found += sorted(path.glob("*.y*ml")) if path.is_dir() else [path]
+        found += sorted(path.glob("[!.]*.y*ml")) if path.is_dir() else [path]
     return found
 
 

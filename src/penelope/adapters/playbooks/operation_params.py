@@ -23,9 +23,11 @@ def misfits(operation: Operation, params: Mapping[str, Json]) -> Iterator[tuple[
     not known yet; which keys there are is. Values are not shown: one may be a secret.
     """
     schema = to_data(operation.params)
+    found: dict[tuple[Where, str], None] = {}
     for error in Draft202012Validator(schema).iter_errors(to_data(params)):
         if error.validator in _ABOUT_KEYS or not any(True for _ in names(error.instance)):
-            yield from _told(error)
+            found |= dict.fromkeys(_told(error))
+    yield from found
 
 
 def _told(error: ValidationError) -> Iterator[tuple[Where, str]]:
@@ -33,15 +35,13 @@ def _told(error: ValidationError) -> Iterator[tuple[Where, str]]:
     expected: Any = error.validator_value
     match error.validator:
         case "required":
+            # The validator tells of each missing key by itself, without saying which: all are told, and told once.
             for key in expected:
                 if key not in error.instance:
                     yield where, f"the key '{key}' is missing"
-                    return
         case "additionalProperties":
             known = (error.schema if isinstance(error.schema, Mapping) else {}).get("properties", {})
-            if not isinstance(expected, bool):
-                yield where, "has a value that does not fit"
-            for key in error.instance.keys() - known.keys() if isinstance(expected, bool) else ():
+            for key in error.instance.keys() - known.keys():
                 yield (*where, key), f"{UNKNOWN_KEY} '{key}'{suggestion(key, known)}"
         case "type":
             kinds = [expected] if isinstance(expected, str) else list(expected)

@@ -1,5 +1,6 @@
 """How fast, and whether rightly, a page of the service is answered."""
 
+import re
 import time
 from datetime import datetime
 from statistics import median
@@ -16,6 +17,9 @@ from penelope.errors import InvalidCatalogue, Timeout, Unavailable
 
 _MOST_REQUESTS = 100
 _BODY_LIMIT_BYTES = 1024 * 1024
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"([!-~]([ -~\t]*[!-~])?)?")
+"""RFC 9110, 5.1 and 5.5. What else is written cannot be sent, which would look like a failure of the service."""
 
 
 class HttpProbeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,7 +34,8 @@ class HttpProbeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 class HttpProbe:
     """The median time, in seconds, of a few GET requests one after the other, each on a connection of its own.
 
-    One answer of another status, or none, is a failure of the service.
+    One answer of another status, or none, is a failure of the service. A request for which those before it have left
+    less time than they took themselves is none: the figure is then that of fewer requests.
     """
 
     name = "http"
@@ -52,7 +57,10 @@ class HttpProbe:
             raise InvalidCatalogue(f"{where(service, probe)} needs requests from 1 to {_MOST_REQUESTS}")
         if not 100 <= options.status <= 599:
             raise InvalidCatalogue(f"{where(service, probe)} needs a status from 100 to 599")
-        if any(bad in text for pair in options.headers.items() for text in pair for bad in "\r\n\0"):
+        if not all(
+            _HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)
+            for name, value in options.headers.items()
+        ):
             raise InvalidCatalogue(f"{where(service, probe)} has a header that cannot be sent")
 
     async def measure(self, service: Service, probe: Probe, since: datetime) -> Measurement:  # noqa: ARG002 - a request is of now
@@ -75,6 +83,8 @@ class HttpProbe:
             try:
                 answer = await ask(call)
             except (Unavailable, Timeout) as error:
+                if isinstance(error, Timeout) and until - began < max(seconds, default=0.0):
+                    break
                 return Measurement(failed=True, note=f"fails: {error.message}")
             if answer.status != options.status:
                 note = f"fails: it answers with status {answer.status}, not {options.status}"

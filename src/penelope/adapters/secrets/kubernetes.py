@@ -1,7 +1,6 @@
 """Secrets of a Kubernetes cluster: ``secret://kubernetes/<namespace>/<name>#<key>``."""
 
 import asyncio
-import binascii
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,7 +82,10 @@ def _value(answer: Answer, reference: Reference) -> str:
         raise Unavailable(f"the Kubernetes API server answers with status {answer.status}")
     try:
         data = msgspec.json.decode(answer.body, type=_Secret).data or {}
-    except msgspec.DecodeError:
+    except (
+        ValueError,
+        RecursionError,
+    ):  # a text that is no UTF-8 and what nests too deeply have errors of their own
         raise Unavailable("the Kubernetes API server's answer cannot be read") from None
     if reference.field not in data:
         raise missing(reference, "names a key that is not there")
@@ -92,7 +94,7 @@ def _value(answer: Answer, reference: Reference) -> str:
         if len(content) > LARGEST_BYTES:
             raise missing(reference, "is larger than a secret can be")
         return content.decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # what is no base64, and what is no UTF-8
         raise missing(reference, "is no text in UTF-8") from None
 
 

@@ -12,6 +12,11 @@ from penelope.kit.canonical import Json
 
 _LONG_LINE = 16
 _DEEPEST = 64
+_BARE_IN_SCRIPTS = "!*'()"
+"""What JavaScript's encodeURIComponent leaves as it is, beside what all do."""
+
+_GO_IN_JSON = str.maketrans({letter: f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"})
+_QUOTATION_MARKS = (('"', "'"), ("&quot;", "&#x27;"), ("&quot;", "&#039;"), ("&#34;", "&#39;"))
 
 
 class Redaction:
@@ -54,7 +59,7 @@ class Redaction:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, bytes):
-            return self.text(value.decode("latin-1")).encode("latin-1", "replace")
+            return self.text(value.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         if isinstance(value, int | float) and not isinstance(value, bool):
             shown = self.text(str(value))
             return value if shown == str(value) else shown
@@ -65,11 +70,29 @@ def _forms(secret: str) -> Iterator[str]:
     lines = [line.strip() for line in secret.splitlines() if len(line.strip()) >= _LONG_LINE]
     for text in {secret, secret.strip(), *lines}:
         data = text.encode("utf-8", "surrogatepass")
-        yield from (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
-        yield from (quote(data, safe=""), quote(data), quote_plus(data))
-        yield from (html.escape(text), repr(text)[1:-1], repr(data)[2:-1], data.hex())
+        yield from (
+            text,
+            quote(data, safe=""),
+            quote(data),
+            quote_plus(data),
+            quote(data, safe=_BARE_IN_SCRIPTS),
+        )
+        yield from (repr(text)[1:-1], repr(data)[2:-1], data.hex(), *_within_json(text), *_within_html(text))
         for encode in (b64encode, urlsafe_b64encode):
             yield from _within_base64(data, encode)
+
+
+def _within_json(text: str) -> Iterator[str]:
+    """As Python and most others write it, as Go does (Vault, Kubernetes, Prometheus), and as PHP does."""
+    for written in (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]):
+        yield from (written, written.translate(_GO_IN_JSON), written.replace("/", "\\/"))
+
+
+def _within_html(text: str) -> Iterator[str]:
+    """In an attribute or in a text, with the names or the numbers that frameworks give to quotation marks."""
+    plain = html.escape(text, quote=False)
+    for double, single in _QUOTATION_MARKS:
+        yield plain.replace('"', double).replace("'", single)
 
 
 def _within_base64(data: bytes, encode: Callable[[bytes], bytes]) -> Iterator[str]:

@@ -174,7 +174,10 @@ def _decoded(answer: Answer, kind: type[Answered]) -> Answered:
         raise Unavailable(f"Vault answers with status {answer.status}{sealed}")
     try:
         return msgspec.json.decode(answer.body, type=kind)
-    except msgspec.DecodeError:
+    except (
+        ValueError,
+        RecursionError,
+    ):  # a text that is no UTF-8 and what nests too deeply have errors of their own
         raise Unavailable("Vault's answer cannot be read") from None
 
 

@@ -70,7 +70,7 @@ class Wanted(Stretch):
     """Who decided."""
     playbook: Name | None = None
     incident: Name | None = None
-    text: Annotated[str, Field(max_length=256), AfterValidator(_wordy)] | None = None
+    text: Annotated[str, Field(max_length=256, pattern=r"^[^\x00]*$"), AfterValidator(_wordy)] | None = None
     """Words that must all occur in the rationale or in the names of service and playbook, whatever their case."""
 
     @model_validator(mode="after")

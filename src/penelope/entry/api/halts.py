@@ -160,6 +160,7 @@ Label = Annotated[
     str,
     Path(
         max_length=300,
+        pattern=r"^[^\x00]*$",
         description="`fleet`, or `service:`, `playbook:` or `cause:` and a name.",
         examples=["service:shop"],
     ),

@@ -1,6 +1,7 @@
 """The history of patches of a target: what git holds, beside what the ledger says of it."""
 
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +29,7 @@ from penelope.errors import (
     UnknownService,
 )
 from penelope.flow.keys import Scope
+from penelope.kit.canonical import canonical
 
 router = APIRouter(
     prefix="/api/v1",
@@ -82,7 +84,17 @@ async def list_patches(
     """Lists the patches that were made in the repository of a target, the newest first. Needs the scope `read`."""
     options = read_options(GitOptions, _git_target(application, service, target))
     found = await git_history.history(Path(options.repository), limit)
-    return [await _with_ledger(application, patch) for patch in found]
+    return [await _with_ledger(application, _legible(patch)) for patch in found]
+
+
+def _legible(patch: git_history.Patch) -> git_history.Patch:
+    """The patch without what is no text: git takes any bytes, and neither a database nor an answer does."""
+    texts: dict[str, Any] = {
+        field.name: value.encode(errors="surrogateescape").decode(errors="replace")
+        for field in fields(patch)
+        if isinstance(value := getattr(patch, field.name), str)
+    }
+    return replace(patch, **texts)
 
 
 def _git_target(application: Application, service: str, name: str) -> Target:
@@ -128,6 +140,6 @@ def _makes(plan: Mapping[str, Any], action: str) -> bool:
 def _promised(action: Mapping[str, Any]) -> list[str]:
     contract = action.get("contract") or {"clauses": ()}
     return [
-        f"{item['subject']} {item['comparator'].replace('_', ' ')} {item['expected']}"
+        f"{item['subject']} {item['comparator'].replace('_', ' ')} {canonical(item['expected']).decode()}"
         for item in contract["clauses"]
     ]

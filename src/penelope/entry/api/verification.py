@@ -31,7 +31,13 @@ router = APIRouter(
 )
 
 Unit = Annotated[
-    str, Path(min_length=1, max_length=512, description="The id of a unit of work, such as an incident's.")
+    str,
+    Path(
+        min_length=1,
+        max_length=512,
+        pattern=r"^[^\x00]*$",
+        description="The id of a unit of work, such as an incident's.",
+    ),
 ]
 
 

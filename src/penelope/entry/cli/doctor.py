@@ -74,7 +74,7 @@ def _twin_settings(context: typer.Context) -> "Twin":
     from penelope.settings.twin import Twin  # noqa: PLC0415 - so that `--help` is there at once
 
     try:
-        return getattr(settings_of(context), "twin", None) or Twin()
+        return settings_of(context).twin
     except BadSettings:
         return Twin()
 

@@ -63,13 +63,17 @@ def _moment(text: str | None) -> str:
 
 
 def table(*columns: str, rows: Iterable[Sequence[RenderableType]], keep: Sequence[str] = ()) -> Table:
-    """A plain table; the columns in `keep` are never broken or cut."""
+    """A plain table; the columns in `keep` are never broken or cut. Texts are shown as they are, without markup."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for column in columns:
         made.add_column(column, overflow="fold", no_wrap=column in keep)
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*(_plain(cell) if isinstance(cell, str) else cell for cell in row))
     return made
+
+
+def _plain(text: str) -> Text:
+    return Text("\n".join(map(visible, text.split("\n"))))
 
 
 def incidents(page: Mapping[str, Any]) -> RenderableType:
@@ -102,7 +106,7 @@ def incident(item: Mapping[str, Any]) -> RenderableType:
     if item["summary"]:
         grid.add_row("summary", Text(visible(item["summary"])))
     title = Text.assemble((visible(item["name"]), "bold"), " on ", (visible(item["service"]), "bold"))
-    return Panel(grid, title=title, title_align="left", subtitle=item["id"], subtitle_align="right")
+    return Panel(grid, title=title, title_align="left", subtitle=_plain(item["id"]), subtitle_align="right")
 
 
 def _lasted(item: Mapping[str, Any]) -> str:

@@ -218,8 +218,6 @@ _WORDS: Mapping[str, tuple[str, str, Callable[[Entry], Text]]] = {
     "PlanRehearsed": ("rehearsal", "cyan", _rehearsal),
     "RehearsalFailed": ("rehearsal", "red", _rehearsal),
     "BenchmarkRun": ("benchmark", "cyan", _benchmark),
-    "MissionCreated": ("mission", "cyan", _reason("")),
-    "MissionClosed": ("mission", "cyan", _reason("dim")),
     "RolloutBegun": (_ROLLOUT, "blue", _reason("")),
     "TrafficShifted": ("traffic", "blue", _reason("bold")),
     "CanaryLooked": ("canary", "blue", _look),

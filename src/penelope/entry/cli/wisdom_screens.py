@@ -63,7 +63,13 @@ def case(item: Mapping[str, Any]) -> RenderableType:
     if item["imported"]:
         grid.add_row("source", "imported: a precedent, but no proof of a playbook")
     title = Text.assemble((visible(item["name"]), "bold"), " on ", (visible(item["service"]), "bold"))
-    return Panel(grid, title=title, title_align="left", subtitle=item["incident"], subtitle_align="right")
+    return Panel(
+        grid,
+        title=title,
+        title_align="left",
+        subtitle=Text(visible(item["incident"])),
+        subtitle_align="right",
+    )
 
 
 def _moment(text: str) -> str:

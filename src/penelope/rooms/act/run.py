@@ -15,11 +15,13 @@ from penelope.errors import (
     PenelopeError,
     Timeout,
 )
+from penelope.kit.canonical import Json
 from penelope.rooms.act.ports import ActionAdapter
 
 _LOOKS = 3
 _PAUSE_SECONDS = 0.3
-_MOST_SHOWN = 5
+_MOST_SHOWN, _LONGEST_SHOWN = 5, 200
+"""Differences that an error tells of, and characters of each side of one: the error goes into history and to people."""
 
 
 async def perform(
@@ -78,8 +80,16 @@ async def _patiently(ask: Callable[[], Awaitable[_Found]]) -> _Found:
 
 
 def _listed(left: Sequence[Difference]) -> str:
-    shown = "; ".join(f"{item.subject} was {item.before}, is {item.now}" for item in left[:_MOST_SHOWN])
+    shown = "; ".join(
+        f"{_short(item.subject)} was {_short(item.before)}, is {_short(item.now)}"
+        for item in left[:_MOST_SHOWN]
+    )
     return shown if len(left) <= _MOST_SHOWN else f"{shown}; and {len(left) - _MOST_SHOWN} more"
+
+
+def _short(value: Json) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 async def _probe_first(
@@ -87,12 +97,12 @@ async def _probe_first(
 ) -> Progress:
     try:
         progress = await _probe(adapter, action, snapshot)
-    except DependencyError as error:
-        if first_attempt:
-            raise ActionFailed(f"{action.name} was not tried: {error.message}", hint=error.advice) from error
-        raise OutcomeUnknown(f"{action.name} was tried before, and {error.message}") from error
-    except InputError as error:
-        raise ActionFailed(error.message, hint=error.advice) from error
+    except PenelopeError as error:
+        # A credential that is gone since then says as little about the earlier attempt as a target that is.
+        if not first_attempt:
+            raise OutcomeUnknown(f"{action.name} was tried before, and {error.message}") from error
+        untried = f"{action.name} was not tried: " if isinstance(error, DependencyError) else ""
+        raise ActionFailed(f"{untried}{error.message}", hint=error.advice) from error
     if progress is Progress.UNKNOWN and not first_attempt and not action.idempotent:
         raise OutcomeUnknown(
             f"{action.name} was tried before, and its target cannot tell whether it happened"
@@ -110,7 +120,7 @@ async def _settle(
             await asyncio.sleep(_PAUSE_SECONDS)
         try:
             progress = await _probe(adapter, action, snapshot)
-        except DependencyError:
+        except PenelopeError:  # whatever keeps the target from being asked, something was sent
             progress = Progress.UNKNOWN
         if progress is Progress.APPLIED:
             return _found(action)

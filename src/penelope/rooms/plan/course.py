@@ -18,6 +18,9 @@ MOST_ACTIONS = 100
 _MOST_NODES = 1000
 """Places of a plan's course, at which lists that are gone through in each other are given up."""
 
+_LONGEST_NAME = 200
+"""Characters of a name that was bound: it stands in history, in messages and in reasons, while labels may be long."""
+
 Template = StepTemplate | BlockTemplate
 Values = Mapping[str, Json]
 
@@ -125,7 +128,7 @@ class Binder:
         children = self._nodes_of(block.steps, inside)
         if not children:
             return None
-        return Node(kind=NodeKind.SEQUENCE, key=self._key(inside), name=item, children=children)
+        return Node(kind=NodeKind.SEQUENCE, key=self._key(inside), name=_short(item), children=children)
 
     def _key(self, here: _Here) -> str:
         return digest_id(self._plan_id, *here.path)
@@ -168,11 +171,11 @@ class Binder:
         target = self._service.targets.get(name) if isinstance(name, str) else None
         if target is None:
             raise Unbindable(
-                f"step '{step}' needs the target {name}, which {self._service.name} does not have"
+                f"step '{step}' needs the target {_short(name)}, which {self._service.name} does not have"
             )
         if target.adapter != adapter:
             raise Unbindable(
-                f"step '{step}' needs {name} to be a {adapter} target, it is a {target.adapter} target"
+                f"step '{step}' needs {_short(name)} to be a {adapter} target, it is a {target.adapter} target"
             )
         return replace(target, options={})  # addresses and secrets stay in the catalogue, out of history
 
@@ -182,7 +185,12 @@ def _name(step: StepTemplate, here: _Here) -> str:
     name = str(bind(step.name, here.values))
     said = set(names(step.name))
     missing = [item for variable, item in here.items.items() if variable not in said]
-    return f"{name} ({', '.join(missing)})" if missing else name
+    return _short(f"{name} ({', '.join(missing)})" if missing else name)
+
+
+def _short(name: Json) -> str:
+    text = str(name)
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…"
 
 
 def _items(block: BlockTemplate, values: Values) -> list[str]:

@@ -1,5 +1,6 @@
 """Chooses the playbook that fits an incident best and binds it: every parameter filled in, every target found."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from penelope.kit.canonical import Json, canonical
 from penelope.kit.ids import digest_id
 from penelope.rooms.plan.course import MOST_ACTIONS, Binder, bind_clauses, bind_contract
 from penelope.rooms.plan.parameters import LABEL, Unbindable, value_of
+
+_LONGEST_SHOWN = 200
+"""Characters that a reason shows of what was seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +144,11 @@ def _observed(subject: str, incident: Incident, dossier: Dossier) -> Json:
 
 
 def _shown(value: Json) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    """As the expectation beside it is written, and short: it goes into history, and to people."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _require_arms(playbook: Playbook, service: Service) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from penelope.domain.benchmark import Measurement, Probe
@@ -10,6 +11,7 @@ from penelope.errors import PenelopeError
 from penelope.rooms.verify.ports import Prober
 
 _LONGEST_NOTE = 200
+"""Characters of a note, which goes into history."""
 
 
 async def measure(
@@ -29,11 +31,24 @@ async def _measured(
         return Measurement(note=f"cannot be measured: no probe of the kind {probe.kind} is installed")
     try:
         async with asyncio.timeout(probe.timeout_seconds):
-            return await prober.measure(service, probe, since)
+            return _checked(await prober.measure(service, probe, since))
     except TimeoutError:
         return Measurement(note=f"took longer than {probe.timeout_seconds:g} s")
     except PenelopeError as error:
-        return Measurement(note=error.message[:_LONGEST_NOTE])
+        return Measurement(note=_short(error.message))
     except Exception as error:  # noqa: BLE001 - a probe of somebody else's must not end the story
         # Without its text, which may hold options.
         return Measurement(note=f"its probe broke: {type(error).__name__}")
+
+
+def _checked(found: object) -> Measurement:
+    """What a probe answered, short. Raises TypeError for what is no measurement: probes may be somebody else's."""
+    if not isinstance(found, Measurement) or isinstance(found.figure, bool):
+        raise TypeError(f"{type(found).__name__} is no measurement")
+    if found.figure is not None and not isinstance(found.figure, int | float):
+        raise TypeError(f"{type(found.figure).__name__} is no figure")
+    return replace(found, note=_short(found.note))
+
+
+def _short(note: str) -> str:
+    return note if len(note) <= _LONGEST_NOTE else f"{note[:_LONGEST_NOTE]}…"

@@ -1,5 +1,6 @@
 """Looks once at what a contract asks about, and judges it."""
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -87,9 +88,11 @@ async def _measured(
 
 
 async def _observed(action: Action, state: StateReader) -> dict[str, Json]:
+    """The state; nothing where it cannot be seen within the action's time, for the look that hangs holds the target."""
     try:
-        found = await state.observe(action)
-    except (Unavailable, Timeout):
+        async with asyncio.timeout(action.timeout_seconds):
+            found = await state.observe(action)
+    except (Unavailable, Timeout, TimeoutError):
         return {}
     return {f"state.{key}": value for key, value in found.items()}
 

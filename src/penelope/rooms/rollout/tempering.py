@@ -1,0 +1,99 @@
+"""How much noisier than dice a service is, learned from two slices of it that are alike.
+
+Requests fail together: an arm has its bad seconds. The tests of `eprocess` take requests for independent, so
+that their logarithms are divided by a factor of over-dispersion, as a quasi-likelihood is (Wedderburn,
+Biometrika 61, 1974; McCullagh and Nelder, Generalized Linear Models, 1989, section 4.5). That is
+calibration, not a theorem: it holds as far as the service stays as noisy as it was.
+"""
+
+import math
+from dataclasses import replace
+from statistics import NormalDist
+
+import numpy as np
+
+from penelope.domain.analysis import Noise, Tempering
+from penelope.rooms.rollout.eprocess import Array, Table
+
+BLOCKS_SECONDS = (30.0, 60.0)
+MARGIN = 1.3
+"""What the measured factor is multiplied by, since half an hour of blocks measures it within about a quarter."""
+_LEAST_BLOCKS = 10
+_TENTH = NormalDist().inv_cdf(0.9)
+_LEAST_EVENTS = 20.0
+
+
+def at(noise: Noise, table: Table, seconds: Array) -> Array:
+    """The factor for a look; it only grows where there is more to be seen than when it was learned.
+
+    Noise that comes and goes by arm grows in relation to dice with the events and with the evenness of the
+    split. A simulation may give arrays in place of the figures of `noise`.
+    """
+    if np.ndim(noise.factor) == 0 and noise.factor == 1.0:
+        return np.ones(table.events.shape)
+    learned, known = (_spread(each, table.events.ndim) for each in (noise.factor, noise.information))
+    share = table.own_total / np.maximum(table.total, 1.0)
+    seen = table.events * share * (1.0 - share) / np.maximum(seconds, 1e-3)
+    growth = np.where(known > 0, seen / np.maximum(known, 1e-9), 1.0)
+    factor: Array = 1.0 + (learned - 1.0) * np.maximum(1.0, growth)
+    return factor
+
+
+def _spread(figure: float | Array, axes: int) -> Array:
+    array = np.asarray(figure, dtype=np.float64)
+    return array.reshape(array.shape + (1,) * (axes - array.ndim)) if array.ndim else array
+
+
+def learn(errors: Table, slow: Table, looks_seconds: float) -> Tempering:
+    """What two slices of a stable version teach; the last axis are looks, `looks_seconds` apart.
+
+    `errors` has that axis alone, `slow` one for the edges before it; the noisiest edge counts.
+    """
+    factor, information = measured(errors, looks_seconds)
+    tempering = Tempering(errors=Noise(factor=float(factor), information=float(information)))
+    if not slow.own.size:
+        return tempering
+    factors, _ = measured(slow, looks_seconds)
+    share = slow.own_total / np.maximum(slow.total, 1.0)
+    timed = float(np.mean((slow.total * share * (1.0 - share))[..., 0, :])) / looks_seconds
+    return replace(tempering, latency=Noise(factor=float(np.max(factors)), information=timed))
+
+
+def measured(table: Table, looks_seconds: float) -> tuple[Array, Array]:
+    """The factor of over-dispersion between two slices that are alike, and how much was to be seen per second.
+
+    For blocks of 30 and of 60 seconds: the mean square of what one slice had too much, over what dice would
+    make of it; the greater of both, times `MARGIN`. Blocks see what lasts for several looks. The factor is 1
+    where there is too little to learn from.
+    """
+    share = table.own_total / np.maximum(table.total, 1.0)
+    information = table.events * share * (1.0 - share)
+    finite = (table.total - table.events) / np.maximum(table.total - 1.0, 1.0)
+    excess = table.own - table.events * share
+    sizes = [max(1, round(each / looks_seconds)) for each in BLOCKS_SECONDS]
+    ratios = [_dispersion(excess, information * finite, size) for size in sizes]
+    blocks = [table.own.shape[-1] // size for size in sizes]
+    noisy = np.logical_or.reduce(
+        [ratio > _by_chance(number) for ratio, number in zip(ratios, blocks, strict=True)]
+    )
+    factor = np.maximum(1.0, MARGIN * np.maximum.reduce(ratios))
+    enough = (table.events.sum(axis=-1) >= _LEAST_EVENTS) & (min(blocks) >= _LEAST_BLOCKS)
+    return np.where(enough & noisy, factor, 1.0), information.mean(axis=-1) / looks_seconds
+
+
+def _dispersion(excess: Array, spread: Array, size: int) -> Array:
+    blocks = excess.shape[-1] // size
+    if not blocks:
+        return np.zeros(excess.shape[:-1])
+    whole = excess[..., : blocks * size].reshape(*excess.shape[:-1], blocks, size).sum(axis=-1)
+    expected = spread[..., : blocks * size].sum(axis=-1)
+    ratio: Array = np.square(whole).sum(axis=-1) / np.maximum(expected, 1e-9)
+    return ratio
+
+
+def _by_chance(blocks: int) -> float:
+    """The dispersion that one of ten noiseless services exceeds: a chi-square quantile (Wilson, Hilferty 1931)."""
+    if not blocks:
+        return math.inf
+    part = 2.0 / (9.0 * blocks)
+    return (1.0 - part + _TENTH * math.sqrt(part)) ** 3
