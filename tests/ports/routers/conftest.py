@@ -14,10 +14,12 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from kube_routed import DEFINITIONS, Cluster
 
 from penelope.adapters.routers.traefik_http import KIND
 from penelope.adapters.routers.traefik_serving import TraefikProvider
 from penelope.domain.service import RouterReference, Service
+from penelope.testing.kube import KubeServer
 
 TOKEN = "a-token-for-traefik-only"
 
@@ -140,3 +142,14 @@ def asking_traefik(
         process.wait(10)
         server.should_exit = True
         thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Holds what it is sent against the official definitions, where these are there."""
+    server = KubeServer(tmp_path_factory.mktemp("cluster"), DEFINITIONS)
+    server.start(reader={"verbs": ["get", "list"], "resources": ["*"]})
+    try:
+        yield Cluster(server)
+    finally:
+        server.stop()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kube_routed import KUBE_ROUTERS
 from ruamel.yaml import YAML
 
 from penelope.adapters.routers.noop import NoopRouter
@@ -32,13 +33,16 @@ SERVICE = Service(
 )
 
 
-@pytest.fixture(params=["noop", "fake", "traefik", "traefik_http"])
+@pytest.fixture(params=["noop", "fake", "traefik", "traefik_http", *KUBE_ROUTERS])
 def routed(request: pytest.FixtureRequest) -> tuple[Router, Service]:
     name = f"routed-{request.node.originalname.replace('_', '-')}-{next(NUMBERS)}"
     if request.param == "traefik":
         return TraefikRouter(), request.getfixturevalue("traefik").service(name, {"blue": 50, "green": 50})
     if request.param == "traefik_http":
         return TraefikHttpRouter(), request.getfixturevalue("asking_traefik").service(name)
+    if request.param in KUBE_ROUTERS:
+        short = f"{request.param.replace('_', '-')}-{next(NUMBERS)}"
+        return KUBE_ROUTERS[request.param](), request.getfixturevalue("cluster").service(request.param, short)
     return (NoopRouter() if request.param == "noop" else FakeRouter()), SERVICE
 
 

@@ -14,7 +14,6 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-
 _REFUTED = 1e6  # finite, so that a record can be written down
 
 
