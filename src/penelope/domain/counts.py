@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 _LARGEST = 2.0**53 - 1  # beyond it floats are no exact counts any more
@@ -118,6 +118,9 @@ def _arm(
         if then is None or _began_anew(process, then, now):
             notes.append(f"{process}: it began anew")
             then = Series(requests=0.0, errors=0.0, buckets=dict.fromkeys(now.buckets, 0.0))
+        if not then.requests and not then.buckets:
+            # A histogram with labels is not there until its first observation.
+            then = replace(then, buckets=dict.fromkeys(now.buckets, 0.0))
         _require_sound(process, then)
         if then.buckets.keys() != now.buckets.keys():
             raise _Impossible(f"{process}: its buckets are not those of the look before")

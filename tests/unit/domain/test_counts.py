@@ -127,6 +127,12 @@ def test_arms_with_other_buckets_than_before_are_told() -> None:
     assert "buckets" in doubts(before, totals(NOW, series(20, all=20), series(60)))
 
 
+def test_an_arm_without_a_request_has_no_histogram_yet() -> None:
+    found = counted(totals(THEN, series(0), series(50)), totals(NOW, series(7, fast=6, all=7), series(60)))
+    assert isinstance(found, Counts)
+    assert found.arms["canary"].buckets == {"0.1": 6, "+Inf": 7}
+
+
 def test_a_bucket_without_a_bound_is_none() -> None:
     with pytest.raises(ValueError, match="bound"):
         bound(float("nan"))
