@@ -15,6 +15,8 @@ import uvloop
 
 from penelope.domain.service import RouterReference, Service
 
+NOBODY = "http://127.0.0.1:9"
+
 
 def _free_port() -> int:
     with socket.socket() as probe:
@@ -24,29 +26,34 @@ def _free_port() -> int:
 
 @dataclass
 class Traefik:
-    """`folder` is watched; each service gets a file of its own in it."""
+    """`folder` is watched; each service gets a file of its own in it. `web` is the entry point."""
 
     api: str
+    web: str
     folder: Path
 
-    def service(self, name: str, weights: Mapping[str, int]) -> Service:
-        """A weighted service over named arms, written and already loaded."""
+    def service(
+        self, name: str, weights: Mapping[str, int], urls: Mapping[str, str] | None = None, **more: object
+    ) -> Service:
+        """A weighted service over named arms, written and already loaded; `more` are further options of its router."""
         arms = {arm: f"{name}-{arm}" for arm in weights}
         entries = "".join(
             f"          - name: {arms[arm]}  # arm {arm}\n            weight: {weight}\n"
             for arm, weight in weights.items()
         )
         backends = "".join(
-            f'    {backend}: {{loadBalancer: {{servers: [{{url: "http://127.0.0.1:9"}}]}}}}\n'
-            for backend in arms.values()
+            f'    {backend}: {{loadBalancer: {{servers: [{{url: "{(urls or {}).get(arm, NOBODY)}"}}]}}}}\n'
+            for arm, backend in arms.items()
         )
         file = self.folder / f"{name}.yml"
-        file.write_text(
+        aside = self.folder / f"{name}.next"
+        aside.write_text(
             f"# kept by hand\nhttp:\n  routers:\n    {name}: {{rule: 'Path(`/{name}`)', service: {name}}}\n"
             f"  services:\n    {name}:\n      weighted:\n        services:\n{entries}{backends}"
         )
-        options = {"file": str(file), "service": name, "api": self.api}
-        self._wait_for(name)
+        aside.replace(file)
+        options = {"file": str(file), "service": name, "api": self.api, "entry_point": self.web, **more}
+        self._wait_for(name, {arms[arm]: weight for arm, weight in weights.items()})
         router = RouterReference(kind="traefik", options=options, arms=arms)
         return Service(name=name, owner="team", tier=2, router=router)
 
@@ -54,12 +61,12 @@ class Traefik:
         answer = httpx.get(f"{self.api}/api/http/services/{name}@file", trust_env=False).json()
         return {entry["name"]: entry["weight"] for entry in answer["weighted"]["services"]}
 
-    def _wait_for(self, name: str) -> None:
+    def _wait_for(self, name: str, weights: Mapping[str, int]) -> None:
         deadline = time.monotonic() + 15
         while time.monotonic() < deadline:
             try:
                 url = f"{self.api}/api/http/services/{name}@file"
-                if httpx.get(url, trust_env=False).status_code == 200:
+                if httpx.get(url, trust_env=False).status_code == 200 and self.shown(name) == weights:
                     return
             except httpx.TransportError:
                 pass
@@ -91,7 +98,7 @@ def traefik(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traefik]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        yield Traefik(f"http://127.0.0.1:{port}", folder)
+        yield Traefik(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{web}", folder)
     finally:
         process.terminate()
         process.wait(10)

@@ -36,11 +36,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status and the body, cut off at the call's limit."""
+    """A status and the body, cut off at the call's limit. The names of headers are in lower case."""
 
     status: int
     body: bytes
     content_type: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 async def ask(call: Call) -> Answer:
@@ -58,7 +59,8 @@ async def ask(call: Call) -> Answer:
             client.stream(call.method, url, headers=headers, content=call.content) as response,
         ):
             body = await _body(response, call.body_limit_bytes)
-            return Answer(response.status_code, body, response.headers.get("content-type", ""))
+            headers = dict(response.headers)
+            return Answer(response.status_code, body, headers.get("content-type", ""), headers)
 
 
 def _trust(ca: str) -> ssl.SSLContext:

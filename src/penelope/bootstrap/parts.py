@@ -11,8 +11,7 @@ from penelope.adapters.playbooks.load import load as load_playbooks
 from penelope.adapters.policy.load import load_expressions
 from penelope.adapters.policy.rego import load_rego
 from penelope.adapters.probes.installed import probers
-from penelope.adapters.routers.noop import NoopRouter
-from penelope.adapters.routers.traefik import TraefikRouter
+from penelope.adapters.routers.known import all_routers
 from penelope.adapters.scanners.scan import ThoroughScanner
 from penelope.bootstrap.autonomy import policy_of
 from penelope.bootstrap.background import background
@@ -36,7 +35,6 @@ from penelope.rooms.gate.ports import Calendars
 from penelope.rooms.gate.rest import Rest
 from penelope.rooms.gate.rules import Rule
 from penelope.rooms.gate.scanner import ScannerRule
-from penelope.rooms.rollout.ports import Router
 from penelope.settings import Settings
 
 
@@ -53,7 +51,7 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
     )
     stack.push_async_callback(metrics.close)
     await background(stack, metrics.run())
-    routers: dict[str, Router] = {"traefik": TraefikRouter(), "noop": NoopRouter()}
+    routers = all_routers()
     secrets = secrets_of(settings.secrets)
     surroundings = Surroundings(services=services, routers=routers, keep=settings.act.keep)
     return Parts(

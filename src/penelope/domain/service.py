@@ -53,6 +53,14 @@ class MetricQueries:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CountsReference:
+    """Where the requests of a service's arms are counted while a canary is watched."""
+
+    source: str
+    options: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RouterReference:
     """The router that splits a service's traffic over named arms."""
 
@@ -128,6 +136,7 @@ class Service:
     dependencies: tuple[str, ...] = ()
     objectives: tuple[Objective, ...] = ()
     metrics: MetricQueries | None = None
+    counts: CountsReference | None = None
     router: RouterReference | None = None
     targets: Mapping[str, Target] = field(default_factory=dict)
     shard: str = ""

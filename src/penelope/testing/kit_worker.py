@@ -20,8 +20,7 @@ import dbos._dbos as dbos_engine
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from penelope.adapters.actions.installed import Surroundings, installed
-from penelope.adapters.routers.noop import NoopRouter
-from penelope.adapters.routers.traefik import TraefikRouter
+from penelope.adapters.routers.known import all_routers
 from penelope.domain.autonomy import Level
 from penelope.domain.plan import Playbook
 from penelope.domain.work import Entry
@@ -36,7 +35,6 @@ from penelope.rooms.decide.run import Limits
 from penelope.rooms.gate.halt import Halt
 from penelope.rooms.intake.run import Rules
 from penelope.rooms.learn.autonomy import Policy
-from penelope.rooms.rollout.ports import Router
 from penelope.store.database import migrate, open_engine, open_reader, open_workflow_engine, parse_url
 from penelope.store.reader import SqlReader
 from penelope.store.transaction import SqlTransaction
@@ -92,7 +90,7 @@ def _urls(folder: Path) -> tuple[str, str]:
 
 def _parts(brief: Brief, lane: Lane) -> Parts:
     clock, service = SystemClock(), brief.service
-    routers: dict[str, Router] = {"traefik": TraefikRouter(), "noop": NoopRouter()}
+    routers = all_routers()
     services = {service.name: service}
     keep = Path(brief.folder) / "keep"
     surroundings = Surroundings(services=services, routers=routers, keep=keep)

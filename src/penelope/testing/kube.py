@@ -24,10 +24,13 @@ EVERYTHING = {"verbs": ["*"], "resources": ["*"]}
 
 
 class KubeServer:
-    """A server in a process of its own, which outlives a kill of the process that it serves. `folder` is its own."""
+    """A server in a process of its own, which outlives a kill of the process that it serves. `folder` is its own;
+    `definitions` may hold official definitions of custom resources (YAML), without which only their kind is looked at.
+    """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, definitions: Path | None = None) -> None:
         self.folder = folder
+        self._definitions = definitions
         self.token = secrets.token_hex(16)
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -50,9 +53,10 @@ class KubeServer:
         secret.touch(mode=0o600)
         secret.write_text(json.dumps(tokens), encoding="utf-8")
         (self.folder / "address").unlink(missing_ok=True)
+        given = [self.folder] if self._definitions is None else [self.folder, self._definitions]
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own module, with our own folder
-                [sys.executable, "-m", "penelope.testing.kube_server", str(self.folder)],
+                [sys.executable, "-m", "penelope.testing.kube_server", *map(str, given)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -57,6 +57,16 @@ class Kind:
     below: tuple[str, ...] = ("status",)
 
     @property
+    def custom(self) -> bool:
+        """Whether it comes with a definition of somebody else's: such groups have a dot in their names."""
+        return "." in self.version.partition("/")[0]
+
+    @property
+    def key(self) -> str:
+        """What it is stored under: two groups may use one word."""
+        return f"{self.plural}.{self.version.partition('/')[0]}" if self.custom else self.plural
+
+    @property
     def root(self) -> str:
         return f"/api/{self.version}" if "/" not in self.version else f"/apis/{self.version}"
 
@@ -71,8 +81,13 @@ KINDS = (
     Kind("batch/v1", "jobs", "Job"),
     Kind("batch/v1", "cronjobs", "CronJob", short=("cj",)),
     Kind("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget", short=("pdb",)),
+    Kind("gateway.networking.k8s.io/v1", "httproutes", "HTTPRoute"),
+    Kind("networking.istio.io/v1", "virtualservices", "VirtualService", short=("vs",)),
+    Kind("networking.istio.io/v1", "destinationrules", "DestinationRule", short=("dr",)),
+    Kind("policy.linkerd.io/v1beta3", "httproutes", "HTTPRoute"),
 )
-BY_PLURAL = {kind.plural: kind for kind in KINDS}
+BY_PLURAL = {kind.key: kind for kind in KINDS}
+"""By what they are stored under."""
 VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
 
 

@@ -25,6 +25,9 @@ RESTART_EVERY_SECONDS = 0.5
 END_AFTER_SECONDS = 0.05
 JOB_EVERY_SECONDS = 0.5
 _ROUNDS = 30
+_ROUTES = ("httproutes.gateway.networking.k8s.io", "httproutes.policy.linkerd.io")
+IGNORED = "play.penelope.dev/ignored"
+"""An annotation of a route that no controller takes over."""
 
 
 def play(store: Store) -> None:
@@ -43,8 +46,33 @@ def play(store: Store) -> None:
             _replicaset(store, replicaset)
         for pod in store.all("pods"):
             _pod(store, pod)
+        for route in (each for key in _ROUTES for each in store.all(key)):
+            _route(store, route)
         if store.version == before:
             return
+
+
+def _route(store: Store, route: Json) -> None:
+    """A gateway's controller takes a route over, and says so for each parent."""
+    if marked(route, IGNORED):
+        return
+    seen = route["metadata"]["generation"]
+    told = [
+        {
+            "type": kind,
+            "status": "True",
+            "reason": kind,
+            "message": "",
+            "observedGeneration": seen,
+            "lastTransitionTime": route["metadata"]["creationTimestamp"],
+        }
+        for kind in ("Accepted", "ResolvedRefs")
+    ]
+    parents = [
+        {"parentRef": parent, "controllerName": "play.penelope.dev/gateway", "conditions": told}
+        for parent in route["spec"].get("parentRefs") or ()
+    ]
+    store.touch(route, lambda item: item.update(status={"parents": parents}))
 
 
 def marked(item: Json, name: str) -> str:

@@ -8,6 +8,7 @@ import kubernetes_validate
 from kubernetes_validate import utils
 
 from penelope.kit.canonical import Json
+from penelope.testing.kube_crds import check_custom, complete_custom
 from penelope.testing.kube_kinds import Kind, Refused, invalid
 
 VERSION = "1.37"
@@ -49,8 +50,16 @@ def template_of(item: Json) -> Json:
     return spec.get("template") or {}
 
 
+_DEFAULTS: dict[str, tuple[tuple[str, Json], ...]] = {
+    "CronJob": (("suspend", False), ("concurrencyPolicy", "Allow")),
+    "Job": (("suspend", False), ("parallelism", 1), ("completions", 1), ("backoffLimit", 6)),
+}
+
+
 def complete(kind: Kind, item: Json) -> None:
     """Fills in what the real server does, so that what is read back is not letter by letter what was sent."""
+    if kind.custom:
+        complete_custom(kind, item)
     meta, spec = item["metadata"], item.get("spec")
     for name in ("annotations", "labels"):
         if not meta.get(name, True):
@@ -64,12 +73,8 @@ def complete(kind: Kind, item: Json) -> None:
         spec.setdefault("strategy", rolling)
         spec.setdefault("revisionHistoryLimit", 10)
         spec.setdefault("progressDeadlineSeconds", 600)
-    if kind.kind == "CronJob":
-        spec.setdefault("suspend", False)
-        spec.setdefault("concurrencyPolicy", "Allow")
-    if kind.kind == "Job":
-        for name, value in (("suspend", False), ("parallelism", 1), ("completions", 1), ("backoffLimit", 6)):
-            spec.setdefault(name, value)
+    for name, value in _DEFAULTS.get(kind.kind, ()):
+        spec.setdefault(name, value)
     pod = spec if kind.kind == "Pod" else template_of(item).get("spec")
     if pod:
         _complete_pod(pod)
@@ -100,11 +105,7 @@ def check(kind: Kind, item: Json) -> None:
     name = str(item.get("metadata", {}).get("name"))
     if (item.get("apiVersion"), item.get("kind")) != (kind.version, kind.kind):
         raise Refused(400, "BadRequest", "the object is of another kind than its path")
-    try:
-        kubernetes_validate.validate(item, VERSION, strict=True)
-    except kubernetes_validate.ValidationError as error:
-        where = ".".join(str(step) for step in error.absolute_path)
-        raise invalid(kind.kind, name, f"{where}: {error.message[:300]}") from None
+    _check_schema(kind, name, item)
     if not _NAME.fullmatch(name):
         raise invalid(kind.kind, name, "metadata.name: must be a lowercase RFC 1123 subdomain")
     annotations = item["metadata"].get("annotations") or {}
@@ -124,6 +125,17 @@ def check(kind: Kind, item: Json) -> None:
     pod = spec if kind.kind == "Pod" else template.get("spec")
     if pod is not None:
         _check_pod(kind, name, pod)
+
+
+def _check_schema(kind: Kind, name: str, item: Json) -> None:
+    if kind.custom:
+        check_custom(kind, item)
+        return
+    try:
+        kubernetes_validate.validate(item, VERSION, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        where = ".".join(str(step) for step in error.absolute_path)
+        raise invalid(kind.kind, name, f"{where}: {error.message[:300]}") from None
 
 
 def _check_pod(kind: Kind, name: str, pod: Json) -> None:

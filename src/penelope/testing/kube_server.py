@@ -1,4 +1,4 @@
-"""A small API server of Kubernetes for tests: ``python -m penelope.testing.kube_server FOLDER``.
+"""A small API server of Kubernetes for tests: ``python -m penelope.testing.kube_server FOLDER [DEFINITIONS]``.
 
 It is no cluster: it keeps objects in memory, holds each against the official schemas, and plays a few controllers
 (kube_play.py). It speaks TLS on 127.0.0.1 with a certificate of its own and asks for a bearer token. What it needs lies
@@ -21,6 +21,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from penelope.kit.canonical import Json
+from penelope.testing.kube_crds import install
 from penelope.testing.kube_kinds import Place, Refused, discovery, place
 from penelope.testing.kube_patch import patched
 from penelope.testing.kube_play import play, ready
@@ -56,7 +57,7 @@ class Requests:
     def read(self, at: Place, asked: dict[str, str]) -> Json:
         if not at.name:
             version = str(self.store.version)
-            items = [item for item in self.store.all(at.kind.plural, at.namespace) if chosen(item, asked)]
+            items = [item for item in self.store.all(at.kind.key, at.namespace) if chosen(item, asked)]
             return {
                 "kind": f"{at.kind.kind}List",
                 "apiVersion": at.kind.version,
@@ -120,9 +121,7 @@ class Requests:
         while time.monotonic() < end:
             with self.store.lock:
                 play(self.store)
-                found = [
-                    event for event in self.store.events if event[0] > since and event[2] == at.kind.plural
-                ]
+                found = [event for event in self.store.events if event[0] > since and event[2] == at.kind.key]
                 since = self.store.version
             for _, what, _, item in found:
                 inside = not at.namespace or item["metadata"].get("namespace") == at.namespace
@@ -233,6 +232,8 @@ class Handler(BaseHTTPRequestHandler):
             who = asked.get("fieldManager", "")
             name = at.name or item["metadata"]["name"]
             self.requests.log.append({"verb": verb, "resource": resource, "name": name, "manager": who})
+            if at.kind.custom:
+                self.requests.log[-1]["body"] = body
         answer = json.dumps(item).encode()
         play(self.requests.store)
         return answer
@@ -295,8 +296,10 @@ class _Server(ThreadingHTTPServer):
         """A client that has gone away is no matter here."""
 
 
-def main(folder: Path) -> None:
-    """Serves until a signal comes."""
+def main(folder: Path, definitions: Path | None = None) -> None:
+    """Serves until a signal comes. `definitions` is a folder with definitions of custom resources, to hold these against."""
+    if definitions is not None:
+        install(definitions)
     tokens = json.loads((folder / "tokens.json").read_text(encoding="utf-8"))
     handler = type("OneServer", (Handler,), {"requests": Requests(tokens)})
     server = _Server(("127.0.0.1", 0), handler)
@@ -314,4 +317,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:3]))

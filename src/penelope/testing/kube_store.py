@@ -51,7 +51,7 @@ class Store:
         return self._objects.get((plural, namespace, name))
 
     def get(self, at: Place) -> Json:
-        found = self.find(at.kind.plural, at.namespace, at.name)
+        found = self.find(at.kind.key, at.namespace, at.name)
         if found is None:
             raise not_found(at.kind.plural, at.name)
         return found
@@ -65,7 +65,7 @@ class Store:
             raise Refused(
                 400, "BadRequest", "the namespace of the object does not match the namespace of the path"
             )
-        key = (at.kind.plural, at.namespace, str(meta.get("name")))
+        key = (at.kind.key, at.namespace, str(meta.get("name")))
         if key in self._objects:
             raise Refused(409, "AlreadyExists", f'{at.kind.plural} "{key[2]}" already exists')
         if at.kind.namespaced and ("namespaces", "", at.namespace) not in self._objects:
@@ -100,7 +100,7 @@ class Store:
             item["metadata"]["generation"] = current["metadata"]["generation"] + 1
         if item == current or dry:
             return item
-        self._put((at.kind.plural, at.namespace, at.name), item, "MODIFIED")
+        self._put((at.kind.key, at.namespace, at.name), item, "MODIFIED")
         return item
 
     def delete(self, at: Place, preconditions: Json = None, *, dry: bool = False) -> Json:
@@ -124,12 +124,12 @@ class Store:
     def drop(self, item: Json, kind: Kind) -> None:
         """Removes an object, and all that it owns."""
         meta = item["metadata"]
-        if self._objects.pop((kind.plural, meta.get("namespace", ""), meta["name"]), None) is None:
+        if self._objects.pop((kind.key, meta.get("namespace", ""), meta["name"]), None) is None:
             return
         self.version += 1
         gone = copy.deepcopy(item)
         gone["metadata"]["resourceVersion"] = str(self.version)
-        self.events.append((self.version, "DELETED", kind.plural, gone))
+        self.events.append((self.version, "DELETED", kind.key, gone))
         for plural in ("replicasets", "jobs", "pods"):
             for owned in self.owned(plural, meta["uid"]):
                 self.drop(owned, BY_PLURAL[plural])
@@ -143,7 +143,8 @@ class Store:
 
     def touch(self, item: Json, mend: Callable[[Json], object]) -> bool:
         """A controller's change, made to the object itself; says whether it changed anything."""
-        plural = next(kind.plural for kind in BY_PLURAL.values() if kind.kind == item["kind"])
+        known = (item["apiVersion"], item["kind"])
+        plural = next(kind.key for kind in BY_PLURAL.values() if (kind.version, kind.kind) == known)
         changed = copy.deepcopy(item)
         mend(changed)
         if changed == item:

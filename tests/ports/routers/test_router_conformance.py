@@ -1,18 +1,29 @@
 """What every router promises, on a real Traefik and on those that only remember."""
 
 import asyncio
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kube_routed import KUBE_ROUTERS
 from ruamel.yaml import YAML
 
 from penelope.adapters.routers.noop import NoopRouter
 from penelope.adapters.routers.traefik import TraefikRouter
+from penelope.adapters.routers.traefik_http import TraefikHttpRouter
 from penelope.domain.service import RouterReference, Service
+from penelope.domain.traffic import Affinity, Extra, Feature, Mirror, Pin
 from penelope.errors import InvalidCatalogue, InvalidPlaybook, Unavailable
 from penelope.rooms.rollout.ports import Router
 from penelope.testing.routers import FakeRouter
+
+NUMBERS = itertools.count()
+EXTRAS: dict[Feature, Extra] = {
+    Feature.MIRROR: Mirror(arm="green", percent=20),
+    Feature.PIN: Pin(arm="green", header="X-Canary", value="always"),
+    Feature.AFFINITY: Affinity(cookie="shop-arm", max_age_seconds=600),
+}
 
 SERVICE = Service(
     name="shop",
@@ -22,12 +33,16 @@ SERVICE = Service(
 )
 
 
-@pytest.fixture(params=["noop", "fake", "traefik"])
+@pytest.fixture(params=["noop", "fake", "traefik", "traefik_http", *KUBE_ROUTERS])
 def routed(request: pytest.FixtureRequest) -> tuple[Router, Service]:
+    name = f"routed-{request.node.originalname.replace('_', '-')}-{next(NUMBERS)}"
     if request.param == "traefik":
-        name = f"routed-{request.node.originalname.replace('_', '-')}"
-        service = request.getfixturevalue("traefik").service(name, {"blue": 50, "green": 50})
-        return TraefikRouter(), service
+        return TraefikRouter(), request.getfixturevalue("traefik").service(name, {"blue": 50, "green": 50})
+    if request.param == "traefik_http":
+        return TraefikHttpRouter(), request.getfixturevalue("asking_traefik").service(name)
+    if request.param in KUBE_ROUTERS:
+        short = f"{request.param.replace('_', '-')}-{next(NUMBERS)}"
+        return KUBE_ROUTERS[request.param](), request.getfixturevalue("cluster").service(request.param, short)
     return (NoopRouter() if request.param == "noop" else FakeRouter()), SERVICE
 
 
@@ -72,6 +87,74 @@ def test_weights_that_do_not_fit_change_nothing(
     assert asyncio.run(router.weights(service)) == {"blue": 50, "green": 50}
 
 
+async def told(router: Router, service: Service, feature: Feature, extra: Any) -> None:
+    match feature:
+        case Feature.MIRROR:
+            await router.mirror(service, extra)
+        case Feature.PIN:
+            await router.pin(service, extra)
+        case Feature.AFFINITY:
+            await router.stick(service, extra)
+
+
+@pytest.mark.parametrize("feature", Feature)
+def test_what_a_router_can_do_leaves_the_weights_alone_and_what_it_cannot_it_refuses(
+    routed: tuple[Router, Service], feature: Feature
+) -> None:
+    router, service = routed
+
+    async def story() -> None:
+        await router.set_weights(service, {"blue": 90, "green": 10})
+        if feature not in router.features:
+            with pytest.raises(InvalidPlaybook, match=feature.value):
+                await told(router, service, feature, EXTRAS[feature])
+            return
+        for extra in (EXTRAS[feature], EXTRAS[feature], None, None, EXTRAS[feature]):
+            await told(router, service, feature, extra)
+            assert await router.weights(service) == {"blue": 90, "green": 10}
+        await router.set_weights(service, {"blue": 75, "green": 25})
+        await router.finalise(service)
+        await router.finalise(service)
+        assert await router.weights(service) == {"blue": 75, "green": 25}
+
+    asyncio.run(story())
+
+
+HOSTILE: list[tuple[Feature, Extra]] = [
+    (Feature.MIRROR, Mirror(arm="red", percent=20)),
+    (Feature.MIRROR, Mirror(arm="green", percent=0)),
+    (Feature.MIRROR, Mirror(arm="green", percent=101)),
+    (Feature.PIN, Pin(arm="green", value="x")),
+    (Feature.PIN, Pin(arm="green", value="x", header="A", cookie="b")),
+    (Feature.PIN, Pin(arm="red", value="x", header="A")),
+    (Feature.PIN, Pin(arm="green", value="`) || PathPrefix(`/", header="A")),
+    (Feature.PIN, Pin(arm="green", value=".*", cookie="a")),
+    (Feature.PIN, Pin(arm="green", value="x", header="A`, `b")),
+    (Feature.PIN, Pin(arm="green", value="x\n", header="A")),
+    (Feature.AFFINITY, Affinity(cookie="a; Domain=x")),
+    (Feature.AFFINITY, Affinity(cookie="a", max_age_seconds=0)),
+]
+
+
+def test_hostile_and_impossible_requests_change_nothing(routed: tuple[Router, Service]) -> None:
+    router, service = routed
+
+    async def story() -> None:
+        for feature, extra in HOSTILE:
+            with pytest.raises(InvalidPlaybook):
+                await told(router, service, feature, extra)
+        assert await router.weights(service) == {"blue": 50, "green": 50}
+
+    asyncio.run(story())
+
+
+def test_findings_of_a_sound_setup_complain_of_nothing(routed: tuple[Router, Service]) -> None:
+    router, service = routed
+    asyncio.run(router.set_weights(service, {"blue": 90, "green": 10}))
+    assert [item for item in asyncio.run(router.findings(service)) if not item.works] == []
+    assert asyncio.run(router.weights(service)) == {"blue": 90, "green": 10}
+
+
 def test_a_service_without_router_is_refused(routed: tuple[Router, Service]) -> None:
     bare = Service(name="bare", owner="team", tier=3)
     with pytest.raises(InvalidCatalogue):
@@ -111,7 +194,10 @@ def test_the_rest_of_the_file_and_its_mode_stay(traefik: Any) -> None:
         expected["http"]["services"]["kept"]["weighted"]["services"], (0, 100), strict=True
     ):
         entry["weight"] = weight
-    assert YAML(typ="safe").load(after) == expected
+    found = YAML(typ="safe").load(after)
+    assert found["http"]["routers"].pop("penelope-kept-revision")["service"] == "noop@internal"
+    assert list(found["http"].pop("middlewares")) == ["penelope-kept-revision"]
+    assert found == expected
     assert "# kept by hand" in after
     assert "# arm blue" in after
     assert file.stat().st_mode & 0o777 == 0o640

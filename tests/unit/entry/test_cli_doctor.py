@@ -64,3 +64,35 @@ def test_missing_git_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert finding.required
     assert not finding.works
     assert "PATH" in finding.said
+
+
+@pytest.mark.usefixtures("_bare")
+def test_routers_of_the_catalogue_are_tried_when_asked(tmp_path: Path) -> None:
+    """The one file is there and nobody follows it, the other is not, and the third kind is none."""
+    (tmp_path / "dynamic.json").write_text(
+        '{"http": {"services": {"shop": {"weighted": {"services": [{"name": "b", "weight": 1}]}}}}}'
+    )
+    services = "".join(
+        f"  {name}: {{owner: team, tier: 2, router: {{kind: {kind}, arms: {{blue: b}}, "
+        f"options: {{file: {file}, service: shop}}}}}}\n"
+        for name, kind, file in (
+            ("shop", "traefik", "dynamic.json"),
+            ("lost", "traefik", "nowhere.yml"),
+            ("odd", "oracle", "x"),
+        )
+    )
+    (tmp_path / "services.yaml").write_text(
+        f"apiVersion: penelope.dev/v1\nkind: Services\nservices:\n{services}"
+    )
+    config = tmp_path / "penelope.yaml"
+    config.write_text("catalogue: {path: services.yaml}\n")
+    ran = CliRunner().invoke(app, ["--config", str(config), "doctor", "--json", "--routers"])
+    found = {item["name"]: item for item in json.loads(ran.stdout)["findings"] if "router" in item["name"]}
+    assert {name: item["works"] for name, item in found.items()} == {
+        "router of shop: arms": True,
+        "router of shop: revision": False,
+        "router of lost: revision": False,
+        "router of odd": False,
+    }
+    assert "entry_point" in found["router of shop: revision"]["said"]
+    assert "cannot be read" in found["router of lost: revision"]["said"]

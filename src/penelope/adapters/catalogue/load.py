@@ -7,12 +7,18 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from penelope.adapters.catalogue.model import BenchmarksRule, RouterRule, ServiceRule, ServicesFile
+from penelope.adapters.catalogue.model import (
+    BenchmarksRule,
+    CountsRule,
+    RouterRule,
+    ServiceRule,
+    ServicesFile,
+)
 from penelope.adapters.secrets.reference import SCHEME
 from penelope.adapters.yaml_model import validate
 from penelope.adapters.yaml_source import Document, Problem, Where, read
 from penelope.domain.benchmark import Probe, SuiteName, Suites
-from penelope.domain.service import RouterReference, Service, Target
+from penelope.domain.service import CountsReference, RouterReference, Service, Target
 from penelope.errors import InvalidCatalogue
 from penelope.kit.canonical import Json
 
@@ -59,6 +65,7 @@ class _Loader:
             dependencies=tuple(rule.dependencies),
             objectives=rule.objectives(),
             metrics=rule.metrics.queries() if rule.metrics else None,
+            counts=self._counts(rule.counts, (*where, "counts")) if rule.counts else None,
             router=self._router(rule.router, (*where, "router")) if rule.router else None,
             targets={
                 key: Target(
@@ -93,6 +100,10 @@ class _Loader:
     def _router(self, rule: RouterRule, where: Where) -> RouterReference:
         options = self._options(rule.options, (*where, "options"))
         return RouterReference(kind=rule.kind, options=options, arms=rule.arms)
+
+    def _counts(self, rule: CountsRule, where: Where) -> CountsReference:
+        options = self._options(rule.options, (*where, "options"))
+        return CountsReference(source=rule.source, options=options)
 
     def _options(self, options: Mapping[str, Any], where: Where) -> dict[str, Json]:
         filled = {key: self._filled(value, (*where, key)) for key, value in options.items()}

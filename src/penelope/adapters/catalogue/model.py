@@ -123,6 +123,15 @@ class MetricsRule(Part):
         )
 
 
+class CountsRule(Part):
+    """Where the requests of the service's arms are counted while a canary is watched; without it, as `metrics` has it."""
+
+    source: Name
+    """How they are read: scrape, prometheus or traefik."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What the source needs; ${env:NAME} is taken from the environment."""
+
+
 class RouterRule(Part):
     """The router that splits the service's traffic."""
 
@@ -201,6 +210,8 @@ class ServiceRule(Part):
     """Its service level objectives."""
     metrics: MetricsRule | None = None
     """Where its figures come from."""
+    counts: CountsRule | None = None
+    """Where the requests of its arms are counted."""
     router: RouterRule | None = None
     """The router that splits its traffic."""
     targets: dict[Name, TargetRule] = Field(default_factory=dict)

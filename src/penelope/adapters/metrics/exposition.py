@@ -3,6 +3,8 @@
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from datetime import datetime
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -27,28 +29,46 @@ def sample(body: bytes, content_type: str, queries: MetricQueries, at: datetime)
     without it says. An answer that is no exposition at all says nothing. Raises Unavailable for it, and for
     one that does not parse or is too large.
     """
+    names = {queries.requests.counter, f"{queries.latency.histogram}_bucket", *queries.gauges.values()}
+    families = {queries.requests.counter.removesuffix("_total"), queries.latency.histogram}
+    found = lines(body, content_type, names, families | set(queries.gauges.values()))
+    with parsing():
+        return _sample(found, queries, at)
+
+
+def lines(body: bytes, content_type: str, names: AbstractSet[str], families: AbstractSet[str]) -> list[Line]:
+    """The lines of an exposition that bear one of the names; `families` are the names as `# TYPE` writes them.
+
+    Raises Unavailable for an answer that is no exposition, that does not parse or that is too large.
+    """
     openmetrics = content_type.startswith("application/openmetrics-text")
     if openmetrics and not body.rstrip().endswith(b"# EOF"):
         raise Unavailable("the answer was cut off: # EOF is missing")
     if body.count(b"\n") > _MOST_LINES:
         raise Unavailable(f"the exposition has more than {_MOST_LINES} lines")
-    wanted = _wanted_lines(body, queries, openmetrics=openmetrics)
+    wanted = _wanted_lines(body, names, families if openmetrics else frozenset())
     if not wanted and b"# TYPE " not in body:
         raise Unavailable("the answer is no Prometheus exposition")
+    with parsing():
+        return _parse(wanted, openmetrics=openmetrics)
+
+
+@contextmanager
+def parsing() -> Iterator[None]:
+    """Whatever goes wrong inside is the answer's fault: it raises Unavailable."""
     try:
-        return _sample(_parse(wanted, openmetrics=openmetrics), queries, at)
+        yield
+    except Unavailable:
+        raise
     except Exception as error:
         # The parser is not written for hostile input: besides ValueError it raises IndexError and others.
         raise Unavailable(f"the answer does not parse as an exposition ({type(error).__name__})") from error
 
 
-def _wanted_lines(body: bytes, queries: MetricQueries, *, openmetrics: bool) -> list[bytes]:
-    names = {queries.requests.counter, f"{queries.latency.histogram}_bucket", *queries.gauges.values()}
+def _wanted_lines(body: bytes, names: AbstractSet[str], families: AbstractSet[str]) -> list[bytes]:
     starts = [f"{name}{end}" for name in names for end in "{ \t"]
-    if openmetrics:
-        # Without its TYPE a bucket may carry no exemplar. In the text format it would only rename counters.
-        families = {queries.requests.counter.removesuffix("_total"), queries.latency.histogram}
-        starts += [f"# TYPE {name} " for name in families | set(queries.gauges.values())]
+    # Without its TYPE a bucket of OpenMetrics may carry no exemplar. In the text format it would only rename counters.
+    starts += [f"# TYPE {name} " for name in families]
     prefixes = tuple(start.encode() for start in starts)
     wanted = [line for line in body.split(b"\n") if line.startswith(prefixes)]
     if any(len(line) > _LONGEST_LINE for line in wanted):

@@ -1,110 +1,160 @@
-"""Weights of a weighted service in a file that Traefik's file provider watches."""
+"""Traefik's file provider: weights, mirror, pin and affinity in a file that it watches, read back through Traefik."""
 
 import asyncio
-import contextlib
-import io
-import json
-import os
-import threading
-from collections.abc import Mapping
+import functools
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
-from urllib.parse import quote
+from typing import ClassVar
 
 import msgspec
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from penelope.adapters.outbound import Call, ask
-from penelope.adapters.routers.arms import require_fitting, router_of
+from penelope.adapters.routers import traefik_file
+from penelope.adapters.routers.arms import in_percent, options_as, router_of
+from penelope.adapters.routers.ordering import Order, OrderedRouter
+from penelope.adapters.routers.traefik_document import (
+    HealthCheck,
+    Names,
+    apply,
+    entries,
+    revision_of,
+    weights_of,
+)
+from penelope.adapters.routers.traefik_live import live_revision, shown_weights
 from penelope.domain.service import Service
-from penelope.errors import InvalidCatalogue, Unavailable
+from penelope.domain.traffic import Feature, RouterFinding
+from penelope.errors import DependencyError, InvalidCatalogue, Unavailable
 from penelope.kit.canonical import Json
-from penelope.kit.codec import to_data
 
-_POLL_SECONDS = 0.02
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,127}")
+_POLL_SECONDS = 0.01
+_QUICK_SECONDS = 1.0
+"""A change that takes longer, right after another, waits for a throttle: 2 s by default; with 10 ms it takes some 100 ms."""
 
 
 class TraefikOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of a router: the watched file (YAML or JSON), the weighted service's name in it, and the URL of
-    Traefik's API, which says what is in force; without it the file is believed.
+    """Options of a router: the watched file (YAML or JSON), the weighted service's name in it, and the name of the router
+    before it (by default the same). `api` is the URL of Traefik's API and `entry_point` that of an entry point; they say
+    what is in force: without them the file is believed. `health_check` is kept up on all arms.
     """
 
     file: str
     service: str
+    router: str | None = None
     api: str | None = None
+    entry_point: str | None = None
+    health_check: HealthCheck | None = None
 
 
-class _Entry(msgspec.Struct, frozen=True):
-    name: str
-    weight: int = 1
+class TraefikRouter(OrderedRouter):
+    """Changes the file, and waits until Traefik follows it, for `deadline_seconds` at most.
 
-
-class _Weighted(msgspec.Struct, frozen=True):
-    services: list[_Entry]
-
-
-class _Shown(msgspec.Struct, frozen=True):
-    """What Traefik's API says of a service."""
-
-    weighted: _Weighted
-
-
-class TraefikRouter:
-    """Writes weights into the file and waits until Traefik's API shows them, for `deadline_seconds` at most.
-
-    Set ``providersThrottleDuration`` to 10 ms in Traefik: its default makes each change wait two seconds.
+    Set ``providersThrottleDuration`` to 10 ms in Traefik: its default makes a change wait two seconds after another.
     """
+
+    features: ClassVar[frozenset[Feature]] = frozenset(Feature)
+    _provider: ClassVar[str] = "file"
 
     def __init__(self, deadline_seconds: float = 5.0) -> None:
         self._deadline_seconds = deadline_seconds
-        self._writing = threading.Lock()
 
     async def weights(self, service: Service) -> Mapping[str, int]:
-        options = _options(service)
-        if options.api is not None:
-            weights = await _shown(self._call(options.api, options.service))
-        else:
-            entries = await asyncio.to_thread(_read_entries, options)
-            weights = {str(entry["name"]): _weight(entry) for entry in entries}
-        return _in_percent(_by_arm(service, weights))
+        """Those of the file, once Traefik follows it. Raises Unavailable where it does not in time."""
+        options = self._options(service)
+        document = await asyncio.to_thread(traefik_file.load, Path(options.file))
+        names = _names(service, options)
+        percent = in_percent(_by_arm(service, weights_of(document, names)))
+        await self._until_followed(options, names, document)
+        return percent
 
-    async def set_weights(self, service: Service, weights: Mapping[str, int]) -> None:
-        require_fitting(service, weights)
-        options = _options(service)
-        wanted = {router_of(service).arms[arm]: weight for arm, weight in weights.items()}
-        await asyncio.to_thread(self._write, options, wanted)
-        if options.api is not None:
-            await self._until_shown(options.api, options.service, wanted)
+    async def findings(self, service: Service) -> Sequence[RouterFinding]:
+        """Whether Traefik is reached, follows the file, and does so at once: the file gets three new revisions for it."""
+        try:
+            options = self._options(service)
+            document = await asyncio.to_thread(traefik_file.load, Path(options.file))
+            found = [_others(service, document, _names(service, options))]
+            if options.entry_point is None:
+                said = (
+                    "give the router its entry_point: without it nobody can tell which configuration is live"
+                )
+                return [*found, RouterFinding(name="revision", works=False, said=said)]
+            took = [await self._renewed(service, options) for _ in range(3)]
+        except (DependencyError, InvalidCatalogue) as error:
+            return [RouterFinding(name="revision", works=False, said=error.message)]
+        return [*found, *_quickness(min(took[1:]))]
 
-    def _write(self, options: TraefikOptions, wanted: Mapping[str, int]) -> None:
-        with self._writing:
-            _write(options, wanted)
+    async def _carry_out(self, service: Service, order: Order) -> None:
+        await self._write(service, self._options(service), order, renew=False)
 
-    async def _until_shown(self, api: str, service: str, wanted: Mapping[str, int]) -> None:
-        call = self._call(api, service)
+    async def _renewed(self, service: Service, options: TraefikOptions) -> float:
+        """How many seconds Traefik needs to follow a document in which only the revision is another."""
+        began = time.monotonic()
+        await self._write(service, options, Order(), renew=True)
+        return time.monotonic() - began
+
+    async def _write(self, service: Service, options: TraefikOptions, order: Order, *, renew: bool) -> None:
+        names = _names(service, options)
+        edit = functools.partial(
+            apply,
+            names=names,
+            order=order,
+            health=options.health_check,
+            probed=options.entry_point is not None,
+            renew=renew,
+        )
+        document = await asyncio.to_thread(traefik_file.change, Path(options.file), edit)
+        await self._until_followed(options, names, document)
+
+    async def _until_followed(self, options: TraefikOptions, names: Names, document: Json) -> None:
+        api, entry_point = options.api, options.entry_point
+        written, revision = weights_of(document, names), revision_of(document, names)
+
+        async def followed() -> bool:
+            seconds = self._deadline_seconds
+            if (
+                entry_point
+                and revision
+                and await live_revision(entry_point, names.service, seconds) != revision
+            ):
+                return False
+            if api is None:
+                return True
+            shown = await shown_weights(api, f"{names.service}@{self._provider}", seconds)
+            return written.items() <= shown.items()
+
+        await self._until(followed)
+
+    async def _until(self, holds: Callable[[], Awaitable[bool]]) -> None:
+        last: DependencyError | None = None
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 while True:
-                    if wanted.items() <= (await _shown(call)).items():
-                        return
+                    try:
+                        if await holds():
+                            return
+                        last = None
+                    except DependencyError as error:  # it may be starting anew
+                        last = error
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
-            raise Unavailable(
-                f"Traefik has not taken over the weights within {self._deadline_seconds:g} s",
-                hint="Check that Traefik watches the file and that its providersThrottleDuration is short.",
-            ) from None
+            pass
+        raise last or Unavailable(
+            f"Traefik has not taken over the configuration within {self._deadline_seconds:g} s",
+            hint="Check that Traefik reads it and that its providersThrottleDuration is short.",
+        )
 
-    def _call(self, api: str, service: str) -> Call:
-        url = f"{api.rstrip('/')}/api/http/services/{quote(service, safe='')}@file"
-        return Call(what="Traefik's API", method="GET", url=url, timeout_seconds=self._deadline_seconds)
+    def _options(self, service: Service) -> TraefikOptions:
+        return options_as(service, TraefikOptions)
 
 
-def _options(service: Service) -> TraefikOptions:
-    try:
-        return msgspec.convert(to_data(router_of(service).options), TraefikOptions)
-    except msgspec.ValidationError as error:
-        raise InvalidCatalogue(f"the router options of {service.name!r} do not fit: {error}") from None
+def _names(service: Service, options: TraefikOptions) -> Names:
+    for name in (options.service, options.router or options.service):
+        if not _NAME.fullmatch(name):
+            raise InvalidCatalogue(f"the router options of {service.name!r} hold a name that Traefik has not")
+    return Names(
+        service=options.service, router=options.router or options.service, arms=router_of(service).arms
+    )
 
 
 def _by_arm(service: Service, weights: Mapping[str, int]) -> dict[str, int]:
@@ -116,102 +166,20 @@ def _by_arm(service: Service, weights: Mapping[str, int]) -> dict[str, int]:
     return {arm: weights[name] for arm, name in arms.items()}
 
 
-def _in_percent(weights: Mapping[str, int]) -> dict[str, int]:
-    """Whole percentages that add up to 100; what rounding leaves over goes to the heaviest arm."""
-    total = sum(weights.values())
-    if total <= 0:
-        raise Unavailable("all weights are 0: no arm gets traffic")
-    percent = {arm: 100 * weight // total for arm, weight in weights.items()}
-    percent[max(percent, key=lambda arm: weights[arm])] += 100 - sum(percent.values())
-    return percent
+def _others(service: Service, document: object, names: Names) -> RouterFinding:
+    """An arm that the catalogue does not know takes a share that nobody planned."""
+    arms = set(router_of(service).arms.values())
+    strange = sorted({str(entry["name"]) for entry in entries(document, names.service)} - arms)
+    said = f"the weighted service also lists {', '.join(strange)}" if strange else "only the service's arms"
+    return RouterFinding(name="arms", works=not strange, said=said)
 
 
-def _weight(entry: Mapping[str, Json]) -> int:
-    weight = entry.get("weight", 1)
-    if not isinstance(weight, int) or weight < 0:
-        raise Unavailable("a weight in Traefik's file is not a whole number")
-    return weight
-
-
-def _read_entries(options: TraefikOptions) -> list[dict[str, Json]]:
-    return _entries(_load(Path(options.file)), options.service)
-
-
-def _load(file: Path) -> Json:
-    try:
-        text = file.read_text(encoding="utf-8")
-        return json.loads(text) if file.suffix == ".json" else _yaml().load(text)
-    except OSError as error:
-        raise Unavailable(f"Traefik's file cannot be read: {error.strerror}") from error
-    except (ValueError, YAMLError) as error:
-        raise Unavailable("Traefik's file does not parse") from error
-
-
-def _entries(document: Json, service: str) -> list[dict[str, Json]]:
-    try:
-        entries = document["http"]["services"][service]["weighted"]["services"]
-        if all(isinstance(entry["name"], str) for entry in entries):
-            return cast("list[dict[str, Json]]", entries)
-    except (LookupError, TypeError):
-        pass
-    raise Unavailable(f"Traefik's file holds no weighted service {service!r}")
-
-
-def _write(options: TraefikOptions, wanted: Mapping[str, int]) -> None:
-    """Changes the entries of one weighted service in place; all else in the file stays, comments too."""
-    file = Path(options.file).resolve()
-    document = _load(file)
-    entries = _entries(document, options.service)
-    missing = set(wanted) - {entry["name"] for entry in entries}
-    if missing:
-        raise Unavailable(f"the weighted service does not list {', '.join(sorted(missing))}")
-    if all(entry.get("weight") == wanted[entry["name"]] for entry in entries if entry["name"] in wanted):
-        return
-    for entry in entries:
-        if entry["name"] in wanted:
-            entry["weight"] = wanted[entry["name"]]
-    try:
-        _replace(file, _dump(document, file))
-    except OSError as error:
-        raise Unavailable(f"Traefik's file cannot be written: {error.strerror}") from error
-
-
-def _yaml() -> YAML:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    return yaml
-
-
-def _dump(document: Json, file: Path) -> str:
-    if file.suffix == ".json":
-        return json.dumps(document, indent=2) + "\n"
-    text = io.StringIO()
-    _yaml().dump(document, text)
-    return text.getvalue()
-
-
-def _replace(file: Path, text: str) -> None:
-    # Traefik reads every .yml, .yaml and .toml of a watched folder; this name ends in neither.
-    aside = file.with_name(f".{file.name}.next")
-    with aside.open("w", encoding="utf-8") as stream:
-        os.fchmod(stream.fileno(), file.stat().st_mode & 0o777)
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-async def _shown(call: Call) -> dict[str, int]:
-    answer = await ask(call)
-    if answer.status != 200:
-        return {}
-    with contextlib.suppress(msgspec.DecodeError):
-        shown = msgspec.json.decode(answer.body, type=_Shown)
-        return {entry.name: entry.weight for entry in shown.weighted.services}
-    return {}
+def _quickness(seconds: float) -> list[RouterFinding]:
+    quick = seconds <= _QUICK_SECONDS
+    said = f"a change right after another is followed after {seconds * 1000:.0f} ms"
+    if not quick:
+        said += "; set providersThrottleDuration to 10ms in Traefik: a rollback waits as long"
+    return [
+        RouterFinding(name="revision", works=True, said="Traefik follows the configuration"),
+        RouterFinding(name="throttle", works=quick, said=said),
+    ]

@@ -21,6 +21,8 @@ from penelope.entry.cli.words import visible
 from penelope.errors import BadSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from penelope.settings.twin import Twin
 
 _GIT_SECONDS = 10
@@ -46,10 +48,15 @@ def doctor(
     context: typer.Context,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    routers: Annotated[
+        bool, typer.Option("--routers", help="Try the catalogue's routers, too; no traffic moves.")
+    ] = False,
 ) -> None:
     """Try what Penelope needs of this machine, and the twin's isolation. Exits with 1 if something required is missing."""
     twin = _twin_settings(context)
     found = [*_programs(), *asyncio.run(_isolation(twin)), *_wheels()]
+    if routers:
+        found += asyncio.run(_routed(settings_of(context).catalogue.path))
     missing = [item for item in found if item.required and not item.works]
     if as_json:
         typer.echo(json.dumps({"works": not missing, "findings": [asdict(item) for item in found]}, indent=2))
@@ -77,6 +84,26 @@ def _twin_settings(context: typer.Context) -> "Twin":
         return settings_of(context).twin
     except BadSettings:
         return Twin()
+
+
+async def _routed(catalogue: "Path") -> list[Finding]:
+    """Only by trying can be told whether a router's configuration is followed, and how soon."""
+    from penelope.adapters.catalogue.load import load_services  # noqa: PLC0415 - so that `--help` is there at once
+    from penelope.adapters.routers.known import all_routers  # noqa: PLC0415 - so that `--help` is there at once
+
+    known, found = all_routers(), []
+    for service in load_services(catalogue).values():
+        if service.router is None:
+            continue
+        router = known.get(service.router.kind)
+        if router is None:
+            found.append(Finding(name=f"router of {service.name}", works=False, said="its kind is not known"))
+            continue
+        found += [
+            Finding(name=f"router of {service.name}: {item.name}", works=item.works, said=item.said)
+            for item in await router.findings(service)
+        ]
+    return found
 
 
 def _programs() -> Iterator[Finding]:
