@@ -31,6 +31,7 @@ from penelope.domain.service import (
 from penelope.domain.signal import Severity, Signal, SignalStatus, problem_fingerprint
 from penelope.domain.work import Entry
 from penelope.flow.commands import Commands
+from penelope.flow.deployments import DeploymentDesk
 from penelope.flow.engine import Engine, EngineSettings, Pool, Story
 from penelope.flow.halting import DEFAULTS, Brakes
 from penelope.flow.parts import Parts, Timing
@@ -46,12 +47,15 @@ from penelope.rooms.gate.rules import Rule
 from penelope.rooms.intake.run import Rules
 from penelope.rooms.learn.autonomy import Policy
 from penelope.rooms.plan.ports import Twin
+from penelope.rooms.rollout.ports import ArmCounter
 from penelope.rooms.verify.ports import Prober
 from penelope.store.database import migrate, open_engine, open_reader, open_workflow_engine, parse_url
+from penelope.store.deployments import SqlDeployments
 from penelope.store.reader import SqlReader
 from penelope.store.transaction import SqlTransaction
 from penelope.store.verification import SqlVerification
 from penelope.testing.actions import FakeAction, Mood
+from penelope.testing.counts import FakeCounter
 from penelope.testing.metrics import FakeMetrics, Figures, figures
 from penelope.testing.routers import FakeRouter
 
@@ -187,6 +191,7 @@ class Stage:
     router: FakeRouter
     metrics: FakeMetrics
     heard: Heard
+    deployments: DeploymentDesk
 
     async def until(self, incident: str, *states: IncidentState) -> Incident:
         """The incident, once it is in one of these states (any ended one by default)."""
@@ -231,6 +236,7 @@ class Script:
     probers: Mapping[str, Prober] = field(default_factory=dict)
     benching: Benching = field(default_factory=Benching)
     twin: Twin | None = None
+    counter: ArmCounter | None = None
 
 
 @asynccontextmanager
@@ -258,6 +264,7 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
         probers=script.probers,
         benching=script.benching,
         twin=script.twin,
+        counter=FakeCounter(clock, script.router) if script.counter is None else script.counter,
     )
 
     def transaction(connection: AsyncConnection) -> SqlTransaction:
@@ -293,6 +300,7 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
             router=script.router,
             metrics=metrics,
             heard=heard,
+            deployments=DeploymentDesk(engine, SqlDeployments(reading), parts.services),
         )
 
 

@@ -31,6 +31,7 @@ from penelope.flow.autonomy_desk import AutonomyDesk
 from penelope.flow.benchmark_desk import BenchmarkDesk
 from penelope.flow.commands import Commands
 from penelope.flow.compliance import ComplianceWatch, TallyReader
+from penelope.flow.deployments import DeploymentDesk
 from penelope.flow.engine import Engine, EngineSettings, Pool
 from penelope.flow.export import HistoryReader, Recalled
 from penelope.flow.heartbeat import ActorStore, Heartbeat
@@ -38,7 +39,6 @@ from penelope.flow.importing import CaseImport
 from penelope.flow.integrity import LedgerSweep
 from penelope.flow.keys import KeyRing
 from penelope.flow.log import LogStore
-from penelope.flow.deployments import DeploymentDesk
 from penelope.flow.missions import MissionDesk
 from penelope.flow.parts import Parts
 from penelope.flow.ports import LedgerWriter, Observer, Reader, Verification

@@ -6,6 +6,7 @@ from penelope.adapters.actions.guarded import Guarded
 from penelope.adapters.actions.installed import Surroundings, installed, operations
 from penelope.adapters.catalogue.load import load_services
 from penelope.adapters.changes.by_adapter import Changes
+from penelope.adapters.metrics.guarded import counter_of
 from penelope.adapters.metrics.scrape import ScrapedMetrics
 from penelope.adapters.playbooks.load import load as load_playbooks
 from penelope.adapters.policy.load import load_expressions
@@ -80,6 +81,7 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
         probers=probers(services.values(), metrics),
         benching=benching_of(settings.benchmark),
         twin=twin_of(settings.twin),
+        counter=counter_of(clock, settings.metrics.timeout_seconds),
     )
 
 

@@ -1,12 +1,13 @@
 """A deployment: traffic that goes over to a changed arm stage by stage, and how far it is."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 
 from penelope.domain.analysis import AnalysisSpec
+from penelope.domain.traffic import Affinity, Mirror, Pin
 from penelope.errors import InvalidRequest
 
 WHOLE = 100
@@ -47,6 +48,7 @@ def blue_green(*, manual: bool = True) -> tuple[Stage, ...]:
 class Course:
     """How a deployment is to go. Without `auto_promote` each stage waits for a person; without `auto_rollback` a person
     is told that a rollback is due, and the weight stays. One look each `interval_seconds`, judged by `analysis`.
+    `mirror`, `pin` and `affinity` are in force from the first stage to the end.
     """
 
     canary: str
@@ -55,7 +57,10 @@ class Course:
     auto_promote: bool = True
     auto_rollback: bool = True
     interval_seconds: float = 5.0
-    analysis: AnalysisSpec = AnalysisSpec()
+    analysis: AnalysisSpec = field(default_factory=AnalysisSpec)
+    mirror: Mirror | None = None
+    pin: Pin | None = None
+    affinity: Affinity | None = None
 
     def __post_init__(self) -> None:
         """Raises InvalidRequest for stages that cannot be gone through."""

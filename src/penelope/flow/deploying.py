@@ -4,11 +4,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from penelope.domain.action import Action, Snapshot
-from penelope.domain.analysis import AnalysisState, Scrape
+from penelope.domain.analysis import AnalysisState, Assessment, Scrape
 from penelope.domain.analysis import ArmCounts as AnalysedCounts
 from penelope.domain.counts import ArmCounts, Counts, Doubt, Totals, counted
-from penelope.domain.deployment import WHOLE, Course, Deployment, DeploymentStatus
+from penelope.domain.deployment import WHOLE, Cause, Course, Deployment, DeploymentStatus
 from penelope.domain.halt import FLEET, Scope, ScopeKind
+from penelope.domain.rollout import Step
+from penelope.domain.service import Service
 from penelope.domain.work import Change, UnitOfWork
 from penelope.errors import PenelopeError, UnknownDeployment
 from penelope.flow import records
@@ -35,12 +37,18 @@ from penelope.rooms.rollout.course import (
     settled,
     shifted,
 )
+from penelope.rooms.rollout.ports import Router
+from penelope.rooms.rollout.share import Share, ShareRecord, ShareRule, explained, started
+from penelope.rooms.rollout.share import judged as share_judged
+from penelope.rooms.rollout.share import looked as share_looked
 
 DEPLOY = "deploy"
 """The chapter that carries one deployment out."""
 
 KIND = "deployment"
 """The kind of these units; they belong to no incident."""
+
+_SHARE = ShareRule()
 
 _LONGEST_PAUSE_SECONDS = 8.0
 """Between two tries to make a router obey."""
@@ -52,6 +60,7 @@ class Memory:
 
     totals: Totals | None = None
     analysis: AnalysisState | None = None
+    share: ShareRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +110,7 @@ def change_of(kept: Kept, event: str, actor: str, reason: str, version: int | No
             "cause": deployment.cause and deployment.cause.value,
             "look": kept.look if event == "CanaryLooked" else None,
         },
+        version=version,
     )
 
 
@@ -121,9 +131,14 @@ class _Turn:
     number: float = 0
     epoch: int = 0
     service: str = ""
-    arms: tuple[str, str] = ("", "")
+    course: Course
     tries: int = 0
     status: DeploymentStatus = DeploymentStatus.PROGRESSING
+
+    @property
+    def back(self) -> bool:
+        """Whether its traffic is taken away: nothing else may get in the way of that."""
+        return self.status in {DeploymentStatus.ROLLING_BACK, DeploymentStatus.CANCELLING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,23 +157,47 @@ def _judged(kept: Kept, seen: _Seen, now: datetime) -> Kept:
     state = replace(at_step(state, deployment.revision, deployment.weight, at), step_started_at=at)
     spec = replace(course.analysis, max_step_seconds=deployment.patience_seconds)
     counts, doubts = _counts(memory.totals, seen)
-    scrape = None if counts is None else _scrape(counts, course)
-    state, assessment = assess(spec, state, scrape, now)
-    reason = "; ".join((*assessment.reasons, *doubts))
-    alive = seen.totals is None or bool(seen.totals.arms.get(course.control))
-    answer = Judged(step=assessment.step, reason=reason, control_alive=alive)
+    state, assessment = assess(spec, state, None if counts is None else _scrape(counts, course), now)
+    share = _shared(memory.share, deployment, counts)
+    if share_judged(share, _SHARE) is Share.NOT_AS_PLANNED:
+        doubts = (*doubts, f"traffic drifts: {explained(share, _SHARE)}")
+        if assessment.step is Step.PROMOTE:
+            assessment = replace(assessment, step=Step.HOLD)
+    answer = Judged(
+        step=assessment.step,
+        reason="; ".join((*assessment.reasons, *doubts)),
+        cause=_cause(assessment, counts),
+        control_alive=seen.totals is None or bool(seen.totals.arms.get(course.control)),
+    )
     look = {
         "at": to_data(now),
         "weight": deployment.weight,
         "assessment": to_data(assessment),
         "counts": to_data(counts),
+        "share": share.measured,
         "doubts": list(doubts),
     }
     return Kept(
         deployment=judged(deployment, answer, now),
-        memory=Memory(totals=seen.totals or memory.totals, analysis=state),
+        memory=Memory(totals=seen.totals or memory.totals, analysis=state, share=share),
         look=look,
     )
+
+
+def _shared(before: ShareRecord | None, deployment: Deployment, counts: Counts | None) -> ShareRecord:
+    """The share of the requests since the weight was set; the look in which it changed is left out."""
+    if before is None or before.planned != deployment.weight / WHOLE or deployment.looked_at is None:
+        return started(deployment.weight)
+    course = deployment.course
+    if counts is None or not {course.canary, course.control} <= counts.arms.keys():
+        return before
+    return share_looked(before, counts.arms[course.canary].requests, counts.arms[course.control].requests)
+
+
+def _cause(assessment: Assessment, counts: Counts | None) -> Cause:
+    if assessment.reasons and assessment.reasons[0].startswith("no verdict within"):
+        return Cause.UNDECIDED
+    return Cause.SILENCE if counts is None else Cause.WORSE
 
 
 def _counts(before: Totals | None, seen: _Seen) -> tuple[Counts | None, tuple[str, ...]]:
@@ -184,6 +223,16 @@ def _arm(counts: ArmCounts | None) -> AnalysedCounts | None:
         return None
     buckets = {float(upper): float(count) for upper, count in counts.buckets.items()}
     return AnalysedCounts(requests=counts.requests, errors=counts.errors, buckets=buckets)
+
+
+async def _set_beside(router: Router, service: Service, course: Course) -> None:
+    """What the course has beside its weights; each is set as it is, so that setting it again is harmless."""
+    if course.mirror is not None:
+        await router.mirror(service, course.mirror)
+    if course.pin is not None:
+        await router.pin(service, course.pin)
+    if course.affinity is not None:
+        await router.stick(service, course.affinity)
 
 
 _ENDS = {
@@ -229,7 +278,7 @@ class Deploying:
             move="over",
             epoch=after.epoch,
             service=after.service,
-            arms=(after.course.canary, after.course.control),
+            course=after.course,
             tries=after.tries,
             status=after.status,
         )
@@ -272,7 +321,7 @@ class Deploying:
             now = transaction.now()
             after = refused(kept.deployment, trouble) if trouble else shifted(kept.deployment, weight, now)
             event = "TrafficNotShifted" if trouble else "TrafficShifted"
-            reason = trouble or f"{weight} % to {turn.arms[0]}"
+            reason = trouble or f"{weight} % to {turn.course.canary}"
             await transaction.save(change_of(kept.going(after), event, records.PENELOPE, reason, version))
 
         await self._engine.transaction("shifted", body)
@@ -281,12 +330,15 @@ class Deploying:
 
     async def _set(self, turn: _Turn, weight: int) -> Json:
         """Empty when it was done; else why not."""
-        canary, control = turn.arms
+        canary, control = turn.course.canary, turn.course.control
         try:
             service = self._parts.service(turn.service)
             arms = service.router.arms if service.router else {}
             weights = dict.fromkeys(arms, 0) | {canary: weight, control: WHOLE - weight}
-            await self._parts.router(service).set_weights(service, weights)
+            router = self._parts.router(service)
+            await router.set_weights(service, weights)
+            if not turn.back:
+                await _set_beside(router, service, turn.course)
         except PenelopeError as error:
             return error.message
         except Exception as error:  # noqa: BLE001 - a fault of the router's must not end what takes traffic back
@@ -311,7 +363,9 @@ class Deploying:
         """The counters of all arms, and whether the other arm could take the traffic; or why nobody can say."""
         try:
             service = self._parts.service(turn.service)
-            totals = await self._parts.counter(service).totals(service)
+            if self._parts.counter is None:
+                return to_data(_Seen(silence="there is no source of counts"))
+            totals = await self._parts.counter.totals(service)
         except PenelopeError as error:
             return to_data(_Seen(silence=error.message))
         except Exception as error:  # noqa: BLE001 - whatever breaks a source, silence is what is judged

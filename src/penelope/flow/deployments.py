@@ -10,7 +10,7 @@ import stamina
 
 from penelope.domain.deployment import Course, Deployment, Order
 from penelope.domain.service import Service
-from penelope.domain.work import Entry
+from penelope.domain.work import Entry, UnitOfWork
 from penelope.errors import (
     AlreadyDecided,
     AppendConflict,
@@ -25,7 +25,6 @@ from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data, to_data
 from penelope.kit.ids import digest_id, new_id
 from penelope.rooms.rollout.course import begun, ordered, revised
-
 
 _PAGE = 100
 
@@ -258,12 +257,17 @@ async def _expect_patch(transaction: Transaction, wanted: NewDeployment) -> None
     if not wanted.patch:
         return
     unit = (await transaction.peek([wanted.patch])).get(wanted.patch)
-    known = unit is not None and unit.kind == "action" and unit.status == "done"
-    if not known or unit.attributes["action"]["target"]["service"] != wanted.service:
+    if unit is None or not _in_force(unit, wanted.service):
         raise InvalidRequest(
             f"{wanted.patch!r} is no action on {wanted.service!r} that is in force",
             hint="Name an action that was done, as `penelope patches log` shows them, or none.",
         )
+
+
+def _in_force(unit: UnitOfWork, service: str) -> bool:
+    if unit.kind != "action" or unit.status != "done":
+        return False
+    return bool(unit.attributes["action"]["target"]["service"] == service)
 
 
 async def _take_traffic(transaction: Transaction, deployment: Deployment) -> None:

@@ -18,7 +18,7 @@ from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.gate.rules import Rule
 from penelope.rooms.learn.autonomy import Policy
 from penelope.rooms.plan.ports import PlaybookLibrary, Twin
-from penelope.rooms.rollout.ports import Router
+from penelope.rooms.rollout.ports import ArmCounter, Router
 from penelope.rooms.verify import ports as verify
 
 
@@ -61,6 +61,8 @@ class Parts:
     benching: Benching = field(default_factory=Benching)
     twin: Twin | None = None
     """Where plans are tried first; None where they are not."""
+    counter: ArmCounter | None = None
+    """What deployments are judged by; without one they see nothing."""
     _users: Mapping[str, set[str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -31,7 +31,7 @@ class SqlDeployments:
         found: list[Deployment] = []
         async with self._engine.connect() as connection:
             while len(found) < limit:
-                answer = await connection.execute(_page(active, before))
+                answer = await connection.execute(_page(before, active=active))
                 page = [kept_from(rows.unit_from(dict(row))).deployment for row in answer.mappings()]
                 found += [item for item in page if service is None or item.service == service]
                 if len(page) < _PAGE:
@@ -49,7 +49,7 @@ class SqlDeployments:
         return await self._reader.history(identifier, after, limit)
 
 
-def _page(active: bool | None, before: str | None) -> Select[Any]:
+def _page(before: str | None, *, active: bool | None) -> Select[Any]:
     # As the index has it, to the letter: a parameter would not be recognised.
     query = select(units_of_work).where(literal_column(DEPLOYMENTS))
     if active is not None:

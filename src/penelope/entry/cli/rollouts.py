@@ -78,7 +78,7 @@ def start(  # noqa: PLR0913 - one option each
     _print(answer, rollout_screens.line, as_json=as_json)
 
 
-def list_deployments(
+def list_deployments(  # noqa: PLR0913 - one option each
     context: typer.Context,
     *,
     service: Annotated[str | None, typer.Option(help="Only those of this service.")] = None,
@@ -215,7 +215,7 @@ def cancel(
     _tell(context, deployment, Order.CANCEL, reason, server, key, as_json=as_json)
 
 
-def revise(
+def revise(  # noqa: PLR0913 - one option each
     context: typer.Context,
     deployment: DeploymentId,
     revision: Annotated[str, typer.Argument(help="What runs in the changed arm now.")],
