@@ -204,8 +204,9 @@ def test_cancelled_run_leaves_nothing() -> None:
         run = asyncio.create_task(
             Sandbox(Limits()).run(Job(argv=["/bin/sh", "-c", "sleep 3071 & sleep 3072"]))
         )
-        while not run.done() and sum("sleep\\x00307" in line for line in crowd()) < 2:
-            await asyncio.sleep(0.02)  # noqa: ASYNC110 - nothing tells when processes in a sandbox begin
+        # Nothing tells when processes in a sandbox begin.
+        while not run.done() and sum("sleep\\x00307" in line for line in crowd()) < 2:  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.02)
         assert not run.done()
         run.cancel()
         with pytest.raises(asyncio.CancelledError):

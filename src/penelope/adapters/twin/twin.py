@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +12,12 @@ from penelope.adapters.actions.options import read_options
 from penelope.adapters.actions.sql_model import SqlOptions
 from penelope.adapters.secrets.redaction import Redaction
 from penelope.adapters.secrets.resolve import Resolved, StoredSecrets
-from penelope.adapters.twin import copies, pg_programs
+from penelope.adapters.twin import copies
 from penelope.adapters.twin.capabilities import isolation
 from penelope.adapters.twin.copies import Bounds, CannotCopy
 from penelope.adapters.twin.courses import MOST, Course, courses, remarks
 from penelope.adapters.twin.limits import MIB, Limits
+from penelope.adapters.twin.pg_programs import OLDEST, Programs, newest
 from penelope.adapters.twin.pg_scratch import Scratch, scratch
 from penelope.adapters.twin.pg_source import Dumped, chosen, dumped, sampled
 from penelope.adapters.twin.stage import Stage, wanted
@@ -51,9 +52,16 @@ class SandboxTwin:
     they do when it is meant; only what the service brings along (its checks, itself) runs in the sandbox.
     """
 
-    def __init__(self, kinds: Mapping[str, Kind], rules: Rules, secrets: Secrets | None = None) -> None:
+    def __init__(
+        self,
+        kinds: Mapping[str, Kind],
+        rules: Rules,
+        secrets: Secrets | None = None,
+        programs: Callable[[], Awaitable[Programs | None]] = newest,
+    ) -> None:
         self._kinds = kinds
         self._rules = rules
+        self._programs = programs
         self._secrets = secrets or StoredSecrets({})
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
@@ -131,10 +139,10 @@ class SandboxTwin:
         self, target: Target, actions: Sequence[Action], place: Path, limits: Limits
     ) -> AsyncIterator[Scratch]:
         """A server with what the target's database holds. Raises CannotCopy, PenelopeError, without any secret."""
-        programs = await pg_programs.newest()
+        programs = await self._programs()
         if programs is None:
             raise CannotCopy(
-                f"{target.name}: there are no programs of PostgreSQL {pg_programs.OLDEST} or newer here to copy it with"
+                f"{target.name}: there are no programs of PostgreSQL {OLDEST} or newer here to copy it with"
             )
         resolved = Resolved(self._secrets)
         about = [action for action in actions if action.target.name == target.name]
@@ -145,13 +153,15 @@ class SandboxTwin:
             read = read_options(SqlOptions, replace(target, options=options))
             return await dumped(read, about, programs, folder, self._rules.bounds, whole)
 
-        try:
-            # It lives as long as the rehearsal, which is ended by a clock of its own.
-            async with scratch(programs, fill, place, replace(limits, seconds=whole)) as server:
-                yield server
-        except CannotCopy as error:
-            text = Redaction(resolved.values).text(str(error))
-            raise CannotCopy(f"{target.name}: {text}") from None
+        # It lives as long as the rehearsal, which is ended by a clock of its own.
+        made = scratch(programs, fill, place, replace(limits, seconds=whole))
+        async with AsyncExitStack() as stack:
+            try:
+                server = await stack.enter_async_context(made)
+            except CannotCopy as error:
+                text = Redaction(resolved.values).text(str(error))
+                raise CannotCopy(f"{target.name}: {text}") from None
+            yield server
 
 
 def _sorted(plan: Plan, service: Service, kinds: Mapping[str, Kind]) -> tuple[list[Action], list[str]]:
