@@ -18,6 +18,7 @@ from penelope.adapters.twin.limits import Limits
 from penelope.adapters.twin.pg_programs import Programs
 from penelope.adapters.twin.pg_source import DUMP, Dumped, plain
 from penelope.adapters.twin.sandbox import Ended, Job, Sandbox, new_identity
+from penelope.adapters.twin.workshop import workshop
 from penelope.domain.service import Target
 from penelope.errors import PenelopeError, Unavailable
 from penelope.kit.canonical import Json
@@ -27,7 +28,7 @@ _SOCKET = ".s.PGSQL.5432"
 _BASE, _CHANGED = "base", "twin"
 _ADMIN = "penelope_admin"
 _STATEMENT_SECONDS = 30
-_END_SECONDS = 10.0
+_LATE_SECONDS = 0.5
 _SETTINGS = {
     "listen_addresses": "",
     "fsync": "off",
@@ -44,6 +45,8 @@ _SETTINGS = {
     "max_parallel_workers": "0",
     "max_locks_per_transaction": "512",
     "shared_buffers": "8MB",
+    "restart_after_crash": "off",
+    "client_connection_check_interval": "500ms",
     "log_min_messages": "panic",
 }
 
@@ -83,8 +86,9 @@ class Scratch:
                 with suppress(PenelopeError):  # whoever made it unusable has only harmed itself
                     await self._statements([f"DROP DATABASE {name} WITH (FORCE)"])
 
-    def trouble(self) -> str:
-        """Why the server is gone; nothing while it runs."""
+    async def trouble(self) -> str:
+        """Why the server is gone; nothing while it runs. What loses its connection knows sooner than the sandbox's end."""
+        await asyncio.wait({self._running}, timeout=_LATE_SECONDS)
         if not self._running.done() or self._running.cancelled():
             return ""
         error = self._running.exception()
@@ -117,7 +121,7 @@ class Scratch:
                 for statement in statements:
                     await connection.execute(statement.encode())
         except psycopg.Error as error:
-            why = self.trouble() or f"{type(error).__name__} {error.sqlstate or ''}".strip()
+            why = await self.trouble() or f"{type(error).__name__} {error.sqlstate or ''}".strip()
             raise Unavailable(f"the copy of the database does not answer: {why}") from None
 
 
@@ -169,6 +173,24 @@ async def scratch(programs: Programs, fill: Fill, place: Path, limits: Limits) -
             os.close(descriptor)
 
 
+async def tried(programs: Programs, limits: Limits) -> str:
+    """Why there can be no such server here; nothing where an empty one was started and asked."""
+
+    async def nothing(_: Path) -> Dumped:
+        return Dumped(roles=(), sequences=(), rows=(), notes=())
+
+    try:
+        async with workshop() as folder, scratch(programs, nothing, folder / "server", limits) as server:
+            await server.fresh()
+    except CannotCopy as error:
+        return str(error)
+    except PenelopeError as error:
+        return error.message
+    except OSError as error:
+        return f"a copy cannot be made: {error.strerror}"
+    return ""
+
+
 def _job(programs: Programs, dump: Path, passwd: Path, identity: int, handed: tuple[int, int]) -> Job:
     return Job(
         argv=(
@@ -189,7 +211,7 @@ def _write_order(dump: Path, programs: Programs, told: Dumped) -> None:
     order: dict[str, Any] = {
         "programs": str(programs.folder),
         "data": f"{_RESTORE}/data",
-        "dump": f"{_RESTORE}/{DUMP}",
+        "dump": f"{_RESTORE}/{DUMP}" if (dump / DUMP).exists() else "",
         # From 18 on there would be processes that read for others.
         "settings": {**_SETTINGS, **({"io_method": "sync"} if programs.major >= 18 else {})},
         "roles": [name for name in told.roles if name not in {_ADMIN, Scratch.USER}],

@@ -5,7 +5,7 @@ A script of its own, run by the bare interpreter. It is called with the path of 
 What comes from outside comes by that socket alone; the server itself listens where only the sandbox reaches it.
 """
 
-import contextlib
+import asyncio
 import json
 import os
 import re
@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from typing import Any
 
@@ -44,8 +43,8 @@ def main() -> None:
     os.write(int(sys.argv[3]), f"{plain[:_MOST_SAID]}\n".encode("utf-8", "replace"))
     if server is None:
         sys.exit(1)
-    threading.Thread(target=led, args=(outside,), daemon=True).start()
-    sys.exit(server.wait())
+    asyncio.run(led(outside, server))
+    sys.exit(server.returncode)
 
 
 def run(order: dict[str, Any], program: str, *argv: str, feed: str = os.devnull, shows: bool = True) -> bytes:
@@ -99,7 +98,7 @@ def restored(order: dict[str, Any]) -> None:
     ask(order, f"CREATE ROLE {_USER} LOGIN CREATEDB")
     ask(order, f"GRANT SET ON PARAMETER session_replication_role TO {_USER}")
     ask(order, f"CREATE DATABASE {_BASE} OWNER {_USER} TEMPLATE template0")
-    listed = run(order, "pg_restore", "--list", order["dump"]).splitlines()
+    listed = run(order, "pg_restore", "--list", order["dump"]).splitlines() if order["dump"] else []
     parts: dict[str, list[bytes]] = {"SCHEMA": [], "EXTENSION": [], "": []}
     for line in listed:
         if line[:1].isdigit():
@@ -159,26 +158,31 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def led(outside: socket.socket) -> None:
-    while True:
-        try:
-            there, _ = outside.accept()
-            here = socket.socket(socket.AF_UNIX)
-            here.connect(f"{_SOCKETS}/.s.PGSQL.5432")
-        except OSError:
-            time.sleep(0.05)
-            continue
-        for source, sink in ((there, here), (here, there)):
-            threading.Thread(target=pumped, args=(source, sink), daemon=True).start()
+async def led(outside: socket.socket, server: "subprocess.Popen[bytes]") -> None:
+    """Until the server ends. Without a thread for each: whoever comes in a crowd is not to use up what others need."""
+    async with await asyncio.start_unix_server(lead, sock=outside):
+        while server.poll() is None:  # noqa: ASYNC110 - nothing tells when it ends
+            await asyncio.sleep(0.1)
 
 
-def pumped(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while chunk := source.recv(_CHUNK):
-            sink.sendall(chunk)
-    for end, way in ((source, socket.SHUT_RD), (sink, socket.SHUT_WR)):
-        with contextlib.suppress(OSError):
-            end.shutdown(way)
+async def lead(there: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+    try:
+        here, forth = await asyncio.open_unix_connection(f"{_SOCKETS}/.s.PGSQL.5432")
+    except OSError:
+        back.close()
+        return
+    await asyncio.gather(pumped(there, forth), pumped(here, back))
+
+
+async def pumped(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    try:
+        while chunk := await source.read(_CHUNK):
+            sink.write(chunk)
+            await sink.drain()
+    except OSError:
+        pass
+    finally:
+        sink.close()
 
 
 if __name__ == "__main__":

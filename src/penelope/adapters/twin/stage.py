@@ -89,7 +89,8 @@ class Stage:
         except CannotCopy as error:
             after = f"leaves its target: {error}"
         held = after == "done"
-        self._note(_of_action(action.name, "not done", self._explained(action, after), held, started))
+        after = after if held else await self._explained(action, after)
+        self._note(_of_action(action.name, "not done", after, held, started))
         return held
 
     async def _take_back(self, action: Action, snapshot: Snapshot) -> None:
@@ -105,13 +106,13 @@ class Stage:
         except PenelopeError as error:
             after = error.message
         held = after == "as before"
-        after = self._explained(action, after)
+        after = after if held else await self._explained(action, after)
         self._note(_of_action(f"take back: {action.name}", "done", after, held, started))
 
-    def _explained(self, action: Action, after: str) -> str:
+    async def _explained(self, action: Action, after: str) -> str:
         """A server that a limit has ended answers nobody, which alone would say little."""
         server = self.servers.get(action.target.name)
-        trouble = server.trouble() if server else ""
+        trouble = await server.trouble() if server else ""
         return f"{after} (the copy of the database ended: {trouble})" if trouble else after
 
     def _note(self, check: Check) -> None:
