@@ -152,6 +152,7 @@ class Sandbox:
             "argv": list(job.argv),
             "folder": job.folder,
             "identity": (job.identity or new_identity()) if as_root else None,
+            "alias": None if as_root else job.identity,
             "places": [
                 {
                     "path": place.path,
@@ -167,16 +168,17 @@ class Sandbox:
             "mark": mark,
         }
         environment = {**_ENVIRONMENT, **job.environment}
-        number = str(job.identity or 0)
         return [
             str(bubblewrap()),
             *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
             # As root the program gets a user of its own instead, which owns nothing outside and has no right anywhere.
-            *(() if as_root else ("--unshare-user", "--uid", number, "--gid", number)),
+            *(() if as_root else ("--unshare-user", "--uid", "0", "--gid", "0")),
             *("--die-with-parent", "--new-session", "--hostname", "twin", "--clearenv"),
             *(part for name, value in environment.items() for part in ("--setenv", name, value)),
             *("--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETPCAP"),
             *(_ROOT_RIGHTS if as_root else ()),
+            # Without it the kernel lets nobody give root's number another name.
+            *(("--cap-add", "CAP_SETFCAP") if job.identity is not None and not as_root else ()),
             *("--json-status-fd", str(status)),
             *layout.arguments(places, job.also, job.seen),
             *("--chdir", "/", "--", *layout.launcher(), json.dumps(order)),
