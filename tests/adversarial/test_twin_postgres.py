@@ -301,3 +301,75 @@ def test_nothing_is_left_of_a_server_whose_rehearsal_is_cancelled(postgres: str,
     asyncio.run(cancelled())
     assert servers() - before == set()
     assert list(scratch.iterdir()) == []
+
+
+def dumping(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('pg_dump', 'penelope')"
+        ).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def waiting(url: str) -> bool:
+    """Whether pg_dump waits for a lock."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE application_name = 'pg_dump' AND wait_event_type = 'Lock'"
+        )
+        return found.fetchone() is not None
+
+
+def test_nothing_is_left_of_a_dump_that_is_cancelled(postgres: str, scratch: Path) -> None:
+    async def cancelled() -> float:
+        run = asyncio.create_task(
+            SandboxTwin({"sql": SqlAdapter}, RULES).rehearse(planned(change()), service(postgres))
+        )
+        # Nothing tells when another process waits.
+        while not run.done() and not await asyncio.to_thread(waiting, postgres):  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.02)
+        assert not run.done()
+        started = time.monotonic()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        return time.monotonic() - started
+
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(SCHEMA)
+    with psycopg.connect(postgres) as holder:
+        holder.execute("LOCK TABLE public.loot IN ACCESS EXCLUSIVE MODE")
+        assert asyncio.run(cancelled()) < 5
+        assert list(scratch.iterdir()) == []
+    deadline = time.monotonic() + 20
+    while dumping(postgres) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert dumping(postgres) == 0
+
+
+def test_a_dump_ends_with_the_penelope_that_is_killed(postgres: str, scratch: Path) -> None:
+    script = scratch.parent / "dump.py"
+    script.write_text(
+        "import asyncio, sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_twin_postgres import RULES, SqlAdapter, SandboxTwin, change, planned, service\n"
+        f"asyncio.run(SandboxTwin({{'sql': SqlAdapter}}, RULES).rehearse(planned(change()), service({postgres!r})))\n"
+    )
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(SCHEMA)
+    with psycopg.connect(postgres) as holder:
+        holder.execute("LOCK TABLE public.loot IN ACCESS EXCLUSIVE MODE")
+        process = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "TMPDIR": str(scratch)})
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not waiting(postgres) and process.poll() is None:
+            time.sleep(0.02)
+        assert waiting(postgres)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        # The lock stays held: what waits for it must give up by itself.
+        while time.monotonic() < deadline and dumping(postgres):
+            time.sleep(0.05)
+        assert dumping(postgres) == 0
+    sweep()
+    assert list(scratch.iterdir()) == []

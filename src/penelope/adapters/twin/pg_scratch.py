@@ -98,6 +98,8 @@ class Scratch:
         # By the open folder, whose path may be too long for a socket. Nothing of the surroundings is to let us in.
         way = {
             "host": f"/proc/self/fd/{self._entry}",
+            # Given, though empty: otherwise a variable, or a service file, might lead to a real server.
+            "hostaddr": "",
             "port": "5432",
             "user": self.USER,
             "password": "none",

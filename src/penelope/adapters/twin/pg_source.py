@@ -223,8 +223,9 @@ def _drain(reading: _Reading, stream: IO[bytes], sink: IO[bytes]) -> None:
 def connection(
     options: SqlOptions, surroundings: Mapping[str, str] | None = None
 ) -> tuple[dict[str, str], str]:
-    """How a program reaches the database that the options name: an environment, for arguments are seen by everybody on
-    the machine, and what has no variable and is no secret. Raises CannotCopy, InvalidCatalogue, Unavailable.
+    """How a program reaches the database that the options name: an environment for secrets, for arguments are seen by
+    everybody on the machine, and all the rest as an argument, for that goes before any variable and service file.
+    Raises CannotCopy, InvalidCatalogue, Unavailable.
     """
     from psycopg import ProgrammingError, pq  # noqa: PLC0415 - only an installation with the extra has it
     from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: PLC0415 - as above
@@ -243,12 +244,12 @@ def connection(
     rest = {}
     for name, value in given.items():
         about = known[name]
-        if about.envvar is not None:
-            environment[about.envvar.decode()] = value
-        elif about.dispchar:
-            raise CannotCopy(f"the url's {name} cannot be handed to pg_dump but where everybody would see it")
-        else:
+        if not about.dispchar:
             rest[name] = value
+        elif about.envvar is not None:
+            environment[about.envvar.decode()] = value
+        else:
+            raise CannotCopy(f"the url's {name} cannot be handed to pg_dump but where everybody would see it")
     return environment, make_conninfo("", **rest)
 
 

@@ -276,11 +276,15 @@ def test_a_secret_that_no_variable_can_carry_is_refused() -> None:
     environment, rest = pg_source.connection(
         fine, {"PATH": "/bin", "SECRET_OTHER": "x", "PGSSLROOTCERT": "/c"}
     )
-    assert environment == {
-        "PATH": "/bin", "PGSSLROOTCERT": "/c", "PGHOST": "db.example", "PGPORT": "5433", "PGUSER": "me",
-        "PGPASSWORD": PASSWORD, "PGDATABASE": "shop", "PGSSLMODE": "require",
-    }  # fmt: skip
-    assert rest == "tcp_user_timeout=3"
+    assert environment == {"PATH": "/bin", "PGSSLROOTCERT": "/c", "PGPASSWORD": PASSWORD}
+    assert psycopg.conninfo.conninfo_to_dict(rest) == {
+        "host": "db.example",
+        "port": "5433",
+        "user": "me",
+        "dbname": "shop",
+        "sslmode": "require",
+        "tcp_user_timeout": "3",
+    }
 
 
 def test_the_secrets_of_a_target_are_read_for_its_copy_and_kept_out_of_what_is_said(database: str) -> None:
@@ -315,3 +319,29 @@ def test_a_table_that_somebody_has_locked_is_not_waited_for_long(database: str) 
     assert held.outcome is RehearsalOutcome.NOT_POSSIBLE
     assert "the schema cannot be dumped (pg_dump ends with 1)" in held.reason
     assert held.seconds < 60
+
+
+def test_no_variable_leads_from_the_copy_to_a_real_server(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The surroundings speak of a server that would let anybody in; the plan is still tried on the copy."""
+    services = tmp_path / "services"
+    where = psycopg.conninfo.conninfo_to_dict(database)
+    services.write_text(
+        f"[real]\nhost={where['host']}\nhostaddr=127.0.0.1\nport=1\ndbname=postgres\nuser=postgres\n"
+    )
+    real = replace(service(database, rows={"job": 1}).targets["db"])
+    with psycopg.connect(database) as connection:
+        port = connection.info.port
+    surroundings = (
+        ("PGSERVICEFILE", str(services)), ("PGSERVICE", "real"), ("PGHOSTADDR", "127.0.0.1"), ("PGPORT", "1"),
+        ("PGHOST", str(where["host"])), ("PGUSER", "postgres"), ("PGDATABASE", "postgres"), ("PGPASSWORD", PASSWORD),
+    )  # fmt: skip
+    # The real one is named as fully as the copy is, so that it is found all the same.
+    url = f"postgresql:///{where['dbname']}?host={where['host']}&hostaddr=&port={port}&user={where.get('user', 'postgres')}"
+    of = replace(service(url), targets={"db": replace(real, options={**real.options, "url": url})})
+    with monkeypatch.context() as changed:
+        for name, value in surroundings:
+            changed.setenv(name, value)
+        held = rehearsed(of, FREE)
+    assert held.outcome is RehearsalOutcome.PASSED, held
