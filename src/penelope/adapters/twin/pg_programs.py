@@ -23,6 +23,12 @@ class Programs:
     major: int
     folder: Path
 
+    @property
+    def needed(self) -> tuple[Path, ...]:
+        """The folders that they read; what else lies beside them may be somebody's home."""
+        beside = (self.folder.parent / name for name in ("lib", "lib64", "share"))
+        return (self.folder, *(path for path in beside if path.is_dir()))
+
 
 async def newest() -> Programs | None:
     """The newest that are whole and new enough; None where there are none."""

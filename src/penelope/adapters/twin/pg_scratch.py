@@ -201,7 +201,7 @@ def _job(programs: Programs, dump: Path, passwd: Path, identity: int, handed: tu
             *map(str, handed),
         ),
         copies={_RESTORE: dump},
-        also=() if programs.folder.is_relative_to("/usr") else (programs.folder.parent,),
+        also=() if programs.folder.is_relative_to("/usr") else programs.needed,
         seen={"/etc/passwd": passwd},
         handed=handed,
         identity=identity,

@@ -72,9 +72,10 @@ class SandboxTwin:
 
     async def _held(self, plan: Plan, service: Service) -> Rehearsal:
         started = time.monotonic()
+        checks: list[Check] = []
         try:
             async with asyncio.timeout(self._rules.timeout_seconds):
-                held = await self._rehearse(plan, service)
+                held = await self._rehearse(plan, service, checks)
         except TimeoutError:
             held = _not_possible(f"it did not end within {self._rules.timeout_seconds:g} s")
         except CannotCopy as error:
@@ -83,12 +84,16 @@ class SandboxTwin:
             held = _not_possible(error.message)
         except OSError as error:
             held = _not_possible(f"a copy cannot be made: {error.strerror}")
+        if held.outcome is RehearsalOutcome.NOT_POSSIBLE and any(not check.held for check in checks):
+            # Whatever came after it: what was found to fail has failed.
+            held = _judged(checks, [held.reason], held.limits)
         if held.outcome is RehearsalOutcome.NOT_POSSIBLE and self._rules.required:
             reason = f"it must be rehearsed (setting twin.required), and cannot be: {held.reason}"
             held = replace(held, outcome=RehearsalOutcome.FAILED, reason=reason)
         return replace(held, seconds=round(time.monotonic() - started, 3))
 
-    async def _rehearse(self, plan: Plan, service: Service) -> Rehearsal:
+    async def _rehearse(self, plan: Plan, service: Service, checks: list[Check]) -> Rehearsal:
+        """Puts what it finds into `checks` at once, so that it is known whatever comes after."""
         actions, skipped = _sorted(plan, service, self._kinds)
         if not actions:
             return _not_possible("; ".join(skipped) or "the plan has no actions")
@@ -100,7 +105,6 @@ class SandboxTwin:
             return _not_possible(f"nothing can be run in isolation here: {found.missing}")
         limits = _limits(self._rules.limits, spec)
         ways, untried = _ways(plan, actions)
-        checks: list[Check] = []
         left_out = dict.fromkeys([*skipped, *untried])
         async with workshop() as folder, AsyncExitStack() as stack:
             servers = {
@@ -112,9 +116,9 @@ class SandboxTwin:
             for number, way in enumerate(ways):
                 stage = self._stage(service, spec, folder / f"course-{number}", limits, servers)
                 stage.label = way.label if len(ways) > 1 else ""
+                stage.checks = checks
                 await stage.lay_out(actions)
                 await stage.play(way.actions)
-                checks += stage.checks
                 left_out |= dict.fromkeys(note for copy in stage.copies.values() for note in copy.notes)
         walls = (*limits.words(), *found.words()) if found else ("nothing of the service was run",)
         return _judged(checks, [*left_out], (*walls, *remarks(plan)))

@@ -22,7 +22,7 @@ from penelope.adapters.twin.copies import Bounds, CannotCopy, copied
 from penelope.adapters.twin.limits import Limits
 from penelope.adapters.twin.twin import Rules, SandboxTwin
 from penelope.adapters.twin.workshop import sweep, workshop
-from penelope.domain.action import Tier
+from penelope.domain.action import Action, Snapshot, Tier
 from penelope.domain.plan import Node, NodeKind, Plan
 from penelope.domain.rehearsal import Check, Rehearsal, RehearsalOutcome
 from penelope.domain.service import Service, Target, TwinCheck, TwinReplay, TwinServe, TwinSpec
@@ -227,6 +227,31 @@ async def test_both_branches_of_a_condition_are_tried_on_fresh_copies(repository
     assert named(held, "take back: write better [is it slow]").after == "as before"
     assert named(held, "take back: write bad [not is it slow]").after == "as before"
     assert "is it slow: both branches tried, each on fresh copies" in held.limits
+
+
+class Breaking(GitPatchAdapter):
+    """An adapter that breaks on what is to become slow, by an error that is nobody's."""
+
+    async def snapshot(self, action: Action) -> Snapshot:
+        if action.name == "write slow":
+            raise OSError(5, "Input/output error")
+        return await super().snapshot(action)
+
+
+@running
+async def test_what_was_found_to_fail_has_failed_whatever_comes_after(repository: Path) -> None:
+    plan = patching("bad", "slow")
+    bad, slow = plan.steps
+    plan = replace(plan, steps=(bad, replace(slow, params={"diff": diff("good", "slow")})))
+    first, second = nodes(plan)
+    twin = SandboxTwin({"git_patch": Breaking}, RULES)
+    alone = await twin.rehearse(replace(plan, course=(second,)), service(repository))
+    assert alone.outcome is RehearsalOutcome.NOT_POSSIBLE
+    held = await twin.rehearse(
+        replace(plan, course=(under("is it slow", first, otherwise=(second,)),)), service(repository)
+    )
+    assert held.outcome is RehearsalOutcome.FAILED
+    assert held.reason == "smoke [is it slow]: ends with 1 (before: passes)"
 
 
 @running
