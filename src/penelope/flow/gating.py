@@ -62,12 +62,14 @@ async def pass_gate(
     verdict = judged(request, parts.gate, glass, parts.asking)
     if verdict.ruling is Ruling.ASK:
         verdict = await _unless_refused(transaction, request, verdict, parts.asking.refusal_seconds)
+    reason = "; ".join(verdict.reasons)
     if verdict.ruling in {Ruling.PASS, Ruling.ASK}:
         request = replace(request, trial=await _tried(transaction, parts, request, glass))
         last = judged(request, (TrialRule(),), glass, parts.asking)
         verdict = replace(verdict, verdicts=(*verdict.verdicts, *last.verdicts))
+        # Where it cannot work, what people would have been asked for is beside the point.
+        reason = "; ".join(last.reasons) or reason
     changes = [_of_verdict(request.plan, verdict, request.now)]
-    reason = "; ".join(verdict.reasons)
     match verdict.ruling:
         case Ruling.PASS:
             result = await _go_or_queue(transaction, parts, request)
