@@ -15,7 +15,7 @@ from pathlib import Path
 
 from penelope.adapters.twin import layout
 from penelope.adapters.twin.limits import Limits, Stopped
-from penelope.adapters.twin.sandbox import Job, Sandbox
+from penelope.adapters.twin.sandbox import Job, Sandbox, new_identity
 
 MIB = 1 << 20
 LIMITS = Limits(
@@ -67,6 +67,8 @@ class Attack:
     script: str
     by: tuple[str, ...]
     """What is accepted as having stopped it: the limit that ended the run, or an error that it got."""
+    server: bool = False
+    """Whether it has what a database server has there: a number that is not root's, and tiny pieces of shared memory."""
 
 
 ATTACKS = (
@@ -121,6 +123,12 @@ ATTACKS = (
     Attack("flood of files", "\ndef f():\n for n in range(100000): open(f'/tmp/{n}', 'w').close()\nattempt(f)", ("ENOSPC",)),
     Attack("shared memory flood", "\ndef f():\n for n in range(100):\n  with open(f'/dev/shm/{n}', 'wb') as s: s.write(bytes(1 << 20))\nattempt(f)", ("ENOSPC",)),
     Attack("System V shared memory", "attempt(lambda: call(29 if X86 else 194, 0, 1 << 20, 0o1600))", ("EPERM",)),
+    Attack("shared memory of a server, two pages", "attempt(lambda: call(29 if X86 else 194, 0, 4097, 0o1600))", ("EPERM",), server=True),
+    Attack("shared memory of a server, more than 4 GiB", "attempt(lambda: call(29 if X86 else 194, 0, (1 << 32) + 1, 0o1600))", ("EPERM",), server=True),
+    Attack("flood of shared memory of a server", "\ndef f():\n for n in range(100000): call(29 if X86 else 194, 0, 4096, 0o1600)\nattempt(f)", ("ENOSPC",), server=True),
+    Attack("server becomes root", "\nassert os.getuid() >= 1_900_000_000\nattempt(os.setresuid, 0, 0, 0)", ("EPERM", "EINVAL"), server=True),
+    Attack("server takes another number", "\nattempt(lambda: call(272 if X86 else 97, 0x10000000))\nattempt(lambda: open('/proc/self/uid_map', 'w').write('0 0 1'))", ("EPERM",), server=True),
+    Attack("server mounts", "attempt(lambda: call(165 if X86 else 40, b'none', b'/tmp', b'tmpfs', 0, 0))", ("EPERM",), server=True),
     Attack("memory file outside of limits", "attempt(lambda: call(319 if X86 else 279, b'x', 0))", ("ENOSYS",)),
     Attack("io_uring", "attempt(lambda: call(425, 8, ctypes.create_string_buffer(256)))", ("ENOSYS",)),
     Attack("BPF program", "attempt(lambda: call(321 if X86 else 280, 0, 0, 0))", ("EPERM",)),
@@ -227,6 +235,8 @@ async def attacked(attack: Attack, world: World) -> Result:
         folder="/twin/copy",
         copies={"/twin/copy": world.copy},
         environment={"WORLD": world.told()},
+        identity=new_identity() if attack.server else None,
+        tiny_shared_memory=attack.server,
     )
     ended = await Sandbox(LIMITS).run(job)
     out = ended.out.decode("utf-8", "replace")[:4000]

@@ -18,6 +18,7 @@ import pytest
 
 from penelope.adapters.twin.capabilities import look
 from penelope.adapters.twin.copies import Bounds, copied
+from penelope.adapters.twin.limits import Limits
 from penelope.adapters.twin.sandbox import Job, Sandbox
 from penelope.domain.service import Target
 from penelope.errors import Unavailable
@@ -199,10 +200,14 @@ def test_nothing_lives_on_when_penelope_is_killed(tmp_path: Path) -> None:
 
 def test_cancelled_run_leaves_nothing() -> None:
     async def cancelled() -> None:
+        # An odd number of seconds, so that other sandboxes of this machine are not taken for this one.
         run = asyncio.create_task(
-            Sandbox(attacking.LIMITS).run(Job(argv=["/bin/sh", "-c", "sleep 300 & sleep 300"]))
+            Sandbox(Limits()).run(Job(argv=["/bin/sh", "-c", "sleep 3071 & sleep 3072"]))
         )
-        await asyncio.sleep(0.5)
+        # Nothing tells when processes in a sandbox begin.
+        while not run.done() and sum("sleep\\x00307" in line for line in crowd()) < 2:  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.02)
+        assert not run.done()
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run

@@ -1,4 +1,4 @@
-"""A transaction as the durable engine makes it, for tests that have no engine."""
+"""A transaction as the durable engine makes it, for tests that have no engine; and an assessment without its story."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -7,6 +7,9 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from penelope.flow.assessment import Assessment
+from penelope.flow.parts import Parts
+from penelope.flow.trying import NotTried, try_out
 from penelope.store.transaction import SqlTransaction
 
 Body = Callable[[SqlTransaction], Awaitable[Any]]
@@ -26,3 +29,14 @@ async def commit(database: AsyncEngine, now: datetime, body: Body) -> Any:
         except DBAPIError as error:
             if not str(getattr(error.orig, "sqlstate", "")).startswith(_TRY_AGAIN):
                 raise
+
+
+async def decided(engine: Any, parts: Parts, body: Body) -> Assessment:
+    """What a transaction that assesses comes to, once what it asks for was tried. `engine` makes transactions."""
+    while True:
+        try:
+            found: Assessment = await engine.transaction("decide", body)
+        except NotTried as lacking:
+            await try_out(engine, parts, lacking)
+        else:
+            return found

@@ -15,8 +15,10 @@ from typing import Any
 
 from stage import BAD, GOOD, PATIENCE_SECONDS, Script, begin, performing, playbook, shop
 
-from penelope.domain.action import Action, Effect, Progress, Snapshot
+from penelope.domain.action import Action, Effect, Preview, Progress, Snapshot
 from penelope.domain.benchmark import Benching, Measurement, Probe, SuiteName
+from penelope.domain.plan import Plan
+from penelope.domain.rehearsal import Rehearsal, RehearsalOutcome
 from penelope.domain.service import Service
 from penelope.testing.actions import FakeAction
 
@@ -31,19 +33,24 @@ class FileAction(FakeAction):
         self._dies_at = dies_at
 
     async def probe(self, action: Action, snapshot: Snapshot) -> Progress:  # noqa: ARG002 - the file tells
-        self._note(f"probe {action.name}")
+        self.note(f"probe {action.name}")
         return Progress.APPLIED if self.counts[f"effect {action.name}"] else Progress.NOT_APPLIED
 
+    async def dry_run(self, action: Action, snapshot: Snapshot) -> Preview:
+        self.note(f"dry_run {action.name}")
+        return await super().dry_run(action, snapshot)
+
     async def execute(self, action: Action, snapshot: Snapshot) -> Effect:  # noqa: ARG002 - the file tells
-        self._note(f"execute {action.name}")
-        self._note(f"effect {action.name}")
+        self.note(f"execute {action.name}")
+        self.note(f"effect {action.name}")
         return Effect(summary="done")
 
     async def observe(self, action: Action) -> dict[str, Any]:
-        self._note(f"observe {action.name}")
+        self.note(f"observe {action.name}")
         return {"value": action.name}
 
-    def _note(self, what: str) -> None:
+    def note(self, what: str) -> None:
+        """Counts a call, and dies at the one that is the last."""
         self.counts[what] += 1
         self._world.write_text(json.dumps(self.counts))
         if what == self._dies_at:
@@ -51,9 +58,21 @@ class FileAction(FakeAction):
 
     def measured(self, probe: str) -> int:
         """How often a probe was measured by now."""
-        self._note(f"measure {probe} {(count := self.counts[f'measure {probe}'] + 1)}")
-        self._note(f"measure {probe}")
+        self.note(f"measure {probe} {(count := self.counts[f'measure {probe}'] + 1)}")
+        self.note(f"measure {probe}")
         return count
+
+
+class FileTwin:
+    """Passes each plan; dies before it has looked at it, or with its answer in hand."""
+
+    def __init__(self, world: FileAction) -> None:
+        self._world = world
+
+    async def rehearse(self, plan: Plan, service: Service) -> Rehearsal:  # noqa: ARG002 - it passes each
+        self._world.note("rehearse")
+        self._world.note("rehearsed")
+        return Rehearsal(outcome=RehearsalOutcome.PASSED, reason="all is well")
 
 
 class FileProber:
@@ -67,14 +86,15 @@ class FileProber:
         return Measurement(failed=True, note="fails") if count == 1 else Measurement(figure=10.0)
 
 
-def script(world: Path, dies_at: str = "", *, measured: bool = False) -> Script:
-    """`measured` gives the service a smoke suite and a regression suite."""
+def script(world: Path, dies_at: str = "", *, measured: bool = False, asking: bool = False) -> Script:
+    """`measured` gives the service a smoke suite and a regression suite; `asking` has plans rehearsed and asked for."""
     adapter, service = FileAction(world, dies_at), shop()
     if measured:
         suite = (Probe(name="page", kind="file"),)
         service = replace(service, benchmarks=dict.fromkeys(SuiteName, suite))
     return Script(
-        playbooks=[playbook()],
+        playbooks=[playbook(approval=asking)],
+        twin=FileTwin(adapter) if asking else None,
         adapter=adapter,
         services=(service,),
         probers={"file": FileProber(adapter)},
@@ -83,9 +103,10 @@ def script(world: Path, dies_at: str = "", *, measured: bool = False) -> Script:
 
 
 async def live_and_die(
-    databases: tuple[str, str], world: Path, dies_at: str, *, measured: bool = False
+    databases: tuple[str, str], world: Path, dies_at: str, *, measured: bool = False, asking: bool = False
 ) -> None:
-    async with performing(databases, script(world, dies_at, measured=measured)) as stage:
+    told = script(world, dies_at, measured=measured, asking=asking)
+    async with performing(databases, told) as stage:
         stage.metrics.script("shop", BAD, GOOD)
         await begin(stage)
         await asyncio.sleep(PATIENCE_SECONDS)
@@ -94,6 +115,10 @@ async def live_and_die(
 if __name__ == "__main__":
     asyncio.run(
         live_and_die(
-            (sys.argv[1], sys.argv[2]), Path(sys.argv[3]), sys.argv[4], measured="measured" in sys.argv[5:]
+            (sys.argv[1], sys.argv[2]),
+            Path(sys.argv[3]),
+            sys.argv[4],
+            measured="measured" in sys.argv[5:],
+            asking="asking" in sys.argv[5:],
         )
     )

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from committing import decided
 from stage import BAD, GATE, Stage, healthy, play, playbook, signal
 
 from penelope.domain.gate import RuleVerdict, Ruling
@@ -82,8 +83,7 @@ async def assessed(stage: Stage, name: str, parts: Parts | None = None) -> Asses
     async def body(transaction: Any) -> Any:
         return await assess(transaction, parts or stage.parts, name, dossier)
 
-    found: Any = await stage.engine.transaction("decide", body)
-    return found
+    return await decided(stage.engine, parts or stage.parts, body)
 
 
 async def breaker(stage: Stage, scope: Scope) -> Breaker:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from committing import Body, commit
+from committing import Body, commit, decided
 from sqlalchemy.ext.asyncio import AsyncEngine
 from stage import APPROVAL, BAD, DECIDE, HALT, RATE, TIMING, Library, NoChanges, playbook, shop, step
 
@@ -111,8 +111,10 @@ async def assessed(workers: Sequence[Worker], given: Parts) -> list[Assessment]:
 
     def one(number: int) -> Awaitable[Assessment]:
         dossier = Dossier(service=f"shop-{number}", gathered_at=NOW, evidence=())
-        return workers[number % 2].transaction(
-            "decide", lambda transaction: assess(transaction, given, f"inc_{number:02}", dossier)
+        return decided(
+            workers[number % 2],
+            given,
+            lambda transaction: assess(transaction, given, f"inc_{number:02}", dossier),
         )
 
     return list(await asyncio.gather(*map(one, range(INCIDENTS))))

@@ -85,8 +85,9 @@ def test_a_broken_service_is_healed_and_every_step_is_history(databases: Databas
             assert stage.adapter.world == {"one": {"value": "first"}, "two": {"value": "second"}}
             assert set(stage.adapter.effects.values()) == {1}
             events = await stage.events(incident.id)
-            assert events[:5] == [
+            assert events[:6] == [
                 "IncidentOpened",
+                "PlanPreviewed",
                 "DecisionMade",
                 "PlanMade",
                 "GatePassed",

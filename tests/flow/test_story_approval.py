@@ -23,6 +23,7 @@ from penelope.flow.assessment import Assessment
 from penelope.flow.commands import Answer, Commands
 from penelope.flow.deciding import assess
 from penelope.flow.sweep import sweep
+from penelope.flow.trying import NotTried, try_out
 from penelope.kit.codec import from_data
 from penelope.rooms.context.run import gather
 from penelope.rooms.intake.run import Rules
@@ -381,7 +382,7 @@ async def received(stage: Stage) -> str:
 
 
 async def rehearse(stage: Stage, incident: str) -> Assessment:
-    """What an assessment would come to; nothing of it is kept."""
+    """What an assessment would come to; nothing of it is kept but how its plan was tried."""
     reading = await gather(
         stage.parts.service("shop"),
         stage.parts.metrics,
@@ -389,9 +390,15 @@ async def rehearse(stage: Stage, incident: str) -> Assessment:
         window_seconds=60,
         now=datetime.now(UTC),
     )
-    async with stage.database.connect() as connection:
-        await connection.begin()
-        return await assess(SqlTransaction(connection, datetime.now(UTC)), stage.parts, incident, reading)
+    while True:
+        async with stage.database.connect() as connection:
+            await connection.begin()
+            transaction = SqlTransaction(connection, datetime.now(UTC))
+            try:
+                return await assess(transaction, stage.parts, incident, reading)
+            except NotTried as found:
+                lacking = found
+        await try_out(stage.engine, stage.parts, lacking)
 
 
 def request(incident: str, identifier: str, digest: str) -> Approval:

@@ -104,6 +104,18 @@ def samples(telemetry: Telemetry) -> dict[str, float]:
         ("ActionWaits", "waiting", {"adapter": "git"}, {'penelope_action_waits_total{adapter="git"}': 1}),
         ("ConditionJudged", "unseen", {}, {'penelope_conditions_total{status="unseen"}': 1}),
         (
+            "PreviewFailed",
+            "refused",
+            {"outcome": "refused"},
+            {'penelope_previews_total{outcome="refused"}': 1},
+        ),
+        (
+            "PlanPreviewed",
+            "partial",
+            {"outcome": "partial"},
+            {'penelope_previews_total{outcome="partial"}': 1},
+        ),
+        (
             "RehearsalFailed",
             "failed",
             {"outcome": "failed"},

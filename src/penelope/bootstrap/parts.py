@@ -80,7 +80,7 @@ async def parts_of(stack: AsyncExitStack, settings: Settings, clock: Clock) -> P
         asking=asking_of(settings),
         probers=probers(services.values(), metrics),
         benching=benching_of(settings.benchmark),
-        twin=twin_of(settings.twin),
+        twin=twin_of(settings.twin, secrets),
         counter=counter_of(clock, settings.metrics.timeout_seconds),
     )
 

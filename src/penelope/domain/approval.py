@@ -39,6 +39,8 @@ class OnTimeout(StrEnum):
 class BriefStep:
     """One action of the plan, as it is shown; `diff` where it is a patch, `params` are its other parameters as JSON, and
     `when` says in what circumstances it happens, if not in all.
+
+    `preview` and `preview_diff` say what it would have changed when it was tried, or `not_previewed` why nobody knows.
     """
 
     name: str
@@ -49,12 +51,16 @@ class BriefStep:
     diff: str = ""
     params: str = ""
     when: str = ""
+    preview: str = ""
+    preview_diff: str = ""
+    not_previewed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brief:
-    """What is laid before people. Risk and confidence 0…1; `evidence` are sentences; `twin` is the digital twin's
-    result, where there was one; `silence` says what happens if nobody answers.
+    """What is laid before people. Risk and confidence 0…1; `evidence` are sentences; `twin` tells how the plan went on
+    the twin, or why it was not rehearsed, and `twin_checks` each thing that was tried there; `previewed_at` is when
+    the steps were previewed; `silence` says what happens if nobody answers.
     """
 
     service: str
@@ -68,6 +74,8 @@ class Brief:
     evidence: tuple[str, ...]
     silence: str
     twin: str | None = None
+    twin_checks: tuple[str, ...] = ()
+    previewed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

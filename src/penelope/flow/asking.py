@@ -22,7 +22,7 @@ from penelope.domain.quorum import RULE
 from penelope.domain.work import Change
 from penelope.flow import records
 from penelope.flow.assessment import Assessment, Next
-from penelope.flow.briefing import steps_of
+from penelope.flow.briefing import on_the_twin, steps_of
 from penelope.kit.ids import digest_id
 from penelope.rooms.gate.rules import Request
 
@@ -130,7 +130,7 @@ def _with_machines(approval: Approval, verdict: GateVerdict, now: datetime) -> A
 def brief_of(request: Request, silence: str) -> Brief:
     """What people are shown: enough to judge by without another screen."""
     plan, decision = request.plan, request.decision
-    twin = request.dossier.value("twin.result")
+    twin, checks = on_the_twin(request.trial)
     return Brief(
         service=plan.service,
         playbook=plan.playbook,
@@ -138,11 +138,13 @@ def brief_of(request: Request, silence: str) -> Brief:
         tier=int(plan.tier),
         risk=decision.risk.value,
         confidence=decision.confidence.value,
-        steps=steps_of(plan),
+        steps=steps_of(plan, request.trial),
         risks=decision.risk.contributions,
         evidence=tuple(map(_in_words, request.dossier.evidence[:_MOST_EVIDENCE])),
         silence=silence,
-        twin=None if twin is None else str(twin),
+        twin=twin,
+        twin_checks=checks,
+        previewed_at=None if request.trial is None else request.trial.preview.taken_at,
     )
 
 

@@ -20,8 +20,8 @@ class Next(StrEnum):
 class Assessment:
     """What an assessment came to. A plan that is observed waits for its turn, or for what a rule of the gate said.
 
-    `rehearses` and `regresses` say whether a twin, and a regression suite, were there for a plan that is to be carried
-    out: its story goes by that to its end, whatever settings and catalogue a restart brings.
+    A plan that is asked for or carried out has been tried before (flow/trying); that is not done again, whatever a
+    restart brings. `regresses` says whether a regression suite was there for it: its story goes by that to its end.
     """
 
     next: Next
@@ -29,7 +29,6 @@ class Assessment:
     plan: Plan | None = None
     recheck_seconds: float = 0.0
     approval: str | None = None
-    rehearses: bool = False
     regresses: bool = False
 
     @property

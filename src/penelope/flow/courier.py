@@ -19,12 +19,17 @@ from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.clock import Clock
 from penelope.kit.codec import from_data, to_data
+from penelope.kit.harmless import harmless
 
 _LONGEST_PAUSE_SECONDS = 600.0
 _AT_ONCE = 16
 """Notices in one round; they are sent beside each other."""
 _LONGEST_ERROR = 1500
 """Characters of an error in an alarm: channels cut long texts off, and what is to be done stands behind it."""
+
+_LONGEST_WORDS = 200
+_MOST_STEPS = 12
+_MARKUP = str.maketrans({"<": "(", ">": ")", "[": "(", "]": ")", "@": "(at)", "`": "'"})
 
 _log = logging.getLogger(__name__)
 
@@ -200,7 +205,9 @@ def _of_request(notice: Notice, approval: Approval) -> Message | None:
         lines = [
             brief.rationale,
             f"Risk {brief.risk:.2f}, confidence {brief.confidence:.2f}, tier {brief.tier}.",
-            *map(_step, brief.steps),
+            *map(_step, brief.steps[:_MOST_STEPS]),
+            *([f"- and {len(brief.steps) - _MOST_STEPS} more"] if len(brief.steps) > _MOST_STEPS else []),
+            *([f"On the twin: {_quoted(brief.twin)}"] if brief.twin else []),
             *(f"* {part.name} {part.value:+.2f}: {part.reason}" for part in brief.risks),
             *brief.evidence[:8],
             brief.silence,
@@ -218,7 +225,15 @@ def _of_request(notice: Notice, approval: Approval) -> Message | None:
 
 def _step(step: BriefStep) -> str:
     when = f", {step.when}" if step.when else ""
-    return f"- {step.name} ({step.adapter}.{step.operation} on {step.target}){when}"
+    seen = f"\n  would: {_quoted(step.preview)}" if step.preview else ""
+    unseen = f"\n  not previewed: {_quoted(step.not_previewed)}" if step.not_previewed else ""
+    return f"- {step.name} ({step.adapter}.{step.operation} on {step.target}){when}{seen}{unseen}"
+
+
+def _quoted(words: str) -> str:
+    """Words that a target may have put there, so that no channel takes them for a link, a mention or markup."""
+    plain = harmless(words, _LONGEST_WORDS).translate(_MARKUP)
+    return plain.replace("://", ": //").replace("www.", "www .")
 
 
 def _of_alarm(notice: Notice, unit: UnitOfWork) -> Message:

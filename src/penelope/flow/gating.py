@@ -9,6 +9,7 @@ from penelope.domain.decision import Decision
 from penelope.domain.gate import GateVerdict, Ruling
 from penelope.domain.outcome import PlaybookRecord
 from penelope.domain.plan import Plan
+from penelope.domain.trial import Trial
 from penelope.domain.work import Change
 from penelope.flow import halting, records
 from penelope.flow.asking import ask
@@ -17,11 +18,13 @@ from penelope.flow.autonomy import standing_of
 from penelope.flow.lifting import judged
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
+from penelope.flow.trying import NotTried, trial_of
 from penelope.flow.upstream import broken_upstream
 from penelope.kit.codec import from_data, to_data
 from penelope.rooms.decide.case import Case
 from penelope.rooms.gate.refusal import before_asking
 from penelope.rooms.gate.rules import Request
+from penelope.rooms.gate.trial import TrialRule
 
 
 async def request_of(
@@ -52,12 +55,21 @@ async def request_of(
 async def pass_gate(
     transaction: Transaction, parts: Parts, request: Request, glass: BreakGlass | None = None
 ) -> tuple[list[Change], Assessment]:
-    """What is to be recorded of the gate, and where the story goes from there; `glass` was broken for this plan."""
+    """What is to be recorded of the gate, and where the story goes from there; `glass` was broken for this plan.
+
+    Raises NotTried for a plan that would pass or be asked for, and that nobody has tried.
+    """
     verdict = judged(request, parts.gate, glass, parts.asking)
     if verdict.ruling is Ruling.ASK:
         verdict = await _unless_refused(transaction, request, verdict, parts.asking.refusal_seconds)
-    changes = [_of_verdict(request.plan, verdict, request.now)]
     reason = "; ".join(verdict.reasons)
+    if verdict.ruling in {Ruling.PASS, Ruling.ASK}:
+        request = replace(request, trial=await _tried(transaction, parts, request, glass))
+        last = judged(request, (TrialRule(),), glass, parts.asking)
+        verdict = replace(verdict, verdicts=(*verdict.verdicts, *last.verdicts))
+        # Where it cannot work, what people would have been asked for is beside the point.
+        reason = "; ".join(last.reasons) or reason
+    changes = [_of_verdict(request.plan, verdict, request.now)]
     match verdict.ruling:
         case Ruling.PASS:
             result = await _go_or_queue(transaction, parts, request)
@@ -73,6 +85,18 @@ async def pass_gate(
             if asking.notices:
                 await transaction.outbox.add(asking.notices)
             return [*changes, *asking.changes], asking.assessment
+
+
+async def _tried(
+    transaction: Transaction, parts: Parts, request: Request, glass: BreakGlass | None
+) -> Trial | None:
+    """What came of trying the plan. Who broke the glass wants it at once, and does not wait for what is not known."""
+    try:
+        return await trial_of(transaction, parts, request.plan)
+    except NotTried:
+        if glass is None:
+            raise
+        return None
 
 
 async def _unless_refused(

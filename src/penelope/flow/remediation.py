@@ -1,34 +1,29 @@
 """The whole story of an incident, as a durable workflow: every await below is a place where the process may die."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from penelope.domain.approval import ApprovalStatus
-from penelope.domain.benchmark import SuiteName
-from penelope.domain.evidence import Dossier
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.outcome import OutcomeKind
 from penelope.domain.plan import Plan
 from penelope.flow import records
 from penelope.flow.acting import Acting, Done
 from penelope.flow.approving import await_word
+from penelope.flow.assessing import Assessing
 from penelope.flow.assessment import Assessment, Next
-from penelope.flow.benchmarking import declares, regression
+from penelope.flow.benchmarking import regression
 from penelope.flow.canary import Canary
 from penelope.flow.carrying_out import BRANCH, Journey, Stretch, branch_chapter, stretch_of
 from penelope.flow.checking import Question, verify
-from penelope.flow.deciding import assess
 from penelope.flow.deploying import DEPLOY, deploy_chapter
 from penelope.flow.ending import Ending, finish
 from penelope.flow.engine import Chapter, Engine, Story
 from penelope.flow.executing import ACT, act_chapter
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
-from penelope.flow.rehearsing import rehearse
 from penelope.kit.canonical import Json
-from penelope.kit.codec import from_data, to_data
-from penelope.rooms.context.run import gather
+from penelope.kit.codec import from_data
 from penelope.rooms.verify.run import observe
 
 
@@ -59,6 +54,7 @@ class Remediation:
         self._incident = incident
         self._service = service
         self._acting = Acting(engine, parts, incident)
+        self._assessing = Assessing(engine, parts, incident, service)
 
     async def run(self) -> str:
         ending: Ending | None
@@ -91,31 +87,8 @@ class Remediation:
                     return None
 
     async def _assess(self, before: Assessment | None) -> Assessment:
-        assessed = await self._engine.step("assess", lambda: self._gather_and_assess(before))
+        assessed = await self._engine.step("assess", lambda: self._assessing.assess(before))
         return from_data(Assessment, assessed)
-
-    async def _gather_and_assess(self, before: Assessment | None) -> Json:
-        dossier = await self._gather()
-        hits = await self._parts.wisdom.recall(self._incident)
-
-        async def body(transaction: Transaction) -> Json:
-            assessed = await assess(transaction, self._parts, self._incident, dossier, hits, before)
-            rehearses = self._parts.twin is not None
-            regresses = declares(self._parts, self._service, SuiteName.REGRESSION)
-            return to_data(replace(assessed, rehearses=rehearses, regresses=regresses))
-
-        # Committed by itself, which spares the engine's bookkeeping (decision 0005). After a crash
-        # in between it is made again, and finds by the incident's state what was decided before.
-        return await self._engine.transaction("decide", body)
-
-    async def _gather(self) -> Dossier:
-        now = self._parts.clock.now()
-        service = self._parts.services.get(self._service)
-        if service is None:
-            return Dossier(service=self._service, gathered_at=now, evidence=())
-        window = self._parts.timing.window_seconds
-        metrics, changes = self._parts.metrics, self._parts.changes
-        return await gather(service, metrics, changes, window_seconds=window, now=now)
 
     async def _read(self, transaction: Transaction) -> Incident:
         return await records.incident_of(transaction, self._incident)
@@ -133,9 +106,6 @@ class Remediation:
                 return Ending(kind=OutcomeKind.ESCALATED, reason=word.reason)
 
     async def _intervene(self, plan: Plan, answer: Assessment) -> Ending:
-        trouble = await rehearse(self._engine, self._parts, plan, self._incident) if answer.rehearses else ""
-        if trouble:
-            return Ending(kind=OutcomeKind.ESCALATED, reason=trouble, playbook=plan.playbook)
         done: list[Done] = []
         canary = None if plan.rollout is None else Canary(self._engine, self._parts, plan, plan.rollout)
         try:

@@ -54,6 +54,7 @@ _VOTED = Rule("penelope_approval_votes_total", {"channel": "channel", "status": 
 
 
 _REHEARSAL = (Rule("penelope_rehearsals_total", {"outcome": "outcome"}),)
+_PREVIEW = (Rule("penelope_previews_total", {"outcome": "outcome"}),)
 _MISSION = (Rule("penelope_missions_total", {"status": "status"}),)
 
 
@@ -96,6 +97,8 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "CompensationFailed": _action("compensation_failed"),
     "ActionWaits": (Rule("penelope_action_waits_total", {"adapter": "adapter"}),),
     "ConditionJudged": (Rule("penelope_conditions_total", {"status": "status"}),),
+    "PlanPreviewed": _PREVIEW,
+    "PreviewFailed": _PREVIEW,
     "PlanRehearsed": _REHEARSAL,
     "RehearsalFailed": _REHEARSAL,
     "BenchmarkRun": (

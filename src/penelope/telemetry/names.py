@@ -151,6 +151,12 @@ METRICS: tuple[Metric, ...] = (
         "Conditions in plans: holds, does_not_hold, unseen (and so decided nothing).",
     ),
     Metric(
+        "penelope_previews_total",
+        "counter",
+        ("outcome",),
+        "Plans whose actions were dry-run: complete, partial, none (of which nobody knows what they change), refused.",
+    ),
+    Metric(
         "penelope_rehearsals_total",
         "counter",
         ("outcome",),

@@ -126,6 +126,9 @@ class Faulty:
         self._inner.validate(operation, params)
 
     async def snapshot(self, action: Action) -> Snapshot:
+        if not action.fence:
+            # No lease is held: somebody only wants to know what it would change.
+            return await self._inner.snapshot(action)
         await self._reach("before_snapshot", action)
         deed = Deed()
         with self._watch.over(deed):

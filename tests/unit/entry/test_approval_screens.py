@@ -8,6 +8,17 @@ from rich.console import Console
 from penelope.entry.cli import approvals
 
 VOTE = {"actor": "key:ada", "approve": True, "channel": "slack", "reason": "go \x1b[31m"}
+TRIED = [
+    {
+        "name": "write",
+        "target": "conf",
+        "tier": 2,
+        "diff": "",
+        "preview": "1 file would be changed \x1b[2J",
+        "preview_diff": "-old\n+new \x1b[31m",
+    },
+    {"name": "restart", "target": "web", "tier": 1, "diff": "", "not_previewed": "nobody answers \x9b"},
+]
 REQUEST: dict[str, Any] = {
     "id": "r1",
     "incident": "inc_1",
@@ -22,7 +33,10 @@ REQUEST: dict[str, Any] = {
         "risk": 0.8,
         "confidence": 0.6,
         "risks": [{"name": "reversibility", "value": 0.8, "reason": "tier 4"}],
-        "steps": [{"name": "patch", "target": "repo", "tier": 2, "diff": "-a\n+b"}],
+        "steps": [{"name": "patch", "target": "repo", "tier": 2, "diff": "-a\n+b"}, *TRIED],
+        "twin": "passed in 1.2 s: all is well",
+        "twin_checks": ["smoke: passes → passes"],
+        "previewed_at": "2026-11-22T06:59:00Z",
         "evidence": ["slo.availability: NOT met"],
     },
     "votes": [VOTE],
@@ -49,7 +63,14 @@ def test_a_request_shows_all_that_it_rests_on() -> None:
     ):
         assert part in text
     assert "eve handed a seat (approver) to bob" in text
+    assert "would: 1 file would be changed \\x1b[2J" in text
+    assert "      +new \\x1b[31m" in text
+    assert "not previewed: nobody answers \\x9b" in text
+    assert "on the twin: passed in 1.2 s: all is well" in text
+    assert "smoke: passes → passes" in text
+    assert "previewed at 2026-11-22T06:59:00Z" in text
     assert "\x1b" not in text
+    assert "\x9b" not in text
 
 
 def test_requests_and_reviews_are_listed() -> None:

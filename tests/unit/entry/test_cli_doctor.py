@@ -1,5 +1,6 @@
 """`penelope doctor` tells what was tried, and fails only for what is required."""
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from penelope.adapters.twin import capabilities
+from penelope.adapters.twin import capabilities, pg_programs
 from penelope.adapters.twin.capabilities import Isolation
+from penelope.adapters.twin.pg_programs import Programs
 from penelope.entry.cli import doctor
 from penelope.entry.cli.main import app
 from penelope.settings.twin import Twin
@@ -40,6 +42,8 @@ def test_real_machine_is_looked_at(tmp_path: Path) -> None:
     assert ran.exit_code == (0 if told["works"] else 1)
     if found["bubblewrap"]["works"]:
         assert found["  own network"]["works"]
+        # The development environment has both the programs and the driver.
+        assert found["twin of PostgreSQL"]["works"], found["twin of PostgreSQL"]
 
 
 @pytest.mark.usefixtures("_bare")
@@ -48,6 +52,36 @@ def test_missing_isolation_is_said_and_no_failure() -> None:
     assert ran.exit_code == 0
     assert "nothing here" in ran.stdout
     assert "they are forbidden" in ran.stdout
+    assert "there is no sandbox: databases" in ran.stdout
+
+
+def test_missing_programs_of_postgresql_are_said_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def newest() -> None:
+        return None
+
+    monkeypatch.setattr(pg_programs, "newest", newest)
+    ran = CliRunner().invoke(app, ["doctor", "--json"])
+    assert ran.exit_code == 0
+    found = {item["name"]: item for item in json.loads(ran.stdout)["findings"]}
+    assert not found["twin of PostgreSQL"]["works"]
+
+
+def test_programs_of_postgresql_must_be_whole_and_of_one_version(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def program(folder: Path, name: str, version: str) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(f"#!/bin/sh\necho '{name} (PostgreSQL) {version}'\n")
+        (folder / name).chmod(0o755)
+
+    versions = {"whole": "97.1", "old": "14.3", "mixed": "98.1", "parts": "99.1"}
+    for folder, version in versions.items():
+        for name in pg_programs.NEEDED:
+            program(tmp_path / folder, name, version)
+    program(tmp_path / "mixed", "pg_dump", "97.1")
+    (tmp_path / "parts" / "initdb").unlink()
+    monkeypatch.setenv("PATH", os.pathsep.join(str(tmp_path / folder) for folder in versions))
+    assert asyncio.run(pg_programs.newest()) == Programs(97, tmp_path / "whole")
 
 
 @pytest.mark.usefixtures("_bare")

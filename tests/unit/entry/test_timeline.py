@@ -229,6 +229,19 @@ def test_a_condition_tells_how_it_was_judged(status: str, said: str) -> None:
     assert line(judged).plain == f"07:00:00  condition  is it full: {said}"
 
 
+def test_a_preview_tells_of_each_action_what_it_would_change_or_why_nobody_knows() -> None:
+    actions = [
+        {"name": "patch", "summary": "1 file would be changed\x1b[2J", "missing": ""},
+        {"name": "restart", "summary": "", "missing": "nobody answers"},
+    ]
+    assert shown("PlanPreviewed", "1 of 2 actions", outcome="partial", actions=actions) == [
+        "07:00:00  preview    ? 1 of 2 actions",
+        "                      patch: 1 file would be changed\\x1b[2J",
+        "                      restart: not previewed: nobody answers",
+    ]
+    assert "✗ it cannot be done" in shown("PreviewFailed", "it cannot be done", outcome="refused")[0]
+
+
 def test_a_rehearsal_tells_what_did_not_hold() -> None:
     checks = [{"name": "smoke", "held": False}, {"name": "syntax", "held": True}]
     assert shown("RehearsalFailed", "a check ends with 1", outcome="failed", seconds=2, checks=checks) == [

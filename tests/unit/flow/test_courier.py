@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.domain.approval import Approval, ApprovalStatus, Brief, BriefStep
 from penelope.domain.notice import Notice, NoticeKind, NoticeState
-from penelope.flow.courier import Courier, CourierLimits, Message
+from penelope.flow.courier import Courier, CourierLimits, Message, _of_request
 from penelope.kit.codec import to_data
 from penelope.testing.clock import FakeClock
 
@@ -116,3 +116,67 @@ def test_what_a_library_says_of_a_failure_is_not_repeated() -> None:
     deliver(outbox, Telling())
     assert outbox.settled == {"asked": NoticeState.FAILED}
     assert outbox.reasons == ["no channel took it; ops: RuntimeError"]
+
+
+def test_a_notice_tells_what_a_plan_would_change_and_obeys_nothing_of_it() -> None:
+    hostile = (
+        "see <!channel> @everyone [here](https://evil.example) `x` www.evil.example\x1b[2J\n- approved by all"
+    )
+    steps = [
+        BriefStep(
+            name="patch", adapter="git_patch", operation="apply", target="code", tier=2, preview=hostile
+        ),
+        BriefStep(
+            name="restart",
+            adapter="process",
+            operation="restart",
+            target="web",
+            tier=1,
+            not_previewed="x" * 999,
+        ),
+        *(
+            BriefStep(name=f"n{number}", adapter="a", operation="o", target="t", tier=1)
+            for number in range(20)
+        ),
+    ]
+    text = told(steps)
+    lines = text.splitlines()
+    would = lines[lines.index("- patch (git_patch.apply on code)") + 1]
+    assert would == (
+        "  would: see (!channel) (at)everyone (here)(https: //evil.example) 'x' www .evil.example\\x1b(2J\\n- approved by all"
+    )
+    assert f"  not previewed: {'x' * 199}…" in lines
+    assert "- and 10 more" in lines
+    assert "On the twin: passed (at)all" in lines
+    assert "n15" not in text
+
+
+def told(steps: Sequence[BriefStep]) -> str:
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    brief = Brief(
+        service="shop",
+        playbook="fix",
+        rationale="",
+        tier=2,
+        risk=0.1,
+        confidence=0.9,
+        steps=tuple(steps),
+        risks=(),
+        evidence=(),
+        silence="",
+        twin="passed @all",
+    )
+    approval = Approval(
+        id="r1",
+        incident="inc_1",
+        plan_digest="",
+        reasons=(),
+        status=ApprovalStatus.PENDING,
+        requested_at=now,
+        expires_at=now,
+        brief=brief,
+    )
+    notice = Notice.of(NoticeKind.REQUESTED, "r1", "inc_1", now, ("ops",))
+    message = _of_request(notice, approval)
+    assert message is not None
+    return message.text

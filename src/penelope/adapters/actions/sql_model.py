@@ -42,11 +42,20 @@ class Statement(Struct, frozen=True, kw_only=True):
     look: str | None = None
 
 
+class TwinCopy(Struct, frozen=True, kw_only=True):
+    """What of a PostgreSQL database may be copied for a rehearsal: its schema, and of the tables that `rows` names so many
+    rows. Those that a plan's own conditions choose are copied beside them.
+    """
+
+    rows: dict[str, Count] = {}
+
+
 class SqlOptions(Struct, frozen=True, kw_only=True):
     """Options of a target. `url` is ``postgresql://…`` or ``sqlite:////absolute/path``; a password may stand in it or in
     `password`. `ledger_table` names a table that the adapter makes, and in which it writes the key of each change of
     rows within the same transaction. `ignored_columns` are written by the database itself (triggers): they are neither
-    compared nor put back. `parameters` are the names that `set_parameter` may set.
+    compared nor put back. `parameters` are the names that `set_parameter` may set. With `twin`, plans are tried on a copy
+    of a PostgreSQL database first (docs/twin.md).
     """
 
     url: str
@@ -57,6 +66,7 @@ class SqlOptions(Struct, frozen=True, kw_only=True):
     statements: dict[str, Statement] = {}
     parameters: list[Identifier] = []
     lock_timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 3.0
+    twin: TwinCopy | None = None
 
 
 class Condition(Struct, frozen=True, kw_only=True):

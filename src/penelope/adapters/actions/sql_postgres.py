@@ -4,7 +4,7 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
@@ -103,6 +103,16 @@ class Postgres(Session):
             cursor.execute(sql.encode(), values)
             # A query may change rows within a WITH: what it gives says nothing of how many.
             return -1 if (cursor.statusmessage or "").startswith("SELECT") else cursor.rowcount
+
+    def copied(self, sql: str, values: Any, sink: Callable[[bytes], object]) -> int:
+        """Hands the rows of a query over as COPY writes them; tells how many they were."""
+        self.go_on()
+        with self._said(), self._connection.cursor() as cursor:
+            with cursor.copy(f"COPY ({sql}) TO STDOUT".encode(), values or None) as rows:
+                for row in rows:
+                    self.go_on()
+                    sink(bytes(row))
+            return cursor.rowcount
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -178,7 +178,7 @@ class Update(Rows):
         if carried := set(given.set) & (set(table.key) | table.carriers_on_update):
             raise ActionFailed(f"{', '.join(sorted(carried))} of {table.name} identify rows: they stay")
         news = job.session.settled(table, given.set)
-        where, values = _conditions(job.session, table, given.where)
+        where, values = conditions(job.session, table, given.where)
         same, same_values = zip(
             *(job.session.same(table.column(name), news[name]) for name in news), strict=True
         )
@@ -207,7 +207,7 @@ class Delete(Rows):
     def changes(self, job: Job, table: Table) -> list[Change]:
         given = read_params(DeleteParams, job.action.params)
         _require_no_followers(table)
-        where, values = _conditions(job.session, table, given.where)
+        where, values = conditions(job.session, table, given.where)
         rows = _bounded(job.session, table, where, values, given.max_rows)
         return [Change(_key(table, row), row, None) for row in rows]
 
@@ -271,7 +271,8 @@ def _key(table: Table, row: Row) -> Row:
     return {name: row[name] for name in table.key}
 
 
-def _conditions(session: Session, table: Table, where: Where) -> tuple[str, list[Any]]:
+def conditions(session: Session, table: Table, where: Where) -> tuple[str, list[Any]]:
+    """SQL, with its values, that holds for the rows that fit. Raises ActionFailed for a column that is not there."""
     parts: list[str] = []
     values: list[Any] = []
     for name, wanted in where.items():
@@ -308,8 +309,8 @@ def _too_large() -> ActionFailed:
 
 
 def _count(session: Session, table: Table, where: Where) -> int:
-    conditions, values = _conditions(session, table, where)
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM {table.sql} WHERE {conditions} LIMIT {_MOST_COUNTED}) AS f"  # noqa: S608 - quoted names, values apart
+    fits, values = conditions(session, table, where)
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM {table.sql} WHERE {fits} LIMIT {_MOST_COUNTED}) AS f"  # noqa: S608 - quoted names, values apart
     return int(session.query(sql, values)[0][0])
 
 

@@ -72,17 +72,25 @@ _TERMINAL_ORDERS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: they type into a term
 _NEW_NAMESPACES = 0x7E02_0000
 _FAMILIES = (1, 2, 10)  # unix, IPv4, IPv6
 _X32 = 0x4000_0000
+_PAGE = 4096
 
 _ALLOW, _KILL, _ERROR = 0x7FFF_0000, 0x8000_0000, 0x0005_0000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _FIRST, _SECOND = 0, 4, 16, 24
 
 
-def program(machine: str | None = None) -> bytes | None:
-    """The filter for a machine (by default this one), None for one whose system calls are not known here."""
+def program(machine: str | None = None, *, tiny_shared_memory: bool = False) -> bytes | None:
+    """The filter for a machine (by default this one), None for one whose system calls are not known here.
+
+    With `tiny_shared_memory` pieces of System V memory of at most a page are let pass: a PostgreSQL server marks its data
+    folder by one. As many as there may be (4096) are 16 MiB.
+    """
     if (machine or platform.machine()) not in _ARCHITECTURES:
         return None
     audit, column = _ARCHITECTURES[machine or platform.machine()]
+    refused = {
+        name: numbers for name, numbers in _REFUSED.items() if not (tiny_shared_memory and name == "shmget")
+    }
     code = [
         _one(_LOAD, _ARCHITECTURE),
         _one(_EQUAL, audit, yes=1),
@@ -91,12 +99,14 @@ def program(machine: str | None = None) -> bytes | None:
     ]
     if column == 0:
         code += [_one(_AT_LEAST, _X32, no=1), _one(_RETURN, _KILL)]
-    for calls, answer in ((_REFUSED, errno.EPERM), (_MISSING, errno.ENOSYS)):
+    for calls, answer in ((refused, errno.EPERM), (_MISSING, errno.ENOSYS)):
         for numbers in calls.values():
             code += [_one(_EQUAL, numbers[column], no=1), _one(_RETURN, _ERROR | answer)]
     code += _argument(_IOCTL[column], _SECOND, _refuse_equal(_TERMINAL_ORDERS))
     code += _argument(_CLONE[column], _FIRST, [_one(_ANY_BIT, _NEW_NAMESPACES, no=1), _refusal()])
     code += _argument(_SOCKET[column], _FIRST, _allow_equal(_FAMILIES))
+    if tiny_shared_memory:
+        code += _argument(_REFUSED["shmget"][column], _SECOND, _refuse_above(_PAGE))
     return b"".join([*code, _one(_RETURN, _ALLOW)])
 
 
@@ -110,6 +120,17 @@ def _refusal() -> bytes:
 
 def _refuse_equal(values: tuple[int, ...]) -> list[bytes]:
     return [part for value in values for part in (_one(_EQUAL, value, no=1), _refusal())]
+
+
+def _refuse_above(most: int) -> list[bytes]:
+    """For a size, which has 64 bits: the upper half must be nought."""
+    return [
+        _one(_AT_LEAST, most + 1, no=1),
+        _refusal(),
+        _one(_LOAD, _SECOND + 4),
+        _one(_EQUAL, 0, yes=1),
+        _refusal(),
+    ]
 
 
 def _allow_equal(values: tuple[int, ...]) -> list[bytes]:

@@ -59,12 +59,26 @@ def obstacle(target: Target) -> str:
     match target.adapter:
         case "git_patch" | "file":
             return ""
-        case "sql" if _database_of(target) is not None:
+        case "sql" if _database_of(target) is not None or served(target):
             return ""
         case "sql":
-            return "only SQLite files are copied, no database servers"
+            return (
+                "only SQLite files are copied, and PostgreSQL databases for which the option `twin` says so"
+            )
         case _:
             return f"there are no copies of {target.adapter} targets"
+
+
+def served(target: Target) -> bool:
+    """Whether its copy is a server, see pg_scratch.py, and no folder."""
+    url = target.options.get("url")
+    return (
+        target.adapter == "sql"
+        and isinstance(target.options.get("twin"), Mapping)
+        # The scheme may come from a secret, with all the rest.
+        and isinstance(url, str)
+        and url.startswith(("postgresql://", "postgres://", "secret://"))
+    )
 
 
 def check(folder: Path, bounds: Bounds) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 _SET_SECCOMP, _FILTER = 22, 2
 _NOSUID_NODEV = 0x2 | 0x4
+_NEW_USER = 0x1000_0000
 _SET_NO_NEW_PRIVS, _CAPBSET_DROP, _SET_SECUREBITS = 38, 24, 28
 _NO_ROOT_LOCKED = 0x3F  # noroot, no setuid fix-up, keep no capabilities; all locked
 _CAPABILITIES = 64
@@ -52,6 +53,8 @@ def prepare(order: dict[str, Any]) -> None:
         mount(place["path"], place["bytes"], place["files"], owner)
         if place["source"]:
             copy(place["source"], place["path"], owner)
+    if order["alias"] is not None:
+        take_alias(order["alias"])
     if identity is not None:
         os.setgroups([])
         os.setresgid(identity, identity, identity)
@@ -65,6 +68,21 @@ def prepare(order: dict[str, Any]) -> None:
     install(base64.b64decode(order["filter"]))
     for name, value in order["limits"].items():
         lower(getattr(resource, name), value)
+
+
+def take_alias(alias: int) -> None:
+    """Another number for the same user, in a user namespace of its own: an ordinary user can become nobody else, and some
+    programs refuse to run as the number that root has.
+    """
+    ours = (os.getuid(), os.getgid())
+    must(libc.unshare(_NEW_USER), "another number")
+    for file, content in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{alias} {ours[0]} 1"),
+        ("gid_map", f"{alias} {ours[1]} 1"),
+    ):
+        with open(f"/proc/self/{file}", "w", encoding="ascii") as stream:  # noqa: PTH123 - no pathlib: it starts slowly
+            stream.write(content)
 
 
 def lower(number: int, value: int) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +25,10 @@ class Place:
     source: Path | None = None
 
 
-def arguments(places: Sequence[Place], also: Sequence[Path]) -> Iterator[str]:
-    """The arguments for bubblewrap that lay the files out. `also` are further folders to be seen, read-only."""
+def arguments(places: Sequence[Place], also: Sequence[Path], seen_at: Mapping[str, Path]) -> Iterator[str]:
+    """The arguments for bubblewrap that lay the files out. `also` are further folders to be seen, read-only; `seen_at` are
+    files and folders that are seen under another path.
+    """
     yield from _programs()
     seen = [*map(Path, _ETC_FOLDERS), *dict.fromkeys([Path(sys.base_prefix), Path(sys.prefix), *also])]
     yield from _open(seen)
@@ -38,16 +40,24 @@ def arguments(places: Sequence[Place], also: Sequence[Path]) -> Iterator[str]:
         if not path.is_relative_to("/usr"):
             yield from ("--ro-bind", str(path), str(path))
     yield from ("--proc", "/proc", "--dev", "/dev")
+    yield from _written(places)
+    for script in ("inside.py", "replaying.py", "serving.py"):
+        yield from ("--ro-bind", str(_SCRIPTS / script), f"{INSIDE}/{script}")
+    yield from _open([Path(path) for path in seen_at if not path.startswith("/etc/")])
+    for name, source in seen_at.items():
+        yield from ("--ro-bind", str(source), name)
+    # /dev keeps what bubblewrap made there, and takes nothing more: it would lie outside of every limit.
+    yield from ("--remount-ro", "/dev", "--remount-ro", "/")
+
+
+def _written(places: Sequence[Place]) -> Iterator[str]:
+    """Where each place will be, and from what it will be filled."""
     for place in places:
         if place.path != "/dev/shm":  # noqa: S108 - it is there already, in the sandbox
             yield from ("--perms", "0755", "--dir", place.path)
     for number, place in enumerate(places):
         if place.source is not None:
             yield from ("--ro-bind", str(place.source), source_of(number))
-    for script in ("inside.py", "replaying.py"):
-        yield from ("--ro-bind", str(_SCRIPTS / script), f"{INSIDE}/{script}")
-    # /dev keeps what bubblewrap made there, and takes nothing more: it would lie outside of every limit.
-    yield from ("--remount-ro", "/dev", "--remount-ro", "/")
 
 
 def _programs() -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
@@ -99,9 +99,7 @@ async def ask(sandbox: Sandbox, job: Job, serve: TwinServe, replay: TwinReplay, 
         f"{layout.INSIDE}/replaying.py",
         f"{_ORDER}/order.json",
     )
-    ended = await sandbox.run(
-        Job(argv=command, folder=job.folder, copies={**job.copies, _ORDER: place}, also=job.also)
-    )
+    ended = await sandbox.run(replace(job, argv=command, copies={**job.copies, _ORDER: place}))
     return _round(ended)
 
 

@@ -34,13 +34,22 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is to be run: `copies` are laid out anew for it, by the path where it finds each; it may change them."""
+    """What is to be run: `copies` are laid out anew for it, by the path where it finds each; it may change them.
+
+    `seen` are files and folders that it reads where they are, by the path where it finds each: one that holds a socket
+    leads to who listens there. `handed` are descriptors that it gets. `identity` is the number of its user, where the
+    program wants one that it can look up. With `tiny_shared_memory` it may have tiny pieces of System V memory, see calls.py.
+    """
 
     argv: Sequence[str]
     folder: str = "/tmp"  # noqa: S108 - the sandbox's own
     copies: Mapping[str, Path] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     also: Sequence[Path] = ()
+    seen: Mapping[str, Path] = field(default_factory=dict)
+    handed: Sequence[int] = ()
+    identity: int | None = None
+    tiny_shared_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +130,7 @@ class Sandbox:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                pass_fds=(status.fileno(),),
+                pass_fds=(status.fileno(), *job.handed),
                 env={},
                 cwd="/",
                 start_new_session=True,
@@ -134,7 +143,7 @@ class Sandbox:
             await asyncio.shield(_end(process, status))
 
     def _argv(self, job: Job, mark: str, status: int) -> list[str]:
-        program = calls.program()
+        program = calls.program(tiny_shared_memory=job.tiny_shared_memory)
         if program is None:
             raise Unavailable("no filter of system calls is known for this machine")
         as_root = _privileged()
@@ -142,7 +151,8 @@ class Sandbox:
         order = {
             "argv": list(job.argv),
             "folder": job.folder,
-            "identity": _FIRST_IDENTITY + secrets.randbelow(_IDENTITIES) if as_root else None,
+            "identity": (job.identity or new_identity()) if as_root else None,
+            "alias": None if as_root else job.identity,
             "places": [
                 {
                     "path": place.path,
@@ -167,8 +177,10 @@ class Sandbox:
             *(part for name, value in environment.items() for part in ("--setenv", name, value)),
             *("--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETPCAP"),
             *(_ROOT_RIGHTS if as_root else ()),
+            # Without it the kernel lets nobody give root's number another name.
+            *(("--cap-add", "CAP_SETFCAP") if job.identity is not None and not as_root else ()),
             *("--json-status-fd", str(status)),
-            *layout.arguments(places, job.also),
+            *layout.arguments(places, job.also, job.seen),
             *("--chdir", "/", "--", *layout.launcher(), json.dumps(order)),
         ]
 
@@ -222,6 +234,11 @@ class Sandbox:
                 return Stopped.MEMORY
             if used.cpu_seconds > self.limits.cpu_seconds:
                 return Stopped.CPU
+
+
+def new_identity() -> int:
+    """A number of a user that nobody else has."""
+    return _FIRST_IDENTITY + secrets.randbelow(_IDENTITIES)
 
 
 _NEEDED = (0, 1, 3, 6, 7, 8, 21)

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from penelope.domain.approval import Approval, ApprovalStatus
+from penelope.domain.approval import Approval, ApprovalStatus, BriefStep
 from penelope.domain.people import Person
 from penelope.entry.api.access import Running
 from penelope.entry.api.problems import documented
@@ -115,14 +115,22 @@ def _about(approval: Approval) -> str:
         return "\n".join(approval.reasons)
     steps = "\n".join(
         f"- {step.name} ({step.target})"
-        + "".join(f"\n    {line}" for line in (step.when, step.params) if line)
+        + "".join(f"\n    {line}" for line in (step.when, step.params, *_tried(step)) if line)
         for step in brief.steps
     )
+    twin = f"On the twin: {brief.twin}\n\n" if brief.twin else ""
     diffs = "\n\n".join(step.diff for step in brief.steps if step.diff)
     return (
         f"{brief.playbook} on {brief.service}, incident {approval.incident}\n\n{brief.rationale}\n"
-        f"Risk {brief.risk:.2f}, confidence {brief.confidence:.2f}\n\n{steps}\n\n{diffs}\n{brief.silence}"
+        f"Risk {brief.risk:.2f}, confidence {brief.confidence:.2f}\n\n{steps}\n\n{twin}{diffs}\n{brief.silence}"
     )
+
+
+def _tried(step: BriefStep) -> list[str]:
+    """What a step would change, when it was tried."""
+    if step.not_previewed:
+        return [f"not previewed: {step.not_previewed}"]
+    return [f"would: {step.preview}", *step.preview_diff.splitlines()] if step.preview else []
 
 
 def _page(title: str, text: str, form: str) -> Response:

@@ -65,7 +65,9 @@ class ApprovalDetail(Approval):
     requested_by: str
     quorum: list[Bench]
     brief: dict[str, Any] | None
-    """What is laid before people: evidence, steps with their diffs, risks, the twin's result, what silence means."""
+    """What is laid before people: evidence, steps with their diffs and what they would change when they were tried,
+    risks, the twin's result, what silence means.
+    """
     circumstances: dict[str, Any]
     """The state of the world that an approval is good for."""
     votes: list[Vote]

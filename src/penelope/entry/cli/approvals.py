@@ -230,6 +230,8 @@ def _one(item: Mapping[str, Any]) -> RenderableType:
             # Requests of an earlier version tell nothing of the rest.
             more = [step.get("when", ""), step.get("params", ""), *step["diff"].splitlines()]
             parts += [Text(f"    {visible(line)}", "dim") for line in more if line]
+            parts += _tried(step)
+        parts += _on_the_twin(brief)
         parts += [Text(f"  {visible(line)}", "dim") for line in brief["evidence"]]
     for vote in item["votes"]:
         word = Text("yes", "green") if vote["approve"] else Text("no", "red")
@@ -240,6 +242,27 @@ def _one(item: Mapping[str, Any]) -> RenderableType:
         for handed in item["delegations"]
     ]
     return Group(*parts)
+
+
+def _tried(step: Mapping[str, Any]) -> list[Text]:
+    """What a step would change, when it was tried."""
+    lines = [f"      {visible(line)}" for line in step.get("preview_diff", "").splitlines()]
+    parts = [Text(f"    would: {visible(step['preview'])}")] if step.get("preview") else []
+    parts += [Text(line, _SIGNS.get(line.strip()[:1], "dim")) for line in lines]
+    if step.get("not_previewed"):
+        parts.append(Text(f"    not previewed: {visible(step['not_previewed'])}", "yellow"))
+    return parts
+
+
+_SIGNS = {"+": "green", "-": "red"}
+
+
+def _on_the_twin(brief: Mapping[str, Any]) -> list[Text]:
+    parts = [Text(f"on the twin: {visible(brief['twin'])}", "bold")] if brief.get("twin") else []
+    parts += [Text(f"  {visible(check)}", "dim") for check in brief.get("twin_checks", ())]
+    if brief.get("previewed_at"):
+        parts.append(Text(f"previewed at {visible(brief['previewed_at'])}", "dim"))
+    return parts
 
 
 def _reviews(answer: Mapping[str, Any]) -> RenderableType:

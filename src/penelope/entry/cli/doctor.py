@@ -54,7 +54,9 @@ def doctor(
 ) -> None:
     """Try what Penelope needs of this machine, and the twin's isolation. Exits with 1 if something required is missing."""
     twin = _twin_settings(context)
-    found = [*_programs(), *asyncio.run(_isolation(twin)), *_wheels()]
+    isolation = asyncio.run(_isolation(twin))
+    databases = asyncio.run(_databases(twin, isolated=isolation[0].works))
+    found = [*_programs(), *isolation, *databases, *_wheels()]
     if routers:
         found += asyncio.run(_routed(settings_of(context).catalogue.path))
     missing = [item for item in found if item.required and not item.works]
@@ -167,6 +169,25 @@ async def _isolation(twin: "Twin") -> list[Finding]:
         ),
         *(Finding(name="limit", works=True, said=line) for line in of_settings(twin).words()),
     ]
+
+
+async def _databases(twin: "Twin", *, isolated: bool) -> list[Finding]:
+    """Whether plans for PostgreSQL can be tried on a copy: by starting an empty one."""
+    from penelope.adapters.twin import pg_programs, pg_scratch  # noqa: PLC0415 - so that `--help` is there at once
+    from penelope.adapters.twin.limits import of_settings  # noqa: PLC0415 - so that `--help` is there at once
+
+    name = "twin of PostgreSQL"
+    if not isolated:
+        return [Finding(name=name, works=False, said="there is no sandbox: databases are not copied")]
+    programs = await pg_programs.newest()
+    if programs is None:
+        said = f"there are no programs of PostgreSQL {pg_programs.OLDEST} or newer: databases are not copied"
+        return [Finding(name=name, works=False, said=said)]
+    if find_spec("psycopg") is None:
+        return [Finding(name=name, works=False, said="psycopg is not installed: databases are not copied")]
+    trouble = await pg_scratch.tried(programs, of_settings(twin))
+    said = trouble or f"one was started, for servers up to {programs.major} ({programs.folder})"
+    return [Finding(name=name, works=not trouble, said=said)]
 
 
 def _wheels() -> Iterator[Finding]:

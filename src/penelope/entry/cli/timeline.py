@@ -148,6 +148,20 @@ def _rehearsal(entry: Entry) -> Text:
     return text.append(f"\n not as before: {visible(', '.join(missed))}" if missed else "", "dim")
 
 
+_PREVIEWS = {"complete": ("✓", "green"), "refused": ("✗", "red")}
+
+
+def _preview(entry: Entry) -> Text:
+    details = entry["details"]
+    outcome = str(details.get("outcome", entry["status_after"]))
+    mark, style = _PREVIEWS.get(outcome, ("?", "yellow"))
+    text = Text(f"{mark} {visible(entry['reason'])}", style)
+    for item in details.get("actions", ()):
+        said = item.get("summary") or f"not previewed: {item.get('missing', '')}"
+        text.append(f"\n {visible(item.get('name', ''))}: {visible(said)}", "dim")
+    return text
+
+
 def _benchmark(entry: Entry) -> Text:
     details = entry["details"]
     mark, style = _OUTCOMES.get(str(details.get("outcome", entry["status_after"])), ("?", "yellow"))
@@ -215,6 +229,8 @@ _WORDS: Mapping[str, tuple[str, str, Callable[[Entry], Text]]] = {
     "VerdictReached": ("verdict", "cyan", _verdict),
     "ActionWaits": (_ACTION, "yellow", _action("…", "yellow")),
     "ConditionJudged": ("condition", "cyan", _condition),
+    "PlanPreviewed": ("preview", "cyan", _preview),
+    "PreviewFailed": ("preview", "red", _preview),
     "PlanRehearsed": ("rehearsal", "cyan", _rehearsal),
     "RehearsalFailed": ("rehearsal", "red", _rehearsal),
     "BenchmarkRun": ("benchmark", "cyan", _benchmark),

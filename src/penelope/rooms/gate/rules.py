@@ -16,6 +16,7 @@ from penelope.domain.intervention import Heal, Usage
 from penelope.domain.outcome import PlaybookRecord
 from penelope.domain.plan import Plan, Playbook
 from penelope.domain.service import Service
+from penelope.domain.trial import Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +34,9 @@ class Request:
 
     `breakers`, `usage` and `heals` tell what the brakes stand at (domain/halt, domain/intervention), as far back as
     every rule looks; `upstream` what broke before among the services that this one depends on; `refusals` the requests for
-    plans of this playbook about this problem that were rejected lately, which only who is about to ask looks up. All
-    these are None where nobody has looked.
+    plans of this playbook about this problem that were rejected lately, which only who is about to ask looks up; `trial`
+    what came of trying this very plan, which is done only where nothing else refuses. All these are None where nobody
+    has looked.
     """
 
     incident: Incident
@@ -52,6 +54,7 @@ class Request:
     heals: Sequence[Heal] | None = None
     upstream: Sequence[Upstream] | None = None
     refusals: Sequence[Approval] | None = None
+    trial: Trial | None = None
 
 
 class Rule(Protocol):

@@ -22,7 +22,7 @@ from penelope.adapters.twin.copies import Bounds, CannotCopy, copied
 from penelope.adapters.twin.limits import Limits
 from penelope.adapters.twin.twin import Rules, SandboxTwin
 from penelope.adapters.twin.workshop import sweep, workshop
-from penelope.domain.action import Tier
+from penelope.domain.action import Action, Snapshot, Tier
 from penelope.domain.plan import Node, NodeKind, Plan
 from penelope.domain.rehearsal import Check, Rehearsal, RehearsalOutcome
 from penelope.domain.service import Service, Target, TwinCheck, TwinReplay, TwinServe, TwinSpec
@@ -202,14 +202,69 @@ async def test_required_rehearsal_that_is_not_possible_fails(repository: Path) -
     assert "twin.required" in held.reason
 
 
+def under(condition: str, *children: Node, otherwise: tuple[Node, ...] = ()) -> Node:
+    kind = NodeKind.CONDITION
+    return Node(kind=kind, key=condition, name=condition, children=children, otherwise=otherwise)
+
+
+def nodes(plan: Plan) -> list[Node]:
+    return [Node(kind=NodeKind.ACTION, key=action.key, name=action.name) for action in plan.steps]
+
+
 @running
-async def test_actions_under_a_condition_are_left_out(repository: Path) -> None:
-    plan = patching("better")
-    node = Node(kind=NodeKind.ACTION, key=plan.steps[0].key, name="a")
-    plan = replace(plan, course=(Node(kind=NodeKind.CONDITION, key="c", name="c", children=(node,)),))
-    held = await rehearsed(plan, service(repository))
-    assert held.outcome is RehearsalOutcome.NOT_POSSIBLE
-    assert "decided when it is reached" in held.reason
+async def test_both_branches_of_a_condition_are_tried_on_fresh_copies(repository: Path) -> None:
+    """Both change the same line: on a copy that the other has changed, neither would apply."""
+    plan = patching("better", "bad")
+    good, bad = plan.steps
+    plan = replace(plan, steps=(good, replace(bad, params={"diff": diff("good", "bad")})))
+    first, second = nodes(plan)
+    held = await rehearsed(
+        replace(plan, course=(under("is it slow", first, otherwise=(second,)),)), service(repository)
+    )
+    assert held.outcome is RehearsalOutcome.FAILED
+    assert held.reason == "smoke [not is it slow]: ends with 1 (before: passes)"
+    assert named(held, "write better [is it slow]").after == "done"
+    assert named(held, "take back: write better [is it slow]").after == "as before"
+    assert named(held, "take back: write bad [not is it slow]").after == "as before"
+    assert "is it slow: both branches tried, each on fresh copies" in held.limits
+
+
+class Breaking(GitPatchAdapter):
+    """An adapter that breaks on what is to become slow, by an error that is nobody's."""
+
+    async def snapshot(self, action: Action) -> Snapshot:
+        if action.name == "write slow":
+            raise OSError(5, "Input/output error")
+        return await super().snapshot(action)
+
+
+@running
+async def test_what_was_found_to_fail_has_failed_whatever_comes_after(repository: Path) -> None:
+    plan = patching("bad", "slow")
+    bad, slow = plan.steps
+    plan = replace(plan, steps=(bad, replace(slow, params={"diff": diff("good", "slow")})))
+    first, second = nodes(plan)
+    twin = SandboxTwin({"git_patch": Breaking}, RULES)
+    alone = await twin.rehearse(replace(plan, course=(second,)), service(repository))
+    assert alone.outcome is RehearsalOutcome.NOT_POSSIBLE
+    held = await twin.rehearse(
+        replace(plan, course=(under("is it slow", first, otherwise=(second,)),)), service(repository)
+    )
+    assert held.outcome is RehearsalOutcome.FAILED
+    assert held.reason == "smoke [is it slow]: ends with 1 (before: passes)"
+
+
+@running
+async def test_what_is_side_by_side_is_tried_in_turn_and_nothing_is_waited_for(repository: Path) -> None:
+    plan = patching("better", "best")
+    first, second = nodes(plan)
+    wait = Node(kind=NodeKind.WAIT, key="w", name="until it is calm")
+    course = (Node(kind=NodeKind.PARALLEL, key="p", name="both", children=(first, second)), wait)
+    held = await rehearsed(replace(plan, course=course), service(repository))
+    assert held.outcome is RehearsalOutcome.PASSED, held
+    assert [check.name for check in held.checks[:2]] == ["write better", "write best"]
+    assert "until it is calm: not waited for" in held.limits
+    assert "both: tried one after the other, not side by side" in held.limits
 
 
 @running
@@ -337,7 +392,8 @@ async def test_sqlite_is_copied_as_of_one_moment(tmp_path: Path) -> None:
     reader.close()
     writer.close()
     server = replace(target, options={"url": "postgresql://x/y"})
-    assert copies.obstacle(server) == "only SQLite files are copied, no database servers"
+    assert "for which the option `twin` says so" in copies.obstacle(server)
+    assert copies.obstacle(replace(server, options={"url": "postgresql://x/y", "twin": {}})) == ""
 
 
 @running

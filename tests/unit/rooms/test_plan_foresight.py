@@ -1,0 +1,78 @@
+"""What is found about a target now counts only for an action that meets it so."""
+
+from dataclasses import replace
+
+import pytest
+
+from penelope.domain.plan import Node, NodeKind, Plan
+from penelope.domain.rollout import RolloutLimits, RolloutSpec
+from penelope.domain.service import Target
+from penelope.rooms.plan.foresight import foreseeable
+from penelope.testing.gate import planned
+
+
+def plan_of(*targets: str, course: tuple[Node, ...] = ()) -> Plan:
+    """Actions a, b, c, … on these targets."""
+    actions = [
+        {"key": key, "name": key, "target": Target(name=target, service="shop", adapter="process")}
+        for key, target in zip("abcdef", targets, strict=False)
+    ]
+    made = planned(*({k: v for k, v in action.items() if k != "key"} for action in actions))
+    steps = tuple(
+        replace(step, key=str(given["key"])) for step, given in zip(made.steps, actions, strict=True)
+    )
+    return replace(made, steps=steps, course=course)
+
+
+def do(key: str) -> Node:
+    return Node(kind=NodeKind.ACTION, key=key, name=key)
+
+
+def block(kind: NodeKind, *children: Node, otherwise: tuple[Node, ...] = ()) -> Node:
+    return Node(kind=kind, key=kind.value, name=kind.value, children=children, otherwise=otherwise)
+
+
+WAIT = block(NodeKind.WAIT)
+
+
+@pytest.mark.parametrize(
+    ("targets", "course", "expected"),
+    [
+        (("one", "two"), (), "ab"),
+        (("one", "one", "two"), (), "ac"),
+        (("one", "two"), (do("a"), WAIT, do("b")), "a"),
+        (("one", "two"), (block(NodeKind.CONDITION, do("a")), do("b")), "b"),
+        (("one", "one"), (block(NodeKind.CONDITION, do("a")), do("b")), ""),
+        (("one", "two", "one"), (block(NodeKind.CONDITION, do("a"), otherwise=(do("b"),)), do("c")), ""),
+        (("one", "two"), (block(NodeKind.PARALLEL, do("a"), do("b")),), "ab"),
+        (("one", "one"), (block(NodeKind.PARALLEL, do("a"), do("b")),), ""),
+        (("one", "two", "two"), (block(NodeKind.PARALLEL, do("a"), do("b")), do("c")), "ab"),
+        (
+            ("one", "two", "three"),
+            (block(NodeKind.PARALLEL, block(NodeKind.SEQUENCE, WAIT, do("a")), do("b")), do("c")),
+            "b",
+        ),
+        (("one", "two"), (block(NodeKind.SEQUENCE, do("a"), do("b")),), "ab"),
+    ],
+)
+def test_only_what_certainly_meets_its_target_as_it_is_now(
+    targets: tuple[str, ...], course: tuple[Node, ...], expected: str
+) -> None:
+    assert foreseeable(plan_of(*targets, course=course)) == set(expected)
+
+
+def test_what_comes_after_a_rollout_is_not_foreseen() -> None:
+    made = plan_of("one", "two", "three")
+    later = replace(made, steps=made.steps[:1], after=made.steps[1:])
+    assert foreseeable(later) == set("abc")
+    limits = RolloutLimits(min_requests=1)
+    rollout = RolloutSpec(
+        canary="b",
+        control="a",
+        steps=(100,),
+        interval_seconds=1,
+        looks_per_step=1,
+        max_step_seconds=1,
+        limits=limits,
+    )
+    assert foreseeable(replace(later, rollout=rollout)) == {"a"}
