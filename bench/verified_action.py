@@ -101,7 +101,9 @@ class Nothing(ThreeFiles):
 
 
 class Clocked(Engine):
-    """Notes how long the chapter of each incident took in all, the wait for a place and for the answer included."""
+    """Notes how long the chapter of each incident took in all, the wait for a place and for the answer included. Stories
+    are awaited as the bare engine's are: to look for their ends every few milliseconds costs as much as they do.
+    """
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -113,12 +115,18 @@ class Clocked(Engine):
         self.queueing[incident] = time.perf_counter() - began
         return ended
 
+    async def to_its_end(self, incident: str, service: str) -> Any:
+        story: Any = self._story
+        with SetWorkflowID(incident):
+            handle = await DBOS.start_workflow_async(story, incident, service)
+        return await handle.get_result()
+
 
 @dataclass
 class Ground:
     """A Penelope of one service and one adapter; `waited` are the seconds that actions spent in the queue."""
 
-    engine: Engine
+    engine: Clocked
     parts: Parts
     waited: list[float]
     took: list[float]
@@ -246,9 +254,7 @@ async def open_incidents(made: Ground, numbers: range) -> None:
 
 
 async def _one(made: Ground, number: int) -> None:
-    await made.engine.start(f"inc-{number}", str(number))
-    handle: Any = await DBOS.retrieve_workflow_async(f"inc-{number}")
-    trouble = await handle.get_result(polling_interval_sec=0.005)
+    trouble = await made.engine.to_its_end(f"inc-{number}", str(number))
     if trouble:
         raise RuntimeError(trouble)
 
@@ -349,6 +355,7 @@ async def measure(name: str, urls: Callable[[], tuple[str, str]], folder: Path, 
 
 async def main() -> int:
     poll_seconds = float(sys.argv[1]) if len(sys.argv) > 1 else Act().queue_poll_seconds
+    chosen = sys.argv[2] if len(sys.argv) > 2 else ""
     with tempfile.TemporaryDirectory(prefix="penelope-acting-") as name:
         folder = Path(name)
         count = iter(range(10))
@@ -357,9 +364,12 @@ async def main() -> int:
             number = next(count)
             return f"sqlite:///{folder}/{number}.db", f"sqlite:///{folder}/{number}-engine.db"
 
-        good = await measure("SQLite", files, folder, poll_seconds)
-        with postgresql() as url:
-            await measure("PostgreSQL", lambda: (url, url), folder, poll_seconds)
+        good = True
+        if chosen in {"", "sqlite"}:
+            good = await measure("SQLite", files, folder, poll_seconds)
+        if chosen in {"", "postgresql"}:
+            with postgresql() as url:
+                await measure("PostgreSQL", lambda: (url, url), folder, poll_seconds)
     print(
         f"places are looked for every {poll_seconds * 1000:g} ms; goal p99 < 60 ms on SQLite: "
         + ("kept" if good else "MISSED")
