@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 import dbos._serialization as dbos_serialization
 from dbos import (
@@ -18,6 +19,7 @@ from dbos import (
     SetEnqueueOptions,
     SetWorkflowID,
 )
+from dbos._datasource import DatasourceOptions
 from dbos._queue import queue_worker_thread
 from sqlalchemy import Engine as SyncEngine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -131,6 +133,7 @@ class Engine:
         self._running: dict[asyncio.Task[Any], str] = {}
         self._waiting: set[asyncio.Task[Any]] = set()
         self._stopping = False
+        self._lanes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._bell = Bell()
         self._ends = Ends(self.has_ended, settings.pool.poll_seconds)
         self._looking: asyncio.Task[None] | None = None
@@ -332,12 +335,31 @@ class Engine:
         self._go_on()
         return await DBOS.run_step_async({"name": name}, _as_coroutine(body))
 
-    async def transaction(self, name: str, body: Callable[[Transaction], Awaitable[Json]]) -> Json:
+    async def transaction(
+        self, name: str, body: Callable[[Transaction], Awaitable[Json]], *, lane: str = ""
+    ) -> Json:
         """Runs the body in one transaction of the operational store.
 
         Inside a story what it wrote and its result are committed together, so that it happens exactly once.
-        The body runs again when the database asks for that.
+        The body runs again when the database asks for that. Of those that name one `lane` only one runs at a time in this
+        process: they write the same rows, and would refuse each other.
         """
+        if not lane:
+            return await self._committed({"name": name}, body)
+        async with self._lanes.setdefault(lane, asyncio.Lock()):
+            return await self._committed({"name": name}, body)
+
+    async def guarded(self, name: str, body: Callable[[Transaction], Awaitable[Json]]) -> Json:
+        """The same, only read committed on PostgreSQL: for a body that decides by nothing but rows of its own story, rows
+        that it holds, and statements that change a row where it is as expected (decision 0016 has the proof of each).
+
+        What such a body has only peeked at it must not save.
+        """
+        return await self._committed({"name": name, "isolation_level": "READ COMMITTED"}, body)
+
+    async def _committed(
+        self, options: DatasourceOptions, body: Callable[[Transaction], Awaitable[Json]]
+    ) -> Json:
         datasource = self._datasource
         if datasource is None:
             message = "the engine is not running"
@@ -351,7 +373,7 @@ class Engine:
             committed[:] = [transaction]
             return result
 
-        result = await datasource.run_tx_step_async({"name": name}, run)
+        result = await datasource.run_tx_step_async(options, run)
         for transaction in committed:
             for entry in transaction.entries:
                 self._observer.entry_recorded(entry)
