@@ -275,7 +275,6 @@ async def overhead(
     adapter = ThreeFiles(folder)
     async with ground(urls, adapter, poll_seconds, learns=True) as made:
         await open_incidents(made, range(ALONE))
-        await asyncio.sleep(1.5)  # until the queue is watched
         bare = await _bare_call(adapter)
         for number in range(ALONE):
             await _one(made, number)
@@ -329,7 +328,6 @@ async def throughput(
 
         numbers = range(ALONE, ALONE + CROWD)
         await open_incidents(made, numbers)
-        await asyncio.sleep(1.5)
         return {
             "verified no-op actions": await crowd(lambda number: _one(made, number), numbers),
             "the engine, same steps and transactions, empty": await crowd(bare(shaped, "s"), numbers),
@@ -354,6 +352,7 @@ async def measure(name: str, urls: Callable[[], tuple[str, str]], folder: Path, 
 
 
 async def main() -> int:
+    # In seconds, and `sqlite` or `postgresql` for one of both.
     poll_seconds = float(sys.argv[1]) if len(sys.argv) > 1 else Act().queue_poll_seconds
     chosen = sys.argv[2] if len(sys.argv) > 2 else ""
     with tempfile.TemporaryDirectory(prefix="penelope-acting-") as name:
@@ -364,7 +363,7 @@ async def main() -> int:
             number = next(count)
             return f"sqlite:///{folder}/{number}.db", f"sqlite:///{folder}/{number}-engine.db"
 
-        good = True
+        good: bool | None = None
         if chosen in {"", "sqlite"}:
             good = await measure("SQLite", files, folder, poll_seconds)
         if chosen in {"", "postgresql"}:
@@ -372,9 +371,9 @@ async def main() -> int:
                 await measure("PostgreSQL", lambda: (url, url), folder, poll_seconds)
     print(
         f"places are looked for every {poll_seconds * 1000:g} ms; goal p99 < 60 ms on SQLite: "
-        + ("kept" if good else "MISSED")
+        + {None: "not measured", True: "kept", False: "MISSED"}[good]
     )
-    return 0 if good else 1
+    return 1 if good is False else 0
 
 
 if __name__ == "__main__":
