@@ -123,6 +123,41 @@ def test_what_nobody_hears_of_is_found_by_looking(databases: Databases) -> None:
     asyncio.run(run())
 
 
+class Crowd(Told):
+    """Many stories of several shards, and how many of their chapters were told at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0
+
+    async def story(self, incident: str, service: str) -> str:
+        await self.engine.queued("count", f"{incident}:0", incident, 0, Turn(shard=service))
+        return "told"
+
+    async def count(self, incident: str, number: Json) -> Json:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        # The loop is held up, as by a commit: whoever took this one out of the queue may look again before others begin.
+        time.sleep(0.02)  # noqa: ASYNC251 - that is what is tested
+        await asyncio.sleep(0.02)
+        self.now -= 1
+        return await super().count(incident, number)
+
+
+def test_however_often_it_is_rung_no_place_is_given_twice(databases: Databases) -> None:
+    async def run() -> None:
+        told = Crowd()
+        names = [f"inc_{number}" for number in range(16)]
+        async with telling(databases, told, SLOW) as engine:
+            for number, name in enumerate(names):
+                await engine.start(name, f"shard-{number % 8}")
+            await ended(engine, *names)
+        assert sorted(told.told) == sorted(f"{name} 0" for name in names)
+        assert told.most == 2
+
+    asyncio.run(run())
+
+
 class Gone(Told):
     """Its second chapter ends only in a second life; until then the engine stops around it."""
 

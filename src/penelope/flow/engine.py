@@ -186,6 +186,7 @@ class Engine:
             polling_interval_sec=pool.poll_seconds,
             on_conflict="always_update",
         )
+        self._bell.loop = asyncio.get_running_loop()
         self._queue_worker = threading.Thread(
             target=queue_worker_thread, args=(self._bell, engine, queue), name=f"queue-{_QUEUE}", daemon=True
         )
@@ -225,9 +226,7 @@ class Engine:
         """
 
         async def told(incident: str, given: Any) -> Any:
-            task: Any = (
-                asyncio.current_task()
-            )  # a story always runs in one, which ends when its end is recorded
+            task: Any = asyncio.current_task()  # a story's own, which ends when its end is recorded
             self._running[task] = incident
             task.add_done_callback(lambda ended: self._running.pop(ended, None))
             if then is not None and (key := DBOS.workflow_id) is not None:

@@ -13,10 +13,15 @@ _log = logging.getLogger(__name__)
 
 
 class Bell(threading.Event):
-    """What a thread sleeps on that looks at intervals. Once it is set the thread is to end; rung, it looks at once."""
+    """What a thread sleeps on that looks at intervals. Once it is set the thread is to end; rung, it looks at once.
+
+    Where the thread begins tasks in a `loop` it looks again only when those have begun: the engine counts who holds a
+    place as tasks begin, and two looks in a row would give one place twice.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._awake = threading.Event()
 
     def ring(self) -> None:
@@ -32,7 +37,20 @@ class Bell(threading.Event):
         self._awake.wait(timeout)
         # Before the sleeper looks: what is rung for from now on may be missed by that look, and is heard by the next wait.
         self._awake.clear()
+        if self.loop is not None and not self.is_set():
+            _turned(self.loop, self.is_set)
         return self.is_set()
+
+
+def _turned(loop: asyncio.AbstractEventLoop, is_over: Callable[[], bool]) -> None:
+    """Waits until a loop has begun what it was given before, or all is over."""
+    turn = threading.Event()
+    try:
+        loop.call_soon_threadsafe(turn.set)
+    except RuntimeError:  # it is closed, and begins nothing any more
+        return
+    while not turn.wait(0.1) and not is_over():
+        pass
 
 
 Look = Callable[[Sequence[str]], Awaitable[Mapping[str, bool]]]
