@@ -39,8 +39,8 @@ from penelope.store.database import migrate, open_engine, open_workflow_engine, 
 from penelope.store.transaction import SqlTransaction
 
 ALONE, CROWD, AT_ONCE = 150, 300, 16
-STEPS = 10
-"""Of one verified action: lease, enqueue, result, prepare, perform, claim, end, look, verdict, give back."""
+STEPS = 9
+"""Of one verified action: lease, enqueue, result, prepare, perform, claim, end, look, verdict."""
 
 NOW = datetime.now(UTC)
 
@@ -101,7 +101,9 @@ class Nothing(ThreeFiles):
 
 
 class Clocked(Engine):
-    """Notes how long the chapter of each incident took in all, the wait for a place and for the answer included."""
+    """Notes how long the chapter of each incident took in all, the wait for a place and for the answer included. Stories
+    are awaited as the bare engine's are: to look for their ends every few milliseconds costs as much as they do.
+    """
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -113,12 +115,18 @@ class Clocked(Engine):
         self.queueing[incident] = time.perf_counter() - began
         return ended
 
+    async def to_its_end(self, incident: str, service: str) -> Any:
+        story: Any = self._story
+        with SetWorkflowID(incident):
+            handle = await DBOS.start_workflow_async(story, incident, service)
+        return await handle.get_result()
+
 
 @dataclass
 class Ground:
     """A Penelope of one service and one adapter; `waited` are the seconds that actions spent in the queue."""
 
-    engine: Engine
+    engine: Clocked
     parts: Parts
     waited: list[float]
     took: list[float]
@@ -192,9 +200,9 @@ async def ground(
         return done.trouble
 
     async def empty(incident: str, given: Json) -> Json:
-        for name in ("prepare", "perform"):
-            await engine.step(name, _nothing)
-        await engine.transaction("end", _select)
+        await engine.step("prepare", _nothing)
+        await engine.step("perform", lambda: engine.guarded("claim", _select))
+        await engine.guarded("end", _select)
         return None
 
     await engine.launch(told, {ACT: clocked, "empty": empty})
@@ -246,9 +254,7 @@ async def open_incidents(made: Ground, numbers: range) -> None:
 
 
 async def _one(made: Ground, number: int) -> None:
-    await made.engine.start(f"inc-{number}", str(number))
-    handle: Any = await DBOS.retrieve_workflow_async(f"inc-{number}")
-    trouble = await handle.get_result(polling_interval_sec=0.005)
+    trouble = await made.engine.to_its_end(f"inc-{number}", str(number))
     if trouble:
         raise RuntimeError(trouble)
 
@@ -269,7 +275,6 @@ async def overhead(
     adapter = ThreeFiles(folder)
     async with ground(urls, adapter, poll_seconds, learns=True) as made:
         await open_incidents(made, range(ALONE))
-        await asyncio.sleep(1.5)  # until the queue is watched
         bare = await _bare_call(adapter)
         for number in range(ALONE):
             await _one(made, number)
@@ -298,8 +303,8 @@ async def throughput(
         engine = made.engine
 
         async def same_shape() -> str:
-            for _ in range(3):
-                await engine.transaction("transaction", _select)
+            for _ in range(2):
+                await engine.guarded("transaction", _select)
             await engine.step("look", _nothing)
             key = f"{DBOS.workflow_id}:child"
             await engine.queued("empty", key, "bench", None, Turn())
@@ -323,7 +328,6 @@ async def throughput(
 
         numbers = range(ALONE, ALONE + CROWD)
         await open_incidents(made, numbers)
-        await asyncio.sleep(1.5)
         return {
             "verified no-op actions": await crowd(lambda number: _one(made, number), numbers),
             "the engine, same steps and transactions, empty": await crowd(bare(shaped, "s"), numbers),
@@ -348,7 +352,9 @@ async def measure(name: str, urls: Callable[[], tuple[str, str]], folder: Path, 
 
 
 async def main() -> int:
+    # In seconds, and `sqlite` or `postgresql` for one of both.
     poll_seconds = float(sys.argv[1]) if len(sys.argv) > 1 else Act().queue_poll_seconds
+    chosen = sys.argv[2] if len(sys.argv) > 2 else ""
     with tempfile.TemporaryDirectory(prefix="penelope-acting-") as name:
         folder = Path(name)
         count = iter(range(10))
@@ -357,14 +363,17 @@ async def main() -> int:
             number = next(count)
             return f"sqlite:///{folder}/{number}.db", f"sqlite:///{folder}/{number}-engine.db"
 
-        good = await measure("SQLite", files, folder, poll_seconds)
-        with postgresql() as url:
-            await measure("PostgreSQL", lambda: (url, url), folder, poll_seconds)
+        good: bool | None = None
+        if chosen in {"", "sqlite"}:
+            good = await measure("SQLite", files, folder, poll_seconds)
+        if chosen in {"", "postgresql"}:
+            with postgresql() as url:
+                await measure("PostgreSQL", lambda: (url, url), folder, poll_seconds)
     print(
         f"places are looked for every {poll_seconds * 1000:g} ms; goal p99 < 60 ms on SQLite: "
-        + ("kept" if good else "MISSED")
+        + {None: "not measured", True: "kept", False: "MISSED"}[good]
     )
-    return 0 if good else 1
+    return 1 if good is False else 0
 
 
 if __name__ == "__main__":

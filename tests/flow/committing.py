@@ -18,12 +18,12 @@ _TRY_AGAIN = "40"
 """The SQLSTATE class of what collided: a failed serialization, a deadlock."""
 
 
-async def commit(database: AsyncEngine, now: datetime, body: Body) -> Any:
-    """Serializable, and made again where the database asks for that."""
+async def commit(database: AsyncEngine, now: datetime, body: Body, isolation: str = "SERIALIZABLE") -> Any:
+    """Made again where the database asks for that. SQLite knows no isolation but the first."""
     while True:
         try:
             async with database.connect() as plain:
-                connection = await plain.execution_options(isolation_level="SERIALIZABLE")
+                connection = await plain.execution_options(isolation_level=isolation)
                 async with connection.begin():
                     return await body(SqlTransaction(connection, now))
         except DBAPIError as error:

@@ -105,7 +105,8 @@ class Acting:
             trouble = await self._looked_at(action, tried, smoked=leased.smoke)
         except Exception as error:  # noqa: BLE001 - what was done must be known, whatever breaks after it
             trouble = f"it could not be verified: {unforeseen(error)}"
-        await self._give_back(action)
+        if trouble or action.contract is None:
+            await self._engine.guarded(f"give back {action.name}", partial(self._free, action))
         return replace(done, trouble=trouble)
 
     async def take_back(self, done: Done) -> str:
@@ -188,7 +189,7 @@ class Acting:
             moment = transaction.now().isoformat()
             return to_data(_Leased(fence=fence, at=moment, priority=priority, smoke=smoked))
 
-        return from_data(_Leased, await self._engine.transaction(f"lease {action.name}", body))
+        return from_data(_Leased, await self._engine.guarded(f"lease {action.name}", body))
 
     async def _objection(self, transaction: Transaction) -> str:
         """A halt; or that the incident has ended, for a branch goes on although the story that began it broke off."""
@@ -207,7 +208,10 @@ class Acting:
         return (tier - 1) * len(Severity) + len(Severity) - list(Severity).index(severity)
 
     async def _looked_at(self, action: Action, tried: Tried, *, smoked: bool) -> str:
-        """What is wrong after the action, by the smoke suite of its service and by its own contract; or nothing."""
+        """What is wrong after the action, by the smoke suite of its service and by its own contract; or nothing.
+
+        The verdict on the contract gives the target back, in its own transaction.
+        """
         service = self._parts.service(action.target.service)
         key, trouble = f"{action.key}:smoke", ""
         if smoked:
@@ -224,15 +228,12 @@ class Acting:
             action=action,
             before=tried.before,
         )
-        verdict = await verify(self._engine, self._parts, question)
+        verdict = await verify(self._engine, self._parts, question, partial(self._free, action))
         missed = ", ".join(item.clause.subject for item in verdict.drift)
         return "" if verdict.passed else f"it did not do what it said ({missed})"
 
-    async def _give_back(self, action: Action) -> None:
-        async def body(transaction: Transaction) -> Json:
-            await transaction.leases.give_back(place_of(action), action.key)
-
-        await self._engine.transaction(f"give back {action.name}", body)
+    async def _free(self, action: Action, transaction: Transaction) -> None:
+        await transaction.leases.give_back(place_of(action), action.key)
 
     async def _record(
         self, action: Action, status: str, event: str, reason: str, record: Mapping[str, Json]
@@ -242,4 +243,4 @@ class Acting:
         async def body(transaction: Transaction) -> Json:
             await transaction.save(change)
 
-        await self._engine.transaction(f"{event} {action.name}", body)
+        await self._engine.guarded(f"{event} {action.name}", body)

@@ -1,6 +1,6 @@
 """Watches a contract until it passes or can no longer come true."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -41,8 +41,14 @@ class Question:
     promised: bool = False
 
 
-async def verify(engine: Engine, parts: Parts, question: Question) -> Verdict:
-    """The final verdict, recorded with the contract and what was seen. Between two looks it waits durably."""
+Also = Callable[[Transaction], Awaitable[None]]
+"""What is written together with a verdict."""
+
+
+async def verify(engine: Engine, parts: Parts, question: Question, also: Also | None = None) -> Verdict:
+    """The final verdict, recorded with the contract and what was seen, and with what `also` writes. Between two looks it
+    waits durably.
+    """
     waiting: Waiting | None = None
     looks = 0
     watch = Watch(question.since, _PATIENCE * parts.timing.verify_poll_seconds)
@@ -63,8 +69,10 @@ async def verify(engine: Engine, parts: Parts, question: Question) -> Verdict:
 
     async def record(transaction: Transaction) -> Json:
         await transaction.save(*changes)
+        if also is not None:
+            await also(transaction)
 
-    await engine.transaction(f"verdict {question.label}", record)
+    await engine.guarded(f"verdict {question.label}", record)
     return ended
 
 

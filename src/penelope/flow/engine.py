@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 import dbos._serialization as dbos_serialization
 from dbos import (
@@ -17,10 +19,13 @@ from dbos import (
     SetEnqueueOptions,
     SetWorkflowID,
 )
+from dbos._datasource import DatasourceOptions
+from dbos._queue import queue_worker_thread
 from sqlalchemy import Engine as SyncEngine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penelope.flow.ports import Observer, Transaction
+from penelope.flow.waking import Bell, Ends
 from penelope.kit.canonical import Json
 
 _log = logging.getLogger(__name__)
@@ -50,8 +55,9 @@ _MAX_RECOVERIES = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """The places for what is queued: `size` in one process, of them `shard_size` over all processes for one shard; a
-    free place is filled every `poll_seconds`.
+    """The places for what is queued: `size` in one process, of them `shard_size` over all processes for one shard.
+
+    What comes or ends in this process is seen to at once, and what does so in another one within `poll_seconds`.
     """
 
     size: int = 6
@@ -127,6 +133,11 @@ class Engine:
         self._running: dict[asyncio.Task[Any], str] = {}
         self._waiting: set[asyncio.Task[Any]] = set()
         self._stopping = False
+        self._lanes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._bell = Bell()
+        self._ends = Ends(self.has_ended, settings.pool.poll_seconds)
+        self._looking: asyncio.Task[None] | None = None
+        self._queue_worker: threading.Thread | None = None
 
     async def launch(self, story: Story, chapters: Mapping[str, Chapter] | None = None) -> None:
         """Starts the engine in the running event loop; interrupted stories go on where they were.
@@ -149,7 +160,9 @@ class Engine:
             "log_level": "WARNING",
             "max_executor_threads": _THREADS,
         }
-        DBOS(config=config)
+        engine = DBOS(config=config)
+        # The engine's own worker would sleep through the bell: the same worker runs here, on an event that can be rung.
+        DBOS.listen_queues([])
         self._datasource = await AsyncSQLAlchemyDatasource.create(
             self._database.url.render_as_string(hide_password=False),
             engine=self._database,
@@ -159,22 +172,31 @@ class Engine:
             self._told(story)
         )
         self._chapters = {
-            name: DBOS.workflow(name=name, max_recovery_attempts=_MAX_RECOVERIES)(self._told(chapter))
+            name: DBOS.workflow(name=name, max_recovery_attempts=_MAX_RECOVERIES)(
+                self._told(chapter, self._has_told)
+            )
             for name, chapter in (chapters or {}).items()
         }
         DBOS.launch()
         pool = self._settings.pool
-        await DBOS.register_queue_async(
+        queue = await DBOS.register_queue_async(
             _QUEUE,
             worker_concurrency=pool.size,
             partition_concurrency=pool.shard_size,
             polling_interval_sec=pool.poll_seconds,
             on_conflict="always_update",
         )
+        self._bell.loop = asyncio.get_running_loop()
+        self._queue_worker = threading.Thread(
+            target=queue_worker_thread, args=(self._bell, engine, queue), name=f"queue-{_QUEUE}", daemon=True
+        )
+        self._queue_worker.start()
+        self._looking = asyncio.create_task(self._ends.look())
 
     async def stop(self) -> None:
         """Stops: steps under way come to their end, if they soon do; stories go on at the next launch."""
         self._stopping = True
+        await self._stop_looking()
         for task in self._waiting:
             task.cancel()
         if self._running:
@@ -186,16 +208,37 @@ class Engine:
         # The engine had lent the loop its own threads, which are gone now.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
 
-    def _told(self, story: Callable[[str, Any], Awaitable[Any]]) -> Callable[[str, Any], Awaitable[Any]]:
-        """The story, with its task noted: left alone, it would run on beside an engine that has stopped."""
+    async def _stop_looking(self) -> None:
+        """No more is taken out of the queue: what was taken and not begun goes on at the next launch."""
+        self._bell.set()
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        if self._queue_worker is not None:
+            await asyncio.to_thread(self._queue_worker.join, self._settings.stop_seconds)
+
+    def _told(
+        self, story: Callable[[str, Any], Awaitable[Any]], then: Callable[[str], None] | None = None
+    ) -> Callable[[str, Any], Awaitable[Any]]:
+        """The story, with its task noted: left alone, it would run on beside an engine that has stopped.
+
+        `then` is told of its key once its end is recorded.
+        """
 
         async def told(incident: str, given: Any) -> Any:
-            task: Any = asyncio.current_task()  # a story always runs in one
+            task: Any = asyncio.current_task()  # a story's own, which ends when its end is recorded
             self._running[task] = incident
             task.add_done_callback(lambda ended: self._running.pop(ended, None))
+            if then is not None and (key := DBOS.workflow_id) is not None:
+                task.add_done_callback(lambda _: then(key))
             return await story(incident, given)
 
         return told
+
+    def _has_told(self, key: str) -> None:
+        """A chapter has ended here: whoever waits for it goes on, and its place is free."""
+        self._ends.ended(key)
+        self._bell.ring()
 
     def carried(self) -> Collection[str]:
         """The incidents whose stories this process tells at this moment."""
@@ -257,11 +300,15 @@ class Engine:
         """Inside a story: tells a chapter in its turn, once for the key, and returns what it came to."""
         self._go_on()
         shard = turn.shard or _NO_SHARD
-        with (
-            SetWorkflowID(key),
-            SetEnqueueOptions(priority=turn.priority, queue_partition_key=shard),
-        ):
-            handle = await DBOS.enqueue_workflow_async(_QUEUE, self._chapters[chapter], incident, given)
+        with self._ends.awaited(key) as ended:
+            with (
+                SetWorkflowID(key),
+                SetEnqueueOptions(priority=turn.priority, queue_partition_key=shard),
+            ):
+                handle = await DBOS.enqueue_workflow_async(_QUEUE, self._chapters[chapter], incident, given)
+            self._bell.ring()
+            with self._interruptible():
+                await ended
         return await self._came_to(handle)
 
     async def beside(self, chapter: str, incident: str, given: Mapping[str, Json]) -> Mapping[str, Json]:
@@ -292,12 +339,31 @@ class Engine:
         self._go_on()
         return await DBOS.run_step_async({"name": name}, _as_coroutine(body))
 
-    async def transaction(self, name: str, body: Callable[[Transaction], Awaitable[Json]]) -> Json:
+    async def transaction(
+        self, name: str, body: Callable[[Transaction], Awaitable[Json]], *, lane: str = ""
+    ) -> Json:
         """Runs the body in one transaction of the operational store.
 
         Inside a story what it wrote and its result are committed together, so that it happens exactly once.
-        The body runs again when the database asks for that.
+        The body runs again when the database asks for that. Of those that name one `lane` only one runs at a time in this
+        process: they write the same rows, and would refuse each other.
         """
+        if not lane:
+            return await self._committed({"name": name}, body)
+        async with self._lanes.setdefault(lane, asyncio.Lock()):
+            return await self._committed({"name": name}, body)
+
+    async def guarded(self, name: str, body: Callable[[Transaction], Awaitable[Json]]) -> Json:
+        """The same, only read committed on PostgreSQL: for a body that decides by nothing but rows of its own story, rows
+        that it holds, and statements that change a row where it is as expected (decision 0016 has the proof of each).
+
+        What such a body has only peeked at it must not save.
+        """
+        return await self._committed({"name": name, "isolation_level": "READ COMMITTED"}, body)
+
+    async def _committed(
+        self, options: DatasourceOptions, body: Callable[[Transaction], Awaitable[Json]]
+    ) -> Json:
         datasource = self._datasource
         if datasource is None:
             message = "the engine is not running"
@@ -311,7 +377,7 @@ class Engine:
             committed[:] = [transaction]
             return result
 
-        result = await datasource.run_tx_step_async({"name": name}, run)
+        result = await datasource.run_tx_step_async(options, run)
         for transaction in committed:
             for entry in transaction.entries:
                 self._observer.entry_recorded(entry)

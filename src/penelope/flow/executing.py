@@ -156,7 +156,7 @@ class Executing:
             await transaction.save(*changes)
             return to_data(Tried(attempt=attempt))
 
-        return from_data(Tried, await self._engine.transaction("claim", body))
+        return from_data(Tried, await self._engine.guarded("claim", body))
 
     async def _objection(self, transaction: Transaction) -> str:
         return await stopping(transaction, self._incident) if self._heeds_halts else ""
@@ -166,7 +166,7 @@ class Executing:
         task = asyncio.ensure_future(doing)
         try:
             while not (await asyncio.wait({task}, timeout=self._parts.timing.heartbeat_seconds))[0]:
-                if why := await self._engine.transaction("heartbeat", lambda tx: self._beat(tx, action)):
+                if why := await self._engine.guarded("heartbeat", lambda tx: self._beat(tx, action)):
                     raise _Stopped(why)
             return task.result()
         finally:
@@ -197,7 +197,7 @@ class Executing:
                 await transaction.leases.give_back(place_of(action), action.key)
             return transaction.now().isoformat()
 
-        return replace(tried, ended_at=await self._engine.transaction(f"{event} {action.name}", body))
+        return replace(tried, ended_at=await self._engine.guarded(f"{event} {action.name}", body))
 
     def _change(
         self, action: Action, status: str, event: str, reason: str, record: Mapping[str, Json]

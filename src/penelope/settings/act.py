@@ -15,8 +15,9 @@ class Act(Section):
     """The most actions under way at once, over all processes, on services of one shard (`shard` in the catalogue), so
     that trouble in one domain leaves places for the others."""
 
-    queue_poll_seconds: Seconds = 0.1
-    """How often, in seconds, a process looks for actions that wait for a place."""
+    queue_poll_seconds: Seconds = 0.25
+    """How often, in seconds, a process looks for actions that wait for a place, and for the ends of its own that another
+    process carries out. Where all happens in one process nobody waits for a look."""
 
     heartbeat_seconds: Seconds = 5.0
     """How often, in seconds, an action under way shows that it is alive, and is cut short where a halt forbids it."""

@@ -99,9 +99,17 @@ class PostgresqlSession:
         self._sql = statements("postgresql")
 
     async def load(self, names: Sequence[str]) -> Mapping[str, UnitOfWork]:
-        if len(names) == 1:
-            return _units(await self.rows(self._sql.load_unit, *names))
-        return _units(await self.rows(self._sql.load_units, sorted(set(names)))) if names else {}
+        if not names:
+            return {}
+        asked = (
+            (self._sql.load_unit, *names) if len(names) == 1 else (self._sql.load_units, sorted(set(names)))
+        )
+        found = await self.rows(*asked)
+        if not all(backed for *_, backed in found):
+            # Who had to wait for a row sees it as it is now, but beside it a history without its last entry, where the
+            # transaction is read committed. Now that the row is held, a second look sees both as they are.
+            found = await self.rows(*asked)
+        return _units(found)
 
     async def actors(self, names: Sequence[str]) -> Mapping[str, str]:
         return dict(await self.rows(self._sql.load_actors, list(names)))
