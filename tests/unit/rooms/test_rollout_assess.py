@@ -214,6 +214,29 @@ def test_at_all_traffic_there_is_no_control_to_compare_with():
     assert answers[-1].step is Step.ROLLBACK
 
 
+def test_what_the_control_did_before_does_not_excuse_a_canary_that_has_all_traffic():
+    state, healed = play([scrape(arm(500, 1), arm(4500, 400))] * 20)
+    assert healed[-1].step is Step.PROMOTE
+    state = at_step(state, "r1", 100, after(100))
+    _, answers = play([scrape(arm(5000, 500), None)] * 20, state=state, start=100)
+    assert answers[-1].step is Step.ROLLBACK
+    assert answers[-1].reasons[0].startswith("limit (at most 2.0% errors): looks broken")
+
+
+def test_the_limit_of_p99_outlives_the_control():
+    state, _ = play([GOOD])
+    state = at_step(state, "r1", 100, after(10))
+    calm = scrape(arm(50, 0), None)
+    spec = replace(SPEC, max_step_seconds=1e6)
+    for number in range(1, 300):
+        state, answer = assess(spec, state, calm, after(10 + 5 * number))
+        assert answer.step is not Step.ROLLBACK
+    tail = scrape(arm(5000, 0, (0.5, 0.124, 0.06, 0.06, 0.06, 0.06)), None)
+    _, answers = play([tail] * 5, state=state, start=1600)
+    assert answers[-1].step is Step.ROLLBACK
+    assert answers[-1].reasons[0].startswith("limit (p99 at most 0.5 s above the control): looks broken")
+
+
 def test_a_state_survives_its_storage_and_says_the_same_afterwards():
     state, answers = play([GOOD] * 3)
     stored = from_data(AnalysisState, to_data(state))

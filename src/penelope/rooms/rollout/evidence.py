@@ -109,19 +109,26 @@ def next_step(evidence: Evidence) -> Evidence:
 
 
 def observe(rules: Rules, evidence: Evidence, counts: Counts, *, alone: bool = False) -> Evidence:
-    """The evidence with one more look. `alone` says that the control has no traffic in this step by plan."""
+    """The evidence with one more look. `alone` says that the control has no traffic in this step by plan.
+
+    What was seen of the control's p99 is kept as it was then.
+    """
     errors, slow = _tables(counts)
-    fade = np.exp(-counts.seconds / _MEMORY_SECONDS)
+    fade = np.exp(-counts.seconds / (np.inf if alone else _MEMORY_SECONDS))
     guards = _guards(rules, evidence, counts)
     tempering = _tempering(rules, errors, slow, counts.seconds)
     log_entry = np.log(entering(evidence.elapsed, counts.seconds))[..., None, None]
     compared = Table(*(_rows(one, many) for one, many in zip(errors, slow, strict=True)))
     increments = np.concatenate([log_harm(compared, tempering), guards], axis=-2)
+    harm = advance(evidence.harm, log_entry, increments)
+    if alone:
+        # A control without traffic breaks no limit any more, and must not excuse the canary for ever.
+        harm[..., -2:, :] = NOTHING
     ceiling = np.full(compared.own.shape, rules.negligible_slow_ratio)
     ceiling[..., 0] = rules.most_error_ratio if alone else rules.negligible_error_ratio
     return Evidence(
         elapsed=evidence.elapsed + counts.seconds,
-        harm=_forgiven(advance(evidence.harm, log_entry, increments), evidence.elapsed + counts.seconds),
+        harm=_forgiven(harm, evidence.elapsed + counts.seconds),
         refuted=evidence.refuted + log_refutation(compared, rules.factor, ceiling, tempering),
         sample=evidence.sample + counts.own,
         timed=fade * evidence.timed + counts.other_timed,
