@@ -1,7 +1,8 @@
 """A real Traefik under load: how soon a rollback holds, what fails meanwhile, and whether shares are as planned.
 
-Servers, load and Traefik are processes of their own; the load keeps its connections and asks again at once. Requests are
-told apart by the header that a server answers with, and by when they were sent.
+Servers, load and Traefik are processes of their own; the load keeps its connections. It pauses a little after each answer,
+for what is asked is not how a machine without a free core behaves; `--pace-ms 0` asks that. Requests are told apart by the
+header that a server answers with, and by when they were sent.
 """
 
 import argparse
@@ -84,8 +85,8 @@ def serve(arm: str, told: Connection) -> None:
     uvloop.run(forever())
 
 
-def load(port: int, ending: Event, told: Connection) -> None:
-    """Asks and asks until `ending` is set; then tells of each request."""
+def load(port: int, pace_seconds: float, ending: Event, told: Connection) -> None:
+    """Asks until `ending` is set, with a pause after each answer; then tells of each request."""
 
     async def client(found: list[Request]) -> None:
         reader = writer = None
@@ -102,6 +103,7 @@ def load(port: int, ending: Event, told: Connection) -> None:
             except (OSError, EOFError, ValueError):
                 writer = None
             found.append((sent, time.monotonic(), canary, well))
+            await asyncio.sleep(pace_seconds)
 
     async def all_clients() -> list[Request]:
         found: list[Request] = []
@@ -236,7 +238,7 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
     }
 
 
-def measure(rollbacks: int, step_seconds: float) -> Result:
+def measure(rollbacks: int, step_seconds: float, pace_seconds: float) -> Result:
     processes = []
     ports = {}
     for arm in ("blue", "green"):
@@ -249,7 +251,7 @@ def measure(rollbacks: int, step_seconds: float) -> Result:
         try:
             asyncio.run(until_ready(made))
             ending, (here, there) = SPAWN.Event(), SPAWN.Pipe()
-            loading = SPAWN.Process(target=load, args=(made.web, ending, there), daemon=True)
+            loading = SPAWN.Process(target=load, args=(made.web, pace_seconds, ending, there), daemon=True)
             loading.start()
             here.recv()
             changes, shares = uvloop.run(drive(made, rollbacks, step_seconds))
@@ -272,9 +274,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rollbacks", type=int, default=20)
     parser.add_argument("--step-seconds", type=float, default=1.5)
+    parser.add_argument("--pace-ms", type=float, default=3.0, help="pause of each client after an answer")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    result = measure(given.rollbacks, given.step_seconds)
+    result = measure(given.rollbacks, given.step_seconds, given.pace_ms / 1000)
     if given.json:
         print(json.dumps(asdict(result)))
         return

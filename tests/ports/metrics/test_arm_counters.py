@@ -312,10 +312,10 @@ def test_queries_of_people_are_asked_for_each_arm(source: Source) -> None:
     assert [parse_qs(body)["query"][0] for body in source.asked] == [
         f'sum(rate(shop_requests_total{{version=~"v-{arm}"}}[60s]))' for arm in ("blue", "green")
     ]
-    one["data"]["result"] = [{"metric": {}, "value": [1, "NaN"]}]  # type: ignore[index]
+    one["data"]["result"] = [{"metric": {}, "value": [1, "NaN"]}]  # type: ignore[index]  # a test answer is plain data
     source.body = json.dumps(one).encode()
     assert asyncio.run(counter.figures(service, "rate", 60)) == {"blue": None, "green": None}
-    one["data"]["result"] *= 2  # type: ignore[index]
+    one["data"]["result"] *= 2  # type: ignore[index]  # a test answer is plain data
     source.body = json.dumps(one).encode()
     with pytest.raises(Unavailable, match="2 series"):
         asyncio.run(counter.figures(service, "rate", 60))

@@ -75,7 +75,7 @@ def test_a_change_by_another_hand_in_between_is_not_lost(cluster: Cluster, kind:
     service = cluster.service(kind, name)
     hands = iter(range(2))
 
-    class Raced(KUBE_ROUTERS[kind]):  # type: ignore[misc]
+    class Raced(KUBE_ROUTERS[kind]):  # type: ignore[misc]  # the class is chosen by the parameter
         def _edit(self, service: Service, route: dict[str, Any], order: Order) -> None:
             super()._edit(service, route, order)
             for hand in hands:
