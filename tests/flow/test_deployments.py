@@ -294,7 +294,7 @@ def test_one_whose_chapter_was_never_begun_or_broke_off_is_gone_on_with(database
     async def scene(stage: Stage) -> None:
         begun = await start(stage, course(stages=fixed_split(30)))
         await until(stage, begun.id, lambda found: found.weight == 30)
-        reader = stage.deployments._deployments  # noqa: SLF001 - what bootstrap gives to `resume`
+        reader = stage.deployments._deployments
         await resume(stage.engine, reader)
         await resume(stage.engine, reader)
         await stage.engine.begin(DEPLOY, begun.id, begun.id, None)
