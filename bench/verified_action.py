@@ -1,6 +1,7 @@
 """What a verified action costs beside the bare adapter call, and how many a second there are beside the bare engine."""
 
 import asyncio
+import gc
 import statistics
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from _ground import nobody, percentile, postgresql
 from dbos import DBOS, SetWorkflowID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from penelope.bootstrap import SWITCH_SECONDS
 from penelope.domain.action import Action, Difference, Effect, Operation, Preview, Progress, Snapshot, Tier
 from penelope.domain.contract import Clause, Comparator, Contract
 from penelope.domain.incident import Incident, IncidentState
@@ -206,6 +208,7 @@ async def ground(
         return None
 
     await engine.launch(told, {ACT: clocked, "empty": empty})
+    gc.freeze()  # as the server does
     try:
         yield made
     finally:
@@ -352,6 +355,8 @@ async def measure(name: str, urls: Callable[[], tuple[str, str]], folder: Path, 
 
 
 async def main() -> int:
+    # As the server has it.
+    sys.setswitchinterval(SWITCH_SECONDS)
     # In seconds, and `sqlite` or `postgresql` for one of both.
     poll_seconds = float(sys.argv[1]) if len(sys.argv) > 1 else Act().queue_poll_seconds
     chosen = sys.argv[2] if len(sys.argv) > 2 else ""

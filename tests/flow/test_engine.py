@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import dbos._serialization as serialization
 import pytest
 from mortal import script as mortal_script
 from sqlalchemy import create_engine, text
-from stage import GOOD, PATIENCE_SECONDS, Script, Stage, begin, performing, playbook, step
+from stage import GOOD, PATIENCE_SECONDS, Script, Stage, begin, performing, playbook, shop, step
 
 from penelope.domain.action import Action, Effect, Snapshot
 from penelope.domain.incident import IncidentState
@@ -74,6 +75,28 @@ class TestAfterACrash:
                 assert await stage.flaws() == []
 
         asyncio.run(second_life())
+
+
+def test_after_a_crash_nobody_says_that_nothing_happened_where_nobody_can_ask(
+    databases: Databases, tmp_path: Path
+) -> None:
+    """The catalogue lost the target between the effect and the next attempt."""
+    world = tmp_path / "world.json"
+    script_file = str(Path(__file__).with_name("mortal.py"))
+    command = [sys.executable, script_file, *databases, str(world), "effect first"]
+    assert subprocess.run(command, check=False, timeout=60).returncode == 9
+
+    async def second_life() -> None:
+        script = replace(mortal_script(world), services=(replace(shop(), targets={}),))
+        async with performing(databases, script) as stage:
+            (incident,) = await stage.reader.incidents(states=(), before=None, limit=9)
+            ended = await stage.until(str(incident["id"]))
+            units = await stage.reader.units(ended.id)
+            (action,) = [item for item in units if item.kind == "action"]
+            assert action.status == "unknown"
+            assert ended.state is IncidentState.ESCALATED
+
+    asyncio.run(second_life())
 
 
 class Held(FakeAction):

@@ -84,7 +84,7 @@ from penelope.store.transaction import SqlTransaction
 from penelope.store.verification import SqlVerification
 from penelope.telemetry import ErrorsToBuffer, Shadow, Telemetry
 
-_SWITCH_SECONDS = 0.0002
+SWITCH_SECONDS = 0.0002
 """How long a thread may keep the interpreter while others wait. SQLite gives it up at every statement, and with
 Python's 5 ms the event loop waited for the engine's threads longer than for the database (docs/benchmarks.md)."""
 
@@ -161,7 +161,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
     Raises BadSettings, InvalidCatalogue or InvalidPlaybook before anything is started.
     """
     clock = clock or SystemClock()
-    sys.setswitchinterval(_SWITCH_SECONDS)
+    sys.setswitchinterval(SWITCH_SECONDS)
     async with AsyncExitStack() as stack:
         parts = await parts_of(stack, settings, clock)
         log_keys = FolderKeys(settings.ledger.keys, settings.ledger.origin, clock)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from penelope.domain.action import Action, Effect, Snapshot
 from penelope.domain.work import Change
-from penelope.errors import OutcomeUnknown, PenelopeError
+from penelope.errors import ActionError, OutcomeUnknown, PenelopeError
 from penelope.flow import records
 from penelope.flow.engine import Chapter, Engine
 from penelope.flow.halting import stopping
@@ -130,7 +130,10 @@ class Executing:
         except _Stopped as stopped:
             return replace(claimed, error=str(stopped), halted=True)
         except PenelopeError as error:
-            return replace(claimed, error=error.message, unknown=isinstance(error, OutcomeUnknown))
+            # An attempt before this one may have taken effect: only the target can tell, and it was not asked.
+            unasked = not first and not isinstance(error, ActionError)
+            unknown = unasked or isinstance(error, OutcomeUnknown)
+            return replace(claimed, error=error.message, unknown=unknown)
         except Exception as error:  # noqa: BLE001 - a fault of the adapter's: nobody knows what it did before
             return replace(claimed, error=unforeseen(error), unknown=True)
         return replace(claimed, effect=effect)
