@@ -100,10 +100,9 @@ def test_a_good_one_takes_all_traffic_and_tells_each_look(databases: Databases) 
         told = await events(stage, deployment.id)
         assert told[:2] == ["RolloutBegun", "TrafficShifted"]
         assert told[-1] == "RolloutPromoted"
-        looks = [
-            entry for entry in await stage.deployments.history(deployment.id) if entry.details.get("look")
-        ]
-        assert looks[-1].details["look"]["assessment"]["step"] == "promote"  # type: ignore[index, call-overload]
+        history = await stage.deployments.history(deployment.id)
+        looks: list[Any] = [entry.details["look"] for entry in history if entry.details.get("look")]
+        assert looks[-1]["assessment"]["step"] == "promote"
         assert (await start(stage)).id != deployment.id  # the traffic is free again
 
     play_on(databases, scene)

@@ -18,7 +18,8 @@ from stage import GOOD, PATIENCE_SECONDS, Script, Stage, begin, performing, play
 
 from penelope.domain.action import Action, Effect, Snapshot
 from penelope.domain.incident import IncidentState
-from penelope.flow.engine import Engine, EngineSettings, PickleRefused, block_pickle
+from penelope.flow.engine import Engine, EngineSettings
+from penelope.flow.pickles import PickleRefused, block_pickle
 from penelope.flow.sweep import sweep, sweep_forever
 from penelope.store.database import parse_url
 from penelope.testing.actions import FakeAction

@@ -1,15 +1,10 @@
 """Carries a deployment out: shifts traffic, waits, looks, records. Where each of these leads, the room says."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from penelope.domain.action import Action, Snapshot
-from penelope.domain.analysis import AnalysisState, Assessment, Scrape
-from penelope.domain.analysis import ArmCounts as AnalysedCounts
-from penelope.domain.counts import ArmCounts, Counts, Doubt, Totals, counted
-from penelope.domain.deployment import WHOLE, Cause, Course, Deployment, DeploymentStatus
+from penelope.domain.deployment import WHOLE, Course, Deployment, DeploymentStatus
 from penelope.domain.halt import FLEET, Scope, ScopeKind
-from penelope.domain.rollout import Step
 from penelope.domain.service import Service
 from penelope.domain.work import Change, UnitOfWork
 from penelope.errors import PenelopeError, UnknownDeployment
@@ -22,25 +17,20 @@ from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data, to_data
-from penelope.rooms.rollout.assess import assess, at_step, begin
 from penelope.rooms.rollout.course import (
-    Judged,
     Look,
     Over,
     Rest,
     Settle,
     Shift,
     halted,
-    judged,
     next_move,
     refused,
     settled,
     shifted,
 )
+from penelope.rooms.rollout.look import Kept, Seen, judge_look
 from penelope.rooms.rollout.ports import Router
-from penelope.rooms.rollout.share import Share, ShareRecord, ShareRule, explained, started
-from penelope.rooms.rollout.share import judged as share_judged
-from penelope.rooms.rollout.share import looked as share_looked
 
 DEPLOY = "deploy"
 """The chapter that carries one deployment out."""
@@ -48,34 +38,8 @@ DEPLOY = "deploy"
 KIND = "deployment"
 """The kind of these units; they belong to no incident."""
 
-_SHARE = ShareRule()
-
 _LONGEST_PAUSE_SECONDS = 8.0
 """Between two tries to make a router obey."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """What is remembered from one look to the next: the counters as they stood, and what the analysis made of them."""
-
-    totals: Totals | None = None
-    analysis: AnalysisState | None = None
-    share: ShareRecord | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What is kept of a deployment: how it stands, what its looks remember, and what the last one came to."""
-
-    deployment: Deployment
-    memory: Memory = Memory()
-    look: Json = None
-
-    def going(self, deployment: Deployment) -> "Kept":
-        """With the deployment further on; of an earlier revision nothing is remembered."""
-        if deployment.epoch != self.deployment.epoch:
-            return Kept(deployment=deployment)
-        return replace(self, deployment=deployment)
 
 
 def kept_from(unit: UnitOfWork) -> Kept:
@@ -139,90 +103,6 @@ class _Turn:
     def back(self) -> bool:
         """Whether its traffic is taken away: nothing else may get in the way of that."""
         return self.status in {DeploymentStatus.ROLLING_BACK, DeploymentStatus.CANCELLING}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """What a look saw: counters, or why there are none."""
-
-    totals: Totals | None = None
-    silence: str = ""
-
-
-def _judged(kept: Kept, seen: _Seen, now: datetime) -> Kept:
-    """After a look. The first one of a revision only has the counters to begin from."""
-    deployment, memory = kept.deployment, kept.memory
-    course, at = deployment.course, deployment.since or now
-    state = memory.analysis or begin(deployment.revision, deployment.weight, at)
-    state = replace(at_step(state, deployment.revision, deployment.weight, at), step_started_at=at)
-    spec = replace(course.analysis, max_step_seconds=deployment.patience_seconds)
-    counts, doubts = _counts(memory.totals, seen)
-    state, assessment = assess(spec, state, None if counts is None else _scrape(counts, course), now)
-    share = _shared(memory.share, deployment, counts)
-    if share_judged(share, _SHARE) is Share.NOT_AS_PLANNED:
-        doubts = (*doubts, f"traffic drifts: {explained(share, _SHARE)}")
-        if assessment.step is Step.PROMOTE:
-            assessment = replace(assessment, step=Step.HOLD)
-    answer = Judged(
-        step=assessment.step,
-        reason="; ".join((*assessment.reasons, *doubts)),
-        cause=_cause(assessment, counts),
-        control_alive=seen.totals is None or bool(seen.totals.arms.get(course.control)),
-    )
-    look = {
-        "at": to_data(now),
-        "weight": deployment.weight,
-        "assessment": to_data(assessment),
-        "counts": to_data(counts),
-        "share": share.measured,
-        "doubts": list(doubts),
-    }
-    return Kept(
-        deployment=judged(deployment, answer, now),
-        memory=Memory(totals=seen.totals or memory.totals, analysis=state, share=share),
-        look=look,
-    )
-
-
-def _shared(before: ShareRecord | None, deployment: Deployment, counts: Counts | None) -> ShareRecord:
-    """The share of the requests since the weight was set; the look in which it changed is left out."""
-    if before is None or before.planned != deployment.weight / WHOLE or deployment.looked_at is None:
-        return started(deployment.weight)
-    course = deployment.course
-    if counts is None or not {course.canary, course.control} <= counts.arms.keys():
-        return before
-    return share_looked(before, counts.arms[course.canary].requests, counts.arms[course.control].requests)
-
-
-def _cause(assessment: Assessment, counts: Counts | None) -> Cause:
-    if assessment.reasons and assessment.reasons[0].startswith("no verdict within"):
-        return Cause.UNDECIDED
-    return Cause.SILENCE if counts is None else Cause.WORSE
-
-
-def _counts(before: Totals | None, seen: _Seen) -> tuple[Counts | None, tuple[str, ...]]:
-    """What happened since the look before, and what is to be said of it."""
-    if seen.totals is None:
-        return None, (seen.silence,)
-    if before is None:
-        return None, ()
-    found = counted(before, seen.totals)
-    return (None, found.reasons) if isinstance(found, Doubt) else (found, found.notes)
-
-
-def _scrape(counts: Counts, course: Course) -> Scrape:
-    return Scrape(
-        seconds=counts.seconds,
-        canary=_arm(counts.arms.get(course.canary)),
-        control=_arm(counts.arms.get(course.control)),
-    )
-
-
-def _arm(counts: ArmCounts | None) -> AnalysedCounts | None:
-    if counts is None:
-        return None
-    buckets = {float(upper): float(count) for upper, count in counts.buckets.items()}
-    return AnalysedCounts(requests=counts.requests, errors=counts.errors, buckets=buckets)
 
 
 async def _set_beside(router: Router, service: Service, course: Course) -> None:
@@ -353,7 +233,7 @@ class Deploying:
             kept, version = await self._read(transaction)
             if kept.deployment.epoch != turn.epoch or kept.deployment.moving:
                 return
-            after = _judged(kept, from_data(_Seen, seen), transaction.now())
+            after = judge_look(kept, from_data(Seen, seen), transaction.now())
             reason = after.deployment.reason
             await transaction.save(change_of(after, "CanaryLooked", records.PENELOPE, reason, version))
 
@@ -364,13 +244,13 @@ class Deploying:
         try:
             service = self._parts.service(turn.service)
             if self._parts.counter is None:
-                return to_data(_Seen(silence="there is no source of counts"))
+                return to_data(Seen(silence="there is no source of counts"))
             totals = await self._parts.counter.totals(service)
         except PenelopeError as error:
-            return to_data(_Seen(silence=error.message))
+            return to_data(Seen(silence=error.message))
         except Exception as error:  # noqa: BLE001 - whatever breaks a source, silence is what is judged
-            return to_data(_Seen(silence=unforeseen(error)))
-        return to_data(_Seen(totals=totals))
+            return to_data(Seen(silence=unforeseen(error)))
+        return to_data(Seen(totals=totals))
 
     async def _settle(self, turn: _Turn) -> None:
         """Its traffic is where it stays: what served the comparison goes, and what it was made by, if it was bad."""

@@ -18,13 +18,14 @@ from penelope.errors import (
     UnknownDeployment,
     UnknownService,
 )
-from penelope.flow.deploying import DEPLOY, KIND, Kept, change_of, kept_from, place_of
+from penelope.flow.deploying import DEPLOY, KIND, change_of, kept_from, place_of
 from penelope.flow.engine import Engine
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data, to_data
 from penelope.kit.ids import digest_id, new_id
 from penelope.rooms.rollout.course import begun, ordered, revised
+from penelope.rooms.rollout.look import Kept
 
 _PAGE = 100
 

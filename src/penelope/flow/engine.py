@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
 
-import dbos._serialization as dbos_serialization
 from dbos import (
     DBOS,
     AsyncSQLAlchemyDatasource,
@@ -24,6 +23,7 @@ from dbos._queue import queue_worker_thread
 from sqlalchemy import Engine as SyncEngine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from penelope.flow.pickles import block_pickle
 from penelope.flow.ports import Observer, Transaction
 from penelope.flow.waking import Bell, Ends
 from penelope.kit.canonical import Json
@@ -90,25 +90,6 @@ Story = Callable[[str, str], Awaitable[str]]
 
 Chapter = Callable[[str, Json], Awaitable[Json]]
 """Part of a story with steps of its own: told beside others, or in a queue. Takes the incident's id and JSON."""
-
-
-class PickleRefused(Exception):
-    """A row of the engine's tables asked to be unpickled: only someone who tampers writes such rows."""
-
-
-def block_pickle() -> None:
-    """Makes the engine's pickle reader refuse.
-
-    The engine unpickles any row that says it is pickled, whatever serializer is configured, so that whoever can
-    write a row could run code here (stack.md). Our rows are JSON.
-    """
-
-    def refuse(*_: object) -> Any:
-        message = "pickled data in the engine's tables"
-        raise PickleRefused(message)
-
-    # Its writer is left alone: a story whose row was tampered with is noted as failed in the form that the row names.
-    setattr(dbos_serialization.DefaultSerializer, "deserialize", refuse)  # noqa: B010 - checkers see no overwriting
 
 
 class Engine:
@@ -249,13 +230,11 @@ class Engine:
         if self._story is None:
             message = "the engine is not running"
             raise RuntimeError(message)
-        with SetWorkflowID(incident):
-            await DBOS.start_workflow_async(self._story, incident, service)
+        await _begun(self._story, incident, incident, service)
 
     async def begin(self, chapter: str, key: str, incident: str, given: Json) -> None:
         """Outside of a story: begins to tell a chapter by itself, once for the key."""
-        with SetWorkflowID(key):
-            await DBOS.start_workflow_async(self._chapters[chapter], incident, given)
+        await _begun(self._chapters[chapter], key, incident, given)
 
     async def has_ended(self, incidents: Sequence[str]) -> Mapping[str, bool]:
         """Whether the story of each incident has ended, well or not; one whose story is not known is absent."""
@@ -317,10 +296,8 @@ class Engine:
         All are waited for; the key of one that broke off is absent.
         """
         self._go_on()
-        handles = {}
-        for key, item in given.items():
-            with SetWorkflowID(key):
-                handles[key] = await DBOS.start_workflow_async(self._chapters[chapter], incident, item)
+        workflow = self._chapters[chapter]
+        handles = {key: await _begun(workflow, key, incident, item) for key, item in given.items()}
         ended = {}
         for key, handle in handles.items():
             try:
@@ -382,6 +359,11 @@ class Engine:
             for entry in transaction.entries:
                 self._observer.entry_recorded(entry)
         return result
+
+
+async def _begun(workflow: Any, key: str, incident: str, given: Any) -> Any:
+    with SetWorkflowID(key):
+        return await DBOS.start_workflow_async(workflow, incident, given)
 
 
 def _as_coroutine(body: Callable[[], Awaitable[Json]]) -> Callable[[], Any]:

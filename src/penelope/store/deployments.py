@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from penelope.domain.deployment import Deployment, DeploymentStatus
 from penelope.domain.work import Entry
-from penelope.flow.deploying import KIND, Kept, kept_from
+from penelope.flow.deploying import KIND, kept_from
+from penelope.rooms.rollout.look import Kept
 from penelope.store import rows
 from penelope.store.reader import SqlReader
 from penelope.store.tables import DEPLOYMENTS, units_of_work

@@ -27,9 +27,9 @@ from penelope.errors import (
     UnknownDeployment,
     UnknownService,
 )
-from penelope.flow.deploying import Kept
 from penelope.flow.deployments import DeploymentDesk, NewDeployment, Word
 from penelope.flow.keys import Key, Scope
+from penelope.rooms.rollout.look import Kept
 
 _FORM = r"^[A-Za-z0-9_-]{1,64}$"
 _MOST_STAGES = 20
