@@ -362,50 +362,25 @@ decisions = Table(
     comment="what the history says of decisions, in the form in which it is asked for",
 )
 
-for _kind in ("approval", "break_glass"):
-    _only = text(f"kind = '{_kind}'")
-    _columns = (units_of_work.c.status, units_of_work.c.updated_at, units_of_work.c.id)
-    Index(f"ix_units_of_work_{_kind}", *_columns, sqlite_where=_only, postgresql_where=_only)
-
 Index("ix_outcomes_precedents", outcomes.c.service, outcomes.c.playbook, outcomes.c.ended_at)
 
 BENCHMARKS = "kind = 'benchmark'"
-"""Which units the index of benchmark runs holds; baselines have one of their own, in order of their names."""
-
 BASELINES = "kind = 'baseline'"
-
-Index(
-    "ix_units_of_work_benchmarks",
-    units_of_work.c.updated_at,
-    units_of_work.c.id,
-    sqlite_where=text(BENCHMARKS),
-    postgresql_where=text(BENCHMARKS),
-)
-Index(
-    "ix_units_of_work_baselines",
-    units_of_work.c.id,
-    sqlite_where=text(BASELINES),
-    postgresql_where=text(BASELINES),
-)
-
 MISSIONS = "kind = 'mission'"
-
-Index(
-    "ix_units_of_work_missions",
-    units_of_work.c.status,
-    units_of_work.c.updated_at,
-    units_of_work.c.id,
-    sqlite_where=text(MISSIONS),
-    postgresql_where=text(MISSIONS),
-)
-
 DEPLOYMENTS = "kind = 'deployment'"
+"""Which units an index holds, to the letter of the queries that use it."""
 
-Index(
-    "ix_units_of_work_deployments",
-    units_of_work.c.status,
-    units_of_work.c.updated_at,
-    units_of_work.c.id,
-    sqlite_where=text(DEPLOYMENTS),
-    postgresql_where=text(DEPLOYMENTS),
-)
+_BY_NAME = (units_of_work.c.id,)
+_BY_TIME = (units_of_work.c.updated_at, units_of_work.c.id)
+_BY_STATUS = (units_of_work.c.status, *_BY_TIME)
+
+for _name, _which, _columns in (
+    ("approval", "kind = 'approval'", _BY_STATUS),
+    ("break_glass", "kind = 'break_glass'", _BY_STATUS),
+    ("benchmarks", BENCHMARKS, _BY_TIME),
+    ("baselines", BASELINES, _BY_NAME),
+    ("missions", MISSIONS, _BY_STATUS),
+    ("deployments", DEPLOYMENTS, _BY_STATUS),
+):
+    _only = text(_which)
+    Index(f"ix_units_of_work_{_name}", *_columns, sqlite_where=_only, postgresql_where=_only)
