@@ -51,6 +51,7 @@ def make_mortal(graves: Graves) -> None:
     """Puts a death before each step's body, and before each record of a step."""
     Engine.step = _mortal(graves, Engine.step)  # type: ignore[method-assign]  # the boundary is in there
     Engine.transaction = _mortal(graves, Engine.transaction)  # type: ignore[method-assign]  # likewise
+    Engine.guarded = _mortal(graves, Engine.guarded)  # type: ignore[method-assign]  # likewise
     original = SystemDatabase.record_operation_result
 
     def record(self: SystemDatabase, result: Any, **options: Any) -> None:
