@@ -62,12 +62,12 @@ def make_mortal(graves: Graves) -> None:
 
 
 def _mortal(graves: Graves, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    async def run(engine: Engine, name: str, body: Callable[..., Awaitable[Any]]) -> Any:
+    async def run(engine: Engine, name: str, body: Callable[..., Awaitable[Any]], **options: Any) -> Any:
         async def mortal(*arguments: Any) -> Any:
             graves.die_once(f"before {name}")
             return await body(*arguments)
 
-        return await original(engine, name, mortal)
+        return await original(engine, name, mortal, **options)
 
     return run
 
