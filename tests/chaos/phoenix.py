@@ -51,6 +51,7 @@ def make_mortal(graves: Graves) -> None:
     """Puts a death before each step's body, and before each record of a step."""
     Engine.step = _mortal(graves, Engine.step)  # type: ignore[method-assign]  # the boundary is in there
     Engine.transaction = _mortal(graves, Engine.transaction)  # type: ignore[method-assign]  # likewise
+    Engine.guarded = _mortal(graves, Engine.guarded)  # type: ignore[method-assign]  # likewise
     original = SystemDatabase.record_operation_result
 
     def record(self: SystemDatabase, result: Any, **options: Any) -> None:
@@ -61,12 +62,12 @@ def make_mortal(graves: Graves) -> None:
 
 
 def _mortal(graves: Graves, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    async def run(engine: Engine, name: str, body: Callable[..., Awaitable[Any]]) -> Any:
+    async def run(engine: Engine, name: str, body: Callable[..., Awaitable[Any]], **options: Any) -> Any:
         async def mortal(*arguments: Any) -> Any:
             graves.die_once(f"before {name}")
             return await body(*arguments)
 
-        return await original(engine, name, mortal)
+        return await original(engine, name, mortal, **options)
 
     return run
 
