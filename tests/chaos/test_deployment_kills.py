@@ -1,0 +1,59 @@
+"""kill -9 at every step boundary of a rollout: only planned weights, and an end at 0 or 100, told once."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from stage import Script, performing
+
+from penelope.domain.deployment import DeploymentStatus
+from penelope.flow.deploying import place_of
+from penelope.flow.ports import Transaction
+
+_SCRIPT = Path(__file__).with_name("undying.py")
+_PLACES = ":".join(
+    str(Path(__file__).parents[2] / name) for name in ("tests/flow", "tests/chaos", "examples")
+)
+
+pytestmark = pytest.mark.chaos
+
+
+@pytest.mark.parametrize(
+    ("manner", "status", "weights"),
+    [("good", DeploymentStatus.PROMOTED, [20, 100]), ("bad", DeploymentStatus.ROLLED_BACK, [20, 0])],
+)
+def test_every_boundary_of_a_rollout(
+    databases: tuple[str, str], tmp_path: Path, manner: str, status: DeploymentStatus, weights: list[int]
+) -> None:
+    command = [sys.executable, str(_SCRIPT), *databases, str(tmp_path), manner]
+    subprocess.run(command, check=True, timeout=400, env={**os.environ, "PYTHONPATH": _PLACES})
+    graves = (tmp_path / "graves").read_text(encoding="utf-8").splitlines()
+    print(f"\n{len(graves)} deaths: " + ", ".join(graves))
+    assert len(graves) == len(set(graves)) >= 15
+    assert {"before turn", "before shift to 20 %", "before shifted", "before look", "before judged"} <= set(
+        graves
+    )
+    given = [int(line) for line in (tmp_path / "weights").read_text(encoding="ascii").split()]
+    assert [
+        weight for number, weight in enumerate(given) if number == 0 or given[number - 1] != weight
+    ] == weights
+    asyncio.run(ended(databases, status))
+
+
+async def ended(databases: tuple[str, str], status: DeploymentStatus) -> None:
+    async with performing(databases, Script()) as stage:
+        (deployment,) = await stage.deployments.page()
+        assert deployment.status is status
+        events = [entry.event for entry in await stage.deployments.history(deployment.id)]
+        assert events.count("RolloutBegun") == 1
+        assert events.count("RolloutPromoted") + events.count("RolloutRolledBack") == 1
+        assert await stage.flaws() == []
+        assert await stage.engine.transaction("look", holder_of_the_traffic) is None
+
+
+async def holder_of_the_traffic(transaction: Transaction) -> str | None:
+    lease = await transaction.leases.of(place_of("shop"))
+    return None if lease is None else lease.holder

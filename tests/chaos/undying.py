@@ -1,0 +1,94 @@
+"""A rollout in a process that kills itself once at every boundary of a step: ``undying.py STORE ENGINE FOLDER good|bad``.
+
+The parent imports everything once and then only forks and waits. The router's weights are a file of the FOLDER, so that
+they outlive each child: ``weights`` has one line for each weight that was put in force.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from phoenix import Graves, make_mortal
+from stage import Script, performing
+
+from penelope.adapters.routers.ordering import Order
+from penelope.domain.analysis import AnalysisSpec
+from penelope.domain.deployment import Course, Stage
+from penelope.domain.rollout import RolloutLimits
+from penelope.domain.service import Service
+from penelope.flow.deployments import NewDeployment, resume
+from penelope.kit.clock import SystemClock
+from penelope.store.database import open_reader, parse_url
+from penelope.store.deployments import SqlDeployments
+from penelope.testing.counts import FakeCounter, Manner
+from penelope.testing.routers import FakeRouter
+
+_MANY = 60
+"""Lives; each step is met again until it was survived."""
+
+
+class FileRouter(FakeRouter):
+    """Its weights are the last line of a file."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = file
+
+    async def weights(self, service: Service) -> Mapping[str, int]:
+        arms = dict.fromkeys(service.router.arms if service.router else {}, 0)
+        lines = self._file.read_text(encoding="ascii").split() if self._file.exists() else ["0"]
+        return arms | {"a": 100 - int(lines[-1]), "b": int(lines[-1])}
+
+    async def _carry_out(self, service: Service, order: Order) -> None:
+        if order.weights is not None:
+            with self._file.open("a", encoding="ascii") as stream:
+                stream.write(f"{order.weights['b']}\n")
+        await super()._carry_out(service, order)
+
+
+def course() -> Course:
+    analysis = AnalysisSpec(silence_seconds=60, limits=RolloutLimits(min_requests=10))
+    stages = (Stage(weight=20), Stage(weight=100))
+    return Course(canary="b", control="a", stages=stages, interval_seconds=0.02, analysis=analysis)
+
+
+async def live(databases: tuple[str, str], folder: Path, manner: str) -> None:
+    router = FileRouter(folder / "weights")
+    counter = FakeCounter(SystemClock(), router)
+    counter.manners["b"] = Manner(error_ratio=0.5 if manner == "bad" else 0.0)
+    script = replace(Script(), router=router, counter=counter)
+    async with performing(databases, script) as stage:
+        wanted = NewDeployment(service="shop", course=course(), actor="anna", reason="v2", key="v2")
+        deployment = await stage.deployments.start(wanted)
+        reading = open_reader(parse_url(databases[0]))
+        try:
+            await resume(stage.engine, SqlDeployments(reading))
+        finally:
+            await reading.dispose()
+        while not (await stage.deployments.shown(deployment.id)).deployment.status.ended:  # noqa: ASYNC110 - the flow writes it
+            await asyncio.sleep(0.02)
+
+
+def child(databases: tuple[str, str], folder: Path, manner: str) -> None:
+    make_mortal(Graves(folder / "graves"))
+    try:
+        asyncio.run(live(databases, folder, manner))
+    finally:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    store, engine, place, how = sys.argv[1:]
+    for _ in range(_MANY):
+        born = os.fork()
+        if born == 0:
+            child((store, engine), Path(place), how)
+        _, status = os.waitpid(born, 0)
+        if not os.WIFSIGNALED(status):
+            sys.exit(os.waitstatus_to_exitcode(status))
+        assert os.WTERMSIG(status) == signal.SIGKILL
+    sys.exit("it did not end in so many lives")
