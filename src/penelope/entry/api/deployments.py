@@ -110,7 +110,7 @@ async def list_deployment_events(
 async def stream_deployment(
     application: Running,
     id: Identifier,  # noqa: A002 - its name in the path
-    last_event_id: Annotated[str, Header(pattern=r"^\d{0,9}$")] = "",
+    last_event_id: Annotated[str, Header(pattern=r"^[0-9]{0,9}$")] = "",
 ) -> StreamingResponse:
     """Sends what happens to a deployment as server-sent events, those that were missed first. Needs the scope `read`.
 
