@@ -41,6 +41,9 @@ class DeploymentReader(Protocol):
     ) -> Sequence[Deployment]:
         """Deployments, the newest first; `before` is the id of the last one of the page before."""
 
+    async def active(self) -> Sequence[Deployment]:
+        """All that have not ended, by one query."""
+
     async def deployment(self, identifier: str) -> Kept | None:
         """One of them, with what its last look came to."""
 
@@ -101,6 +104,10 @@ class DeploymentDesk:
         limit: int = 50,
     ) -> Sequence[Deployment]:
         return await self._deployments.deployments(service=service, active=active, before=before, limit=limit)
+
+    async def active(self) -> Sequence[Deployment]:
+        """All that have not ended."""
+        return await self._deployments.active()
 
     async def shown(self, identifier: str) -> Kept:
         """A deployment, and what its last look came to. Raises UnknownDeployment."""
