@@ -147,7 +147,7 @@ def test_a_healthy_one_waits_for_a_word_and_takes_all_traffic(server: Server) ->
     assert (course["analysis"]["alpha"], course["mirror"]) == (0.01, {"arm": "b", "percent": 5})
     assert course["pin"]["value"] == "yes"
     screen = shown(server, "show", deployment)
-    assert f"{deployment} progressing at 50 % to b" in screen
+    assert f"{deployment} progressing, waits at 50 % to b" in screen
     assert "waits for your word: promotion" in screen
     print(screen)
     assert f"{deployment}   shop      progressing, waits   50 %" in shown(server, "list", "--active")
