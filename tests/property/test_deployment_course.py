@@ -188,7 +188,7 @@ def gone(it: Deployment, *answers: Step, seconds: float = 5.0) -> Deployment:
 
 
 def plain(**changes: object) -> Deployment:
-    return deployment(replace(Course(canary="b", control="a"), **changes))  # type: ignore[arg-type]
+    return deployment(replace(Course(canary="b", control="a"), **changes))  # type: ignore[arg-type]  # fields by name
 
 
 def test_a_good_one_takes_all_stages_and_a_bad_one_none() -> None:

@@ -48,6 +48,8 @@ def detail(answer: Data) -> RenderableType:
     parts: list[RenderableType] = [line(item), _bar(item)]
     if item["awaits"]:
         parts.append(Text(f"waits for your word: {visible(item['awaits'])}", "bold yellow"))
+    if item.get("cause"):
+        parts.append(Text(f"goes back for: {visible(item['cause'])}", "red"))
     found = _findings(look)
     # After a look its findings are the reason, and are shown each in a line of its own.
     if item["reason"] and item["reason"] != _joined(look):
