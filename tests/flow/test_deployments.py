@@ -105,7 +105,7 @@ def test_a_good_one_takes_all_traffic_and_tells_each_look(databases: Databases) 
         looks = [
             entry for entry in await stage.deployments.history(deployment.id) if entry.details.get("look")
         ]
-        assert looks[-1].details["look"]["assessment"]["step"] == "promote"  # type: ignore[index, call-overload]  # JSON
+        assert looks[-1].details["look"]["assessment"]["step"] == "promote"  # type: ignore[index, call-overload]  # plain JSON by then
         assert (await start(stage)).id != deployment.id  # the traffic is free again
 
     play_on(databases, scene)
