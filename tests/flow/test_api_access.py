@@ -66,6 +66,13 @@ ROUTES = [
     ("GET", "/api/v1/missions/inc_none", Scope.READ),
     ("POST", "/api/v1/missions/inc_none/close", Scope.WRITE),
     ("POST", "/api/v1/missions/inc_none/members", Scope.WRITE),
+    ("GET", "/api/v1/deployments", Scope.READ),
+    ("POST", "/api/v1/deployments", Scope.APPROVE),
+    ("GET", "/api/v1/deployments/inc_none", Scope.READ),
+    ("GET", "/api/v1/deployments/inc_none/events", Scope.READ),
+    ("GET", "/api/v1/deployments/inc_none/stream", Scope.READ),
+    ("POST", "/api/v1/deployments/inc_none/words", Scope.WRITE),
+    ("POST", "/api/v1/deployments/inc_none/revision", Scope.WRITE),
     ("GET", "/api/v1/status", Scope.READ),
     ("GET", "/api/v1/playbooks", Scope.READ),
 ]

@@ -20,6 +20,7 @@ from penelope.domain.deployment import (
 from penelope.domain.deployment import Stage as Step
 from penelope.domain.halt import FLEET
 from penelope.domain.rollout import RolloutLimits
+from penelope.domain.service import Service
 from penelope.domain.traffic import Affinity, Feature, Mirror, Pin
 from penelope.errors import AlreadyDecided, InvalidRequest, UnknownDeployment, UnknownService
 from penelope.flow.deploying import DEPLOY
@@ -27,6 +28,7 @@ from penelope.flow.deployments import NewDeployment, Word, resume
 from penelope.flow.switching import HaltSwitch
 from penelope.flow.switching import Order as Switch
 from penelope.testing.counts import FakeCounter, Manner
+from penelope.testing.routers import FakeRouter
 
 ANALYSIS = AnalysisSpec(silence_seconds=60, limits=RolloutLimits(min_requests=10))
 STAGES = (Step(weight=20, max_seconds=30), Step(weight=100, max_seconds=30))
@@ -306,6 +308,40 @@ def test_one_whose_chapter_was_never_begun_or_broke_off_is_gone_on_with(database
         assert (await events(stage, begun.id)).count("RolloutPromoted") == 1
 
     play_on(databases, scene)
+
+
+class SlowToSettle(FakeRouter):
+    """Waits with the last of a deployment until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settling = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def finalise(self, service: Service) -> None:
+        self.settling.set()
+        await self.go_on.wait()
+        await super().finalise(service)
+
+
+def test_an_abort_overtakes_the_last_of_a_promotion(databases: Databases) -> None:
+    router = SlowToSettle()
+
+    async def scene(stage: Stage) -> None:
+        begun = await start(stage, course(stages=fixed_split(30)))
+        await until(stage, begun.id, lambda found: found.weight == 30)
+        await tell(stage, begun.id, Order.PROMOTE)
+        await asyncio.wait_for(router.settling.wait(), PATIENCE_SECONDS)
+        assert (await tell(stage, begun.id, Order.ABORT)).status is DeploymentStatus.ROLLING_BACK
+        router.go_on.set()
+        assert (await until(stage, begun.id, ended)).status is DeploymentStatus.ROLLED_BACK
+        assert weights(stage) == [30, 100, 0]
+        told = await events(stage, begun.id)
+        assert "RolloutPromoted" not in told
+        assert told[-1] == "RolloutRolledBack"
+        assert (await start(stage)).id != begun.id
+
+    play(databases, scene, router=router)
 
 
 def test_many_go_on_side_by_side(databases: Databases) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
+from penelope.domain.deployment import Course, Deployment
 from penelope.domain.work import Entry
 from penelope.flow.log import Lag
 from penelope.ledger.buffer import Counts
@@ -33,11 +34,12 @@ def entry(
     unit: str = "u_1",
     incident: str = "inc_1",
     after: float = 0,
+    kind: str = "incident",
 ) -> Entry:
     return Entry(
         unit=unit,
         version=1,
-        kind="incident",
+        kind=kind,
         incident=incident,
         event=event,
         actor_id="act_1",
@@ -309,6 +311,72 @@ def test_spans_that_never_end_are_forgotten() -> None:
     for number in (0, 1):
         telemetry.entry_recorded(entry("DecisionMade", incident=f"inc_{number}"))
     assert samples(telemetry)["penelope_decide_seconds_count"] == 1
+
+
+def deployment(number: int = 1, service: str = "shop", weight: int = 10) -> Deployment:
+    course = Course(canary="b", control="a")
+    identifier = f"deployment_{number}"
+    return Deployment(
+        id=identifier, service=service, course=course, created_by="anna", created_at=NOW, weight=weight
+    )
+
+
+def test_deployments_are_counted_at_their_beginning_and_end_and_a_storys_own_canary_is_none() -> None:
+    telemetry = Telemetry()
+    for event, status, cause, seconds in (
+        ("RolloutBegun", "progressing", None, None),
+        ("RolloutRolledBack", "rolled_back", "worse", 90.0),
+        ("RolloutPromoted", "promoted", None, 700.0),
+        ("RolloutCancelled", "cancelled", None, 5.0),
+    ):
+        details = {"service": "shop", "cause": cause, "seconds": seconds}
+        telemetry.entry_recorded(entry(event, status, details, kind="deployment"))
+        telemetry.entry_recorded(entry(event, status, details, kind="rollout"))
+    counted = {name: value for name, value in samples(telemetry).items() if "_canary_" in name}
+    total, timed = "penelope_canary_deployments_total", "penelope_canary_promotion_duration_seconds"
+    assert counted == {
+        f'{total}{{service="shop",status="progressing"}}': 1,
+        f'{total}{{service="shop",status="rolled_back"}}': 1,
+        f'{total}{{service="shop",status="promoted"}}': 1,
+        f'{total}{{service="shop",status="cancelled"}}': 1,
+        f'{timed}_count{{outcome="rolled_back",service="shop"}}': 1,
+        f'{timed}_sum{{outcome="rolled_back",service="shop"}}': 90,
+        f'{timed}_count{{outcome="promoted",service="shop"}}': 1,
+        f'{timed}_sum{{outcome="promoted",service="shop"}}': 700,
+        f'{timed}_count{{outcome="cancelled",service="shop"}}': 1,
+        f'{timed}_sum{{outcome="cancelled",service="shop"}}': 5,
+        'penelope_canary_rollback_total{reason="worse",service="shop"}': 1,
+    }
+
+
+def test_a_deployment_that_has_ended_leaves_the_page() -> None:
+    telemetry = Telemetry()
+    telemetry.deployments_seen(["shop", "bank"], [deployment(), deployment(2, "bank", 50)])
+    assert samples(telemetry) == {
+        'penelope_canary_active_deployments{service="shop"}': 1,
+        'penelope_canary_active_deployments{service="bank"}': 1,
+        'penelope_canary_traffic_percentage{deployment_id="deployment_1",service="shop"}': 10,
+        'penelope_canary_traffic_percentage{deployment_id="deployment_2",service="bank"}': 50,
+    }
+    telemetry.deployments_seen(["shop", "bank"], [deployment(weight=25)])
+    page = telemetry.render().decode()
+    assert 'penelope_canary_active_deployments{service="bank"} 0.0' in page
+    assert "deployment_2" not in page
+    assert (
+        samples(telemetry)['penelope_canary_traffic_percentage{deployment_id="deployment_1",service="shop"}']
+        == 25
+    )
+
+
+def test_deployments_without_number_do_not_fill_the_page() -> None:
+    telemetry = Telemetry()
+    for begin in (0, 10_000):
+        many = [deployment(begin + number) for number in range(MOST_LABEL_VALUES + 20)]
+        telemetry.deployments_seen(["shop"], many)
+    counted = samples(telemetry)
+    assert len(counted) == MOST_LABEL_VALUES + 1
+    assert counted['penelope_canary_active_deployments{service="shop"}'] == MOST_LABEL_VALUES + 20
+    assert not any("other" in name for name in counted)
 
 
 def test_many_halted_causes_hide_no_halt() -> None:

@@ -18,4 +18,4 @@ async def deployments_of(
     """The desk; what a crash left without its chapter is begun again in the background."""
     deployments = SqlDeployments(reading)
     await background(stack, resume_forever(engine, deployments, settings.reconcile_seconds))
-    return DeploymentDesk(engine, deployments, parts.services)
+    return DeploymentDesk(engine, deployments, parts.services, parts.routers)

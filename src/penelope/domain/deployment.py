@@ -1,17 +1,26 @@
 """A deployment: traffic that goes over to a changed arm stage by stage, and how far it is."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 
 from penelope.domain.analysis import AnalysisSpec
-from penelope.domain.traffic import Affinity, Mirror, Pin
+from penelope.domain.traffic import Affinity, Mirror, Pin, unfit
 from penelope.errors import InvalidRequest
 
 WHOLE = 100
 """Percent of the traffic: the weights of a deployment run from 0 to this."""
+
+MOST_STAGES = 20
+LONGEST_NAME = 256
+LONGEST_SECONDS = 30 * 86_400.0
+SHORTEST_INTERVAL_SECONDS = 0.05
+LONGEST_INTERVAL_SECONDS = 3600.0
+MOST_REQUESTS = 1_000_000_000
+"""The largest sample that may be asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +72,7 @@ class Course:
     affinity: Affinity | None = None
 
     def __post_init__(self) -> None:
-        """Raises InvalidRequest for stages that cannot be gone through."""
+        """Raises InvalidRequest for stages that cannot be gone through, and for what is beyond all reason."""
         weights = [stage.weight for stage in self.stages]
         if not weights:
             raise InvalidRequest("a deployment has at least one stage")
@@ -73,8 +82,40 @@ class Course:
             raise InvalidRequest(f"each stage has a larger weight than the one before: {weights}")
         if self.canary == self.control:
             raise InvalidRequest(f"{self.canary!r} cannot be compared with itself")
-        if not self.interval_seconds > 0:
-            raise InvalidRequest("there is time between two looks")
+        for wrong in (*_wrong_times(self), *_wrong_limits(self.analysis), *_wrong_extras(self)):
+            raise InvalidRequest(wrong)
+
+
+def _wrong_times(course: Course) -> Iterator[str]:
+    if len(course.stages) > MOST_STAGES:
+        yield f"a deployment has at most {MOST_STAGES} stages"
+    if not SHORTEST_INTERVAL_SECONDS <= course.interval_seconds <= LONGEST_INTERVAL_SECONDS:
+        yield f"between two looks are {SHORTEST_INTERVAL_SECONDS} to {LONGEST_INTERVAL_SECONDS:.0f} seconds"
+    times = [seconds for stage in course.stages for seconds in (stage.min_seconds, stage.max_seconds)]
+    # Written so that NaN is refused as well.
+    if not all(0 <= seconds <= LONGEST_SECONDS for seconds in (*times, course.analysis.silence_seconds)):
+        yield f"stages and silence last 0 to {LONGEST_SECONDS:.0f} seconds"
+
+
+def _wrong_limits(analysis: AnalysisSpec) -> Iterator[str]:
+    limits = analysis.limits
+    if not 0 <= limits.min_success_ratio <= 1:
+        yield "min_success_ratio lies between 0 and 1"
+    if not 0 <= limits.max_latency_p99_increase_seconds <= LONGEST_INTERVAL_SECONDS:
+        yield f"max_latency_p99_increase_seconds is 0 to {LONGEST_INTERVAL_SECONDS:.0f}"
+    if not 0 <= limits.min_requests <= MOST_REQUESTS:
+        yield f"min_requests is 0 to {MOST_REQUESTS}"
+
+
+def _wrong_extras(course: Course) -> Iterator[str]:
+    names = [course.canary, course.control]
+    for extra in (course.mirror, course.pin, course.affinity):
+        if extra is not None and (why := unfit(extra)):
+            yield why
+        if isinstance(extra, Mirror | Pin):
+            names.append(extra.arm)
+    if not all(0 < len(name) <= LONGEST_NAME and "\0" not in name for name in names):
+        yield f"arms have names of 1 to {LONGEST_NAME} letters"
 
 
 class Cause(StrEnum):

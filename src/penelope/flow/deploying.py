@@ -54,6 +54,7 @@ def place_of(service: str) -> str:
 def change_of(kept: Kept, event: str, actor: str, reason: str, version: int | None = 0) -> Change:
     """A deployment's new state, to be saved."""
     deployment = kept.deployment
+    look = kept.look if event == "CanaryLooked" else None
     return Change(
         unit=deployment.id,
         kind=KIND,
@@ -72,10 +73,19 @@ def change_of(kept: Kept, event: str, actor: str, reason: str, version: int | No
             "revision": deployment.revision,
             "awaits": deployment.awaits,
             "cause": deployment.cause and deployment.cause.value,
-            "look": kept.look if event == "CanaryLooked" else None,
+            "look": look,
+            "step": look and look["assessment"]["step"],
+            "seconds": _lasted_seconds(deployment),
         },
         version=version,
     )
+
+
+def _lasted_seconds(deployment: Deployment) -> float | None:
+    """From its beginning to its end; None before that."""
+    if deployment.ended_at is None:
+        return None
+    return (deployment.ended_at - deployment.created_at).total_seconds()
 
 
 def deploy_chapter(engine: Engine, parts: Parts) -> Chapter:
@@ -261,6 +271,8 @@ class Deploying:
         async def body(transaction: Transaction) -> Json:
             kept, version = await self._read(transaction)
             after = settled(kept.deployment, transaction.now())
+            if not after.status.ended:
+                return  # an abort overtook it: its traffic is to move again, and stays its own
             if trouble:
                 # The traffic is well where it is: what is left over is said, and does not keep the deployment open.
                 after = replace(after, reason=f"{after.reason}; {trouble}" if after.reason else trouble)

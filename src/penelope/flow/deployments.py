@@ -10,6 +10,7 @@ import stamina
 
 from penelope.domain.deployment import Course, Deployment, Order
 from penelope.domain.service import Service
+from penelope.domain.traffic import Feature
 from penelope.domain.work import Entry, UnitOfWork
 from penelope.errors import (
     AlreadyDecided,
@@ -26,6 +27,7 @@ from penelope.kit.codec import from_data, to_data
 from penelope.kit.ids import digest_id, new_id
 from penelope.rooms.rollout.course import begun, ordered, revised
 from penelope.rooms.rollout.look import Kept
+from penelope.rooms.rollout.ports import Router
 
 _PAGE = 100
 
@@ -39,6 +41,9 @@ class DeploymentReader(Protocol):
         self, *, service: str | None, active: bool | None, before: str | None, limit: int
     ) -> Sequence[Deployment]:
         """Deployments, the newest first; `before` is the id of the last one of the page before."""
+
+    async def active(self) -> Sequence[Deployment]:
+        """All that have not ended, by one query."""
 
     async def deployment(self, identifier: str) -> Kept | None:
         """One of them, with what its last look came to."""
@@ -79,9 +84,15 @@ class DeploymentDesk:
     """Every command is durable when it returns, and an entry of the ledger; what changes nothing is none."""
 
     def __init__(
-        self, engine: Engine, deployments: DeploymentReader, services: Mapping[str, Service]
+        self,
+        engine: Engine,
+        deployments: DeploymentReader,
+        services: Mapping[str, Service],
+        routers: Mapping[str, Router] | None = None,
     ) -> None:
+        """Where `routers` are given, what a router cannot do is refused before anything begins."""
         self._engine = engine
+        self._routers = routers or {}
         self._deployments = deployments
         self._services = services
 
@@ -94,6 +105,10 @@ class DeploymentDesk:
         limit: int = 50,
     ) -> Sequence[Deployment]:
         return await self._deployments.deployments(service=service, active=active, before=before, limit=limit)
+
+    async def active(self) -> Sequence[Deployment]:
+        """All that have not ended."""
+        return await self._deployments.active()
 
     async def shown(self, identifier: str) -> Kept:
         """A deployment, and what its last look came to. Raises UnknownDeployment."""
@@ -194,13 +209,28 @@ class DeploymentDesk:
         if service is None:
             raise UnknownService(f"service {wanted.service!r} is not in the catalogue")
         arms = set() if service.router is None else set(service.router.arms)
-        missing = sorted({wanted.course.canary, wanted.course.control} - arms)
+        course = wanted.course
+        named = {extra.arm for extra in (course.mirror, course.pin) if extra is not None}
+        missing = sorted({course.canary, course.control, *named} - arms)
         if missing:
             names = ", ".join(map(repr, missing))
             raise InvalidRequest(
                 f"the router of {wanted.service!r} has no arm {names}",
                 hint="Name two of the arms that the service's router has in the catalogue.",
             )
+        router = None if service.router is None else self._routers.get(service.router.kind)
+        lacking = _asked(course) - router.features if router else ()
+        if lacking:
+            raise InvalidRequest(
+                f"the router of {wanted.service!r} knows no {', '.join(sorted(lacking))}",
+                hint="docs/routers.md lists what each router can do.",
+            )
+
+
+def _asked(course: Course) -> set[Feature]:
+    """What a router must be able to do beside weights."""
+    extras = {Feature.MIRROR: course.mirror, Feature.PIN: course.pin, Feature.AFFINITY: course.affinity}
+    return {feature for feature, extra in extras.items() if extra is not None}
 
 
 _EVENTS = {

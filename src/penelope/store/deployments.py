@@ -40,6 +40,12 @@ class SqlDeployments:
                 before = page[-1].id
         return found[:limit]
 
+    async def active(self) -> Sequence[Deployment]:
+        query = select(units_of_work).where(literal_column(DEPLOYMENTS), _units.status.not_in(_ENDED))
+        async with self._engine.connect() as connection:
+            answer = await connection.execute(query.order_by(_units.updated_at.desc(), _units.id.desc()))
+            return [kept_from(rows.unit_from(dict(row))).deployment for row in answer.mappings()]
+
     async def deployment(self, identifier: str) -> Kept | None:
         query = select(units_of_work).where(_units.id == identifier, _units.kind == KIND)
         async with self._engine.connect() as connection:

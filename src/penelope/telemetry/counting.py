@@ -14,7 +14,8 @@ Reading: TypeAlias = str
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What one event adds to one metric. With `each`, every item of that detail counts; with `seconds`, that
-    detail is observed instead of counted; with `only`, nothing counts where the new status is another.
+    detail is observed instead of counted; with `only`, nothing counts where the new status is another, and with `kind`
+    where the unit is of another kind.
     """
 
     metric: str
@@ -22,6 +23,11 @@ class Rule:
     each: str | None = None
     seconds: str | None = None
     only: str | None = None
+    kind: str | None = None
+
+    def counts(self, entry: Entry) -> bool:
+        """Whether the entry is one that it is about."""
+        return self.only in {None, entry.status_after} and self.kind in {None, entry.kind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,24 @@ _VOTED = Rule("penelope_approval_votes_total", {"channel": "channel", "status": 
 _REHEARSAL = (Rule("penelope_rehearsals_total", {"outcome": "outcome"}),)
 _PREVIEW = (Rule("penelope_previews_total", {"outcome": "outcome"}),)
 _MISSION = (Rule("penelope_missions_total", {"status": "status"}),)
+
+
+# A story's own canary has events of the same names; only deployments are counted as such.
+_DEPLOYED = Rule(
+    "penelope_canary_deployments_total", {"service": "service", "status": "status"}, kind="deployment"
+)
+_DEPLOYMENT_ENDED = (
+    _DEPLOYED,
+    Rule(
+        "penelope_canary_promotion_duration_seconds",
+        {"service": "service", "outcome": "status"},
+        seconds="seconds",
+        kind="deployment",
+    ),
+)
+_DEPLOYMENT_TAKEN_BACK = Rule(
+    "penelope_canary_rollback_total", {"service": "service", "reason": "cause"}, kind="deployment"
+)
 
 
 def _notice(result: str) -> tuple[Rule]:
@@ -111,6 +135,10 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "MissionClosed": _MISSION,
     "VerdictReached": (Rule("penelope_verdicts_total", {"passed": "passed"}),),
     "CanaryLooked": (Rule("penelope_rollout_looks_total", {"step": "step"}),),
+    "RolloutBegun": (_DEPLOYED,),
+    "RolloutPromoted": _DEPLOYMENT_ENDED,
+    "RolloutRolledBack": (*_DEPLOYMENT_ENDED, _DEPLOYMENT_TAKEN_BACK),
+    "RolloutCancelled": _DEPLOYMENT_ENDED,
     "OutcomeRecorded": (
         Rule("penelope_incidents_total", {"service": "service", "outcome": "status"}),
         Rule("penelope_heal_seconds", {}, seconds="seconds", only="healed"),

@@ -1,7 +1,7 @@
 """The server's metrics."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from math import isfinite, nan
 from typing import Any
@@ -17,6 +17,7 @@ from prometheus_client import (
 )
 
 from penelope.domain.constitution import Article
+from penelope.domain.deployment import Deployment
 from penelope.domain.halt import FLEET, ScopeKind
 from penelope.domain.incident import IncidentState
 from penelope.domain.work import Entry
@@ -58,7 +59,7 @@ class Telemetry:
         """Counts what an entry of the ledger says; `flow` calls it once the entry is durable."""
         self._count("penelope_ledger_entries_total", {"event": entry.event})
         for rule in RULES.get(entry.event, ()):
-            if rule.only in {None, entry.status_after}:
+            if rule.counts(entry):
                 self._apply(rule, entry)
         for span in SPANS:
             self._measure(span, entry)
@@ -129,6 +130,23 @@ class Telemetry:
             worst[label] = max(worst.get(label, 0), _HALT_STATES[state])
         for label, state_number in worst.items():
             self._child("penelope_halt_state", {"scope": label}).set(state_number)
+
+    def deployments_seen(self, services: Iterable[str], active: Iterable[Deployment]) -> None:
+        """The deployments under way at this moment, as the store says; `services` are those that can have one.
+
+        What has ended leaves the page. Of too many to be named each, those beyond have no percentage.
+        """
+        totals, percentages = "penelope_canary_active_deployments", "penelope_canary_traffic_percentage"
+        for name, label in ((totals, "service"), (percentages, "service"), (percentages, "deployment_id")):
+            self._metrics[name].clear()
+            self._seen[name, label].clear()
+        for service in services:
+            self._child(totals, {"service": service}).set(0)
+        for number, deployment in enumerate(active):
+            self._child(totals, {"service": deployment.service}).inc()
+            if number < MOST_LABEL_VALUES:
+                labels = {"service": deployment.service, "deployment_id": deployment.id}
+                self._child(percentages, labels).set(deployment.weight)
 
     def asked_counted(self, counts: AskedCounts) -> None:
         """How many words of people are waited for, as the store says at this moment."""

@@ -60,6 +60,40 @@ APPROVALS = (
     Metric("penelope_reviews_overdue", "gauge", (), "Open reviews whose time is over."),
 )
 
+DEPLOYMENTS = (
+    Metric(
+        "penelope_canary_deployments_total",
+        "counter",
+        ("service", "status"),
+        "Deployments: progressing when begun, then how they ended: promoted, rolled_back, cancelled.",
+    ),
+    Metric(
+        "penelope_canary_active_deployments",
+        "gauge",
+        ("service",),
+        "Deployments that have not ended, by service with a router.",
+    ),
+    Metric(
+        "penelope_canary_traffic_percentage",
+        "gauge",
+        ("service", "deployment_id"),
+        "Percent of the traffic that was last seen to go to the changed arm, of deployments that have not ended.",
+    ),
+    Metric(
+        "penelope_canary_promotion_duration_seconds",
+        "histogram",
+        ("service", "outcome"),
+        "Time from a deployment's beginning to its end.",
+        DAYS,
+    ),
+    Metric(
+        "penelope_canary_rollback_total",
+        "counter",
+        ("service", "reason"),
+        "Deployments rolled back: for being worse, silence, undecided, the router, a halt, a person.",
+    ),
+)
+
 METRICS: tuple[Metric, ...] = (
     Metric("penelope_signals_total", "counter", ("source", "outcome"), "Signals accepted: new or duplicate."),
     Metric(
@@ -178,6 +212,7 @@ METRICS: tuple[Metric, ...] = (
         ("step",),
         "Looks at canaries, by answer: promote, hold, rollback.",
     ),
+    *DEPLOYMENTS,
     Metric(
         "penelope_calibration_outcomes",
         "gauge",

@@ -14,7 +14,14 @@ Record = Callable[[LogRecord], bool]
 """The buffer's `record`: never blocks, and says whether there was room."""
 
 _ROUTING = frozenset(
-    {"TrafficShifted", "CanaryLooked", "RolloutPromoted", "RolloutRolledBack", "RolloutStuck"}
+    {
+        "TrafficShifted",
+        "CanaryLooked",
+        "RolloutPromoted",
+        "RolloutRolledBack",
+        "RolloutCancelled",
+        "RolloutStuck",
+    }
 )
 
 

@@ -1,22 +1,16 @@
 """The arms of a service, and whether what a router is told fits them."""
 
-import re
 from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
 
 from penelope.domain.service import RouterReference, Service
-from penelope.domain.traffic import Affinity, Extra, Feature, Mirror, Pin
+from penelope.domain.traffic import Affinity, Extra, Feature, unfit
 from penelope.errors import InvalidCatalogue, InvalidPlaybook, Unavailable
 from penelope.kit.codec import to_data
 
 Options = TypeVar("Options", bound=msgspec.Struct)
-
-# Both end up in the rules of routers, some of them in regular expressions there: nothing that could end or widen one.
-_TOKEN = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-_VALUE = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_LONGEST_AGE_SECONDS = 400 * 86_400
 
 
 def router_of(service: Service) -> RouterReference:
@@ -60,19 +54,8 @@ def require_extra(service: Service, extra: Extra) -> None:
     """Raises InvalidPlaybook for an arm that is none, and for what cannot be written into a rule."""
     if not isinstance(extra, Affinity) and extra.arm not in router_of(service).arms:
         raise InvalidPlaybook(f"{service.name!r} has no arm {extra.arm[:64]!r}")
-    match extra:
-        case Mirror(percent=percent) if not 1 <= percent <= 100:
-            raise InvalidPlaybook("a mirror gets from 1 to 100 percent of the requests")
-        case Pin(header=header, cookie=cookie) if bool(header) == bool(cookie):
-            raise InvalidPlaybook("a pin goes by a header or by a cookie")
-        case Pin(header=header, cookie=cookie) if not _TOKEN.fullmatch(header or cookie):
-            raise InvalidPlaybook("a pin's header or cookie is named with letters, digits, - and _")
-        case Pin(value=value) if not _VALUE.fullmatch(value):
-            raise InvalidPlaybook("a pin's value is made of letters, digits, - and _")
-        case Affinity(cookie=cookie) if not _TOKEN.fullmatch(cookie):
-            raise InvalidPlaybook("the cookie of an affinity is named with letters, digits, - and _")
-        case Affinity(max_age_seconds=age) if not 1 <= age <= _LONGEST_AGE_SECONDS:
-            raise InvalidPlaybook("an affinity lasts from 1 second to 400 days")
+    if why := unfit(extra):
+        raise InvalidPlaybook(why)
 
 
 def in_percent(weights: Mapping[str, int]) -> dict[str, int]:

@@ -2,18 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Depends, Header, Path, Query
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
 
 from penelope.domain import deployment as domain
 from penelope.domain.work import Entry
 from penelope.entry.api.access import Running, requires
 from penelope.entry.api.approvals import voter_of
+from penelope.entry.api.deployment_models import (
+    Deployment,
+    DeploymentDetail,
+    DeploymentEvent,
+    DeploymentEvents,
+    DeploymentPage,
+    WantedDeployment,
+    WantedRevision,
+    WantedWord,
+)
 from penelope.entry.api.problems import documented
 from penelope.errors import (
     AlreadyDecided,
@@ -32,195 +40,15 @@ from penelope.flow.keys import Key, Scope
 from penelope.rooms.rollout.look import Kept
 
 _FORM = r"^[A-Za-z0-9_-]{1,64}$"
-_MOST_STAGES = 20
 _EVENT_SECONDS = 0.5
 _LONGEST_QUIET_SECONDS = 15.0
 
 Identifier = Annotated[str, Path(pattern=_FORM, description="The id of a deployment.")]
-Name = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]*$")]
-Text = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Reason = Annotated[str, Field(max_length=4096, pattern=r"\S")]
-Seconds = Annotated[float, Field(ge=0, le=30 * 86400, allow_inf_nan=False)]
-
 router = APIRouter(
     prefix="/api/v1/deployments",
     tags=["deployments"],
     responses=documented(InvalidRequest, Unauthenticated, Forbidden, Unavailable),
 )
-
-
-class Stage(BaseModel):
-    """A weight for the changed arm."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, from_attributes=True)
-
-    weight: Annotated[int, Field(ge=0, le=domain.WHOLE)]
-    """Percent of the traffic."""
-    min_seconds: Seconds = 0.0
-    """It is not promoted sooner."""
-    max_seconds: Seconds = 900.0
-    """Without a verdict by then it is rolled back."""
-    manual: bool = False
-    """Waits for a person's word."""
-
-
-class Course(BaseModel):
-    """How a deployment is to go."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, from_attributes=True)
-
-    canary: Name
-    """The arm that is changed, by its name in the catalogue."""
-    control: Name
-    """The arm that it is compared with."""
-    stages: Annotated[list[Stage], Field(min_length=1, max_length=_MOST_STAGES)] = Field(
-        default_factory=lambda: [Stage.model_validate(stage) for stage in domain.CANARY]
-    )
-    """Each with a larger weight than the one before."""
-    auto_promote: bool = True
-    """Without it every stage waits for a person."""
-    auto_rollback: bool = True
-    """Without it a person is told that a rollback is due."""
-    interval_seconds: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 5.0
-    """Between two looks."""
-
-    def course(self) -> domain.Course:
-        """Raises InvalidRequest."""
-        return domain.Course(
-            canary=self.canary,
-            control=self.control,
-            stages=tuple(
-                domain.Stage(
-                    weight=stage.weight,
-                    min_seconds=stage.min_seconds,
-                    max_seconds=stage.max_seconds,
-                    manual=stage.manual,
-                )
-                for stage in self.stages
-            ),
-            auto_promote=self.auto_promote,
-            auto_rollback=self.auto_rollback,
-            interval_seconds=self.interval_seconds,
-        )
-
-
-class Deployment(BaseModel):
-    """A rollout as it stands."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
-
-    id: str
-    service: str
-    course: Course
-    status: domain.DeploymentStatus
-    stage: int
-    """Which of the stages, from 0."""
-    weight: int
-    """Percent of the traffic that was last seen to go to the changed arm."""
-    wanted: int
-    """Percent that is to be in force."""
-    moving: bool
-    """Whether the router is on its way from one to the other."""
-    paused: bool
-    awaits: str
-    """The word that a person is asked for, `promotion` or `rollback`; empty where none is."""
-    reason: str
-    cause: domain.Cause | None
-    """Why it goes back; null where it does not."""
-    revision: str
-    patch: str
-    """The action whose change is rolled out; empty where Penelope did not make it."""
-    created_by: str
-    created_at: datetime
-    since: datetime | None
-    """Since when the stage has its traffic."""
-    looked_at: datetime | None
-    ended_at: datetime | None
-
-
-class DeploymentPage(BaseModel):
-    """Deployments, the one that changed last first."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    deployments: list[Deployment]
-    next: str | None
-    """Ask again with it as `before` for the next page; null on the last one."""
-
-
-class DeploymentDetail(BaseModel):
-    """A deployment, and its last look."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    deployment: Deployment
-    look: dict[str, Any] | None
-    """Figures, evidence and verdict of the last look, a reason for each metric; null before the first one."""
-
-
-class DeploymentEvent(BaseModel):
-    """One entry of a deployment's history."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    version: int
-    """Its number in the history of this deployment, from 1."""
-    at: datetime
-    event: str
-    actor: str
-    reason: str
-    status: str
-    details: dict[str, Any]
-
-
-class DeploymentEvents(BaseModel):
-    """What happened to a deployment, in order."""
-
-    events: list[DeploymentEvent]
-
-
-class WantedDeployment(BaseModel):
-    """A rollout that is to begin."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        use_attribute_docstrings=True,
-        json_schema_extra={
-            "examples": [
-                {"service": "shop", "course": {"canary": "shop-b", "control": "shop-a"}, "reason": "v2"}
-            ]
-        },
-    )
-
-    service: Name
-    course: Course
-    reason: Reason
-    revision: Text = ""
-    """What runs in the changed arm, such as a tag or a digest."""
-    patch: Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
-    """The id of the action whose change it is; a rollback takes that back too."""
-    key: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{0,128}$")] = ""
-    """Sent again with the same key and by the same caller, it is the same deployment."""
-
-
-class WantedWord(BaseModel):
-    """What is said to a deployment."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-    order: domain.Order
-    reason: Reason
-    stage: Annotated[int | None, Field(ge=0, le=_MOST_STAGES)] = None
-    """The stage that a `step` is meant for: sent twice it is one step."""
-
-
-class WantedRevision(BaseModel):
-    """A new revision in the changed arm."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-    revision: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
-    reason: Reason
 
 
 async def _speaker(application: Running, key: Annotated[Key, requires(Scope.WRITE)]) -> str:
@@ -282,7 +110,7 @@ async def list_deployment_events(
 async def stream_deployment(
     application: Running,
     id: Identifier,  # noqa: A002 - its name in the path
-    last_event_id: Annotated[str, Header(pattern=r"^\d{0,9}$")] = "",
+    last_event_id: Annotated[str, Header(pattern=r"^[0-9]{0,9}$")] = "",
 ) -> StreamingResponse:
     """Sends what happens to a deployment as server-sent events, those that were missed first. Needs the scope `read`.
 

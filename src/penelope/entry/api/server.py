@@ -92,6 +92,8 @@ async def get_metrics(application: Running) -> Response:
     halts = await reader.halts(application.parts.brakes.causes_since(now))
     telemetry.halts_seen(states_of(halts, now))
     telemetry.asked_counted(await reader.asked_counts(now))
+    routed = [name for name, service in application.parts.services.items() if service.router is not None]
+    telemetry.deployments_seen(routed, await application.deployments.active())
     fit = await measured(application)
     telemetry.calibration_measured(fit.count, fit.brier, fit.expected_error)
     return Response(telemetry.render(), media_type=CONTENT_TYPE_LATEST)

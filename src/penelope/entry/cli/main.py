@@ -26,6 +26,8 @@ from penelope.entry.cli import (
     playbooks,
     policies,
     remote,
+    rollout_plan,
+    rollout_start,
     rollouts,
     running,
     scanning,
@@ -173,7 +175,8 @@ _missions.command("close")(missions.close)
 app.add_typer(_missions, name="missions")
 
 _rollout = _group("Bring traffic to a changed arm in steps, watched all the time, and see how that goes.")
-_rollout.command("start")(rollouts.start)
+_rollout.command("plan")(rollout_plan.plan)
+_rollout.command("start")(rollout_start.start)
 _rollout.command("list")(rollouts.list_deployments)
 _rollout.command("show")(rollouts.show)
 _rollout.command("watch")(rollouts.watch)

@@ -1,16 +1,19 @@
 """How rollouts look in a terminal."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import typer
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from penelope.entry.cli import screens
 from penelope.entry.cli.words import visible
 
 _BAR = 40
-_COLUMNS = 60
+_COLUMNS = 45
 _LEVELS = " ▁▂▃▄▅▆▇█"
 _STYLES = {"promoted": "green", "rolled_back": "red", "rolling_back": "red", "cancelled": "yellow"}
 _LAST = 8
@@ -18,20 +21,20 @@ _LAST = 8
 Data = Mapping[str, Any]
 
 
+def answered(answer: Data, screen: Callable[[Data], RenderableType], *, as_json: bool) -> None:
+    """Shows what the server said: as JSON, or on a screen."""
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2))
+    else:
+        screens.show(screen(answer))
+
+
 def table(answer: Data) -> RenderableType:
     if not answer["deployments"]:
         return Text("There are no deployments.")
-    rows = [
-        (
-            visible(item["id"]),
-            visible(item["service"]),
-            _status(item),
-            _weight(item),
-            Text(visible(item["reason"])),
-        )
-        for item in answer["deployments"]
-    ]
-    return screens.table("deployment", "service", "status", "weight", "reason", rows=rows, keep=("weight",))
+    rows = [(item["id"], item["service"], _status(item), _weight(item)) for item in answer["deployments"]]
+    keep = ("deployment", "weight")
+    return screens.table("deployment", "service", "status", "weight", rows=rows, keep=keep)
 
 
 def line(item: Data) -> Text:
@@ -45,9 +48,19 @@ def detail(answer: Data) -> RenderableType:
     parts: list[RenderableType] = [line(item), _bar(item)]
     if item["awaits"]:
         parts.append(Text(f"waits for your word: {visible(item['awaits'])}", "bold yellow"))
-    if item["reason"]:
+    if item.get("cause"):
+        parts.append(Text(f"goes back for: {visible(item['cause'])}", "red"))
+    found = _findings(look)
+    # After a look its findings are the reason, and are shown each in a line of its own.
+    if item["reason"] and item["reason"] != _joined(look):
         parts.append(Text(visible(item["reason"]), "dim"))
-    return Group(*parts, *_findings(look))
+    return Group(*parts, *found)
+
+
+def _joined(look: Data | None) -> str | None:
+    if look is None:
+        return None
+    return "; ".join([*look["assessment"]["reasons"], *look["doubts"]])
 
 
 def chart(answer: Data, events: Sequence[Data]) -> RenderableType:
@@ -61,11 +74,13 @@ def chart(answer: Data, events: Sequence[Data]) -> RenderableType:
             _curve("control errors", [_errors(look, "control") for look in looks], None, "{:.2%}"),
             _curve("evidence", [max(0.0, look["assessment"]["harm"]) for look in looks], 1.301, "10^{:.2f}"),
         ]
-    said = [
-        Text(f"{event['at'][11:19]}  {event['event']:<20} ", "dim").append(visible(event["reason"]))
-        for event in events[-_LAST:]
-    ]
-    return Group(detail(answer), Text(), *curves, Text(), *said)
+    return Group(detail(answer), Text(), *curves, Text(), *map(_happened, events[-_LAST:]))
+
+
+def _happened(event: Data) -> Text:
+    when, name, why = (visible(event[part]) for part in ("at", "event", "reason"))
+    line_of_it = Text(no_wrap=True, overflow="ellipsis")
+    return line_of_it.append(f"{when[11:19]}  {name:<20} ", "dim").append(why)
 
 
 def _errors(look: Data, metric_arm: str) -> float | None:
@@ -86,16 +101,20 @@ def _curve(name: str, values: Sequence[float | None], top: float | None, form: s
     return Text(f"{name:>15} ").append(f"{marks:<{_COLUMNS}}", "cyan").append(f" {last}")
 
 
-def _findings(look: Data | None) -> list[Text]:
+def _findings(look: Data | None) -> list[RenderableType]:
     if look is None:
         return [Text("No look yet.", "dim")]
     assessment = look["assessment"]
-    lines = [Text(f"  {visible(finding['reason'])}") for finding in assessment["findings"]]
-    answer = Text(f"{assessment['step']}", "bold")
+    lines = [_indented(Text(visible(finding["reason"]))) for finding in assessment["findings"]]
+    answer = Text(visible(assessment["step"]), "bold")
     if assessment["expected_seconds"] is not None:
         answer.append(f", a verdict in about {assessment['expected_seconds']:.0f} s if it is healthy", "dim")
-    doubts = [Text(f"  doubt: {visible(doubt)}", "yellow") for doubt in look["doubts"]]
+    doubts = [_indented(Text(f"doubt: {visible(doubt)}", "yellow")) for doubt in look["doubts"]]
     return [answer, *lines, *doubts]
+
+
+def _indented(text: Text) -> Padding:
+    return Padding(text, (0, 0, 0, 2))
 
 
 def _bar(item: Data) -> Text:
@@ -107,7 +126,9 @@ def _bar(item: Data) -> Text:
 
 def _status(item: Data) -> Text:
     status = str(item["status"])
-    words = f"{status.replace('_', ' ')}{', paused' if item['paused'] else ''}"
+    words = f"{visible(status).replace('_', ' ')}{', paused' if item['paused'] else ''}"
+    if item["awaits"]:
+        words += ", waits"
     return Text(words, _STYLES.get(status, "bold"))
 
 
