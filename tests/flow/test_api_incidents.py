@@ -86,8 +86,9 @@ def test_an_incident_shows_what_was_done_about_it(door: Doorstep) -> None:
     found = door.get(f"/api/v1/incidents/{incident}")
     assert found["incident"]["state"] == "awaiting_approval"
     kinds = [unit["kind"] for unit in found["units"]]
-    assert kinds == ["decision", "plan", "gate", "approval"]
-    decision, plan, gate, approval = found["units"]
+    assert kinds == ["preview", "rehearsal", "decision", "plan", "gate", "approval"]
+    preview, rehearsal, decision, plan, gate, approval = found["units"]
+    assert preview["attributes"]["plan"] == rehearsal["attributes"]["plan"] == plan["id"]
     assert decision["attributes"]["risk"]["contributions"]
     assert plan["attributes"]["playbook"] == "free-the-lock"
     assert gate["status"] == "ask"

@@ -42,7 +42,11 @@ def test_without_the_audit_nothing_acts_and_reads_go_on(databases: Databases) ->
         # Nobody is left waiting: people take over what Penelope may not decide.
         assert found.state is IncidentState.ESCALATED
         units = await stage.reader.units(incident)
-        assert {unit.kind for unit in units} == {"incident", "outcome"}
+        assert {unit.kind for unit in units} == {
+            "incident",
+            "preview",
+            "outcome",
+        }  # a preview changes nothing
         (outcome,) = (unit for unit in units if unit.kind == "outcome")
         assert "decisions" in outcome.attributes["reason"]
         assert (stage.adapter.world, stage.adapter.effects) == ({}, {})

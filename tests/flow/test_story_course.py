@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -51,23 +52,28 @@ async def statuses(stage: Stage, incident: str) -> dict[str, str]:
 
 
 class Overlapping(FakeAction):
-    """Notes how many executions were under way at once."""
+    """Notes how many executions were under way at once. Each waits a moment for others, or for so many `together`."""
 
-    def __init__(self) -> None:
+    def __init__(self, together: int = 0) -> None:
         super().__init__()
         self.under_way: list[str] = []
         self.most = 0
+        self._together = together
+        self._all_there = asyncio.Event()
 
     async def execute(self, action: Action, snapshot: Snapshot) -> Effect:
         self.under_way.append(action.target.name)
         self.most = max(self.most, len(self.under_way))
-        await asyncio.sleep(0.2)
+        if self.most == self._together:
+            self._all_there.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._all_there.wait(), 20 if self._together else 0.2)
         self.under_way.remove(action.target.name)
         return await super().execute(action, snapshot)
 
 
 def test_branches_run_side_by_side(databases: Databases) -> None:
-    adapter = Overlapping()
+    adapter = Overlapping(together=2)
 
     async def scene(stage: Stage) -> None:
         incident = await begin(stage)
@@ -77,7 +83,8 @@ def test_branches_run_side_by_side(databases: Databases) -> None:
         assert adapter.most == 2
         assert await stage.flaws() == []
 
-    parallel = block(BlockKind.PARALLEL, step("one"), step("two", "two"))
+    steps = [step(name, name, timeout_seconds=60) for name in ("one", "two")]
+    parallel = block(BlockKind.PARALLEL, *steps)
     play(databases, scene, adapter=adapter, playbooks=[playbook(steps=(parallel,))])
 
 
