@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +54,7 @@ class FileRouter(FakeRouter):
 def course() -> Course:
     analysis = AnalysisSpec(silence_seconds=60, limits=RolloutLimits(min_requests=10))
     stages = (Stage(weight=20), Stage(weight=100))
-    return Course(canary="b", control="a", stages=stages, interval_seconds=0.02, analysis=analysis)
+    return Course(canary="b", control="a", stages=stages, interval_seconds=0.05, analysis=analysis)
 
 
 async def live(databases: tuple[str, str], folder: Path, manner: str) -> None:
@@ -77,8 +78,10 @@ def child(databases: tuple[str, str], folder: Path, manner: str) -> None:
     make_mortal(Graves(folder / "graves"))
     try:
         asyncio.run(live(databases, folder, manner))
-    finally:
-        os._exit(0)
+    except BaseException:  # noqa: BLE001 - told, and then the parent's to hear by the exit code
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
 
 
 if __name__ == "__main__":
