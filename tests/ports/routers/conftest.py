@@ -111,7 +111,7 @@ def asking_traefik(
         f"http://127.0.0.1:{port}", f"http://127.0.0.1:{web}", tmp_path_factory.mktemp("asked")
     )
     config = uvicorn.Config(
-        TraefikProvider(made.services, TOKEN), port=own, log_level="critical", lifespan="off"
+        TraefikProvider(made.services, TOKEN), port=own, log_config=None, access_log=False, lifespan="off"
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
