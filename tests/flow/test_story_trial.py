@@ -125,7 +125,7 @@ def test_a_plan_that_cannot_work_is_not_asked_for(databases: Databases, error: P
         incident = await begin(stage)
         assert (await stage.until(incident)).state is IncidentState.ESCALATED
         why = error.message or "no reason was given"
-        assert await outcome(stage, incident) == f"trial: second cannot be done: {why}"
+        assert await outcome(stage, incident) == f"trial: first cannot be done: {why}"
         events = await stage.events(incident)
         assert {"PreviewFailed", "GateRefused"} <= set(events)
         assert not {"ApprovalRequested", "PlanRehearsed", "InterventionBegun"} & set(events)
@@ -133,15 +133,16 @@ def test_a_plan_that_cannot_work_is_not_asked_for(databases: Databases, error: P
         assert stage.adapter.effects == {}
         assert await stage.flaws() == []
 
-    play(databases, scene, adapter=Telling(second=error), twin=twin, **ASKING)
+    play(databases, scene, adapter=Telling(first=error), twin=twin, **ASKING)
 
 
-def test_what_an_earlier_step_may_mend_is_no_refusal(databases: Databases) -> None:
+@pytest.mark.parametrize("target", ["one", "two"])
+def test_what_an_earlier_step_may_mend_is_no_refusal(databases: Databases, target: str) -> None:
     async def scene(stage: Stage) -> None:
         _, brief = await asked_with(stage)
         assert seen(brief, "then").not_previewed == "as things are now it would fail: there is no such file"
 
-    steps = (step("first"), step("then"))
+    steps = (step("first"), step("then", target))
     adapter = Telling(then=ActionFailed("there is no such file"))
     play(databases, scene, adapter=adapter, playbooks=[playbook(steps=steps, approval=True)])
 
