@@ -158,7 +158,7 @@ def test_a_pause_holds_a_good_one_and_not_a_rollback(databases: Databases) -> No
     async def scene(stage: Stage) -> None:
         begun = await start(stage)
         await tell(stage, begun.id, Order.PAUSE)
-        await asyncio.sleep(1)
+        await looked(stage, begun.id, 8)
         assert (await stage.deployments.shown(begun.id)).deployment.weight == 20
         counter(stage).manners["b"] = Manner(error_ratio=0.5)
         assert (await until(stage, begun.id, ended)).status is DeploymentStatus.ROLLED_BACK

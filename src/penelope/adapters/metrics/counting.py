@@ -3,10 +3,12 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from prometheus_client.samples import Sample as Line
 
 from penelope.domain.counts import Series, bound
+from penelope.domain.service import MetricQueries
 from penelope.errors import Unavailable
 
 PROCESS_START = "process_start_time_seconds"
@@ -25,6 +27,18 @@ class Wanted:
     counter_match: Mapping[str, str]
     histogram_match: Mapping[str, str]
     left_out: str | None = None
+
+    @classmethod
+    def of(cls, queries: MetricQueries) -> Self:
+        """What a service's entry names."""
+        return cls(
+            counter=queries.requests.counter,
+            histogram=queries.latency.histogram,
+            error_label=queries.errors.label,
+            error_pattern=queries.errors.pattern,
+            counter_match=queries.requests.match,
+            histogram_match=queries.latency.match,
+        )
 
     @property
     def names(self) -> set[str]:

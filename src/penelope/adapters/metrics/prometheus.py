@@ -144,14 +144,7 @@ class PrometheusCounter:
         options, queries = prometheus_options(service), service.metrics
         if queries is None:
             raise InvalidCatalogue(f"service {service.name!r} has no metrics that name its counters")
-        wanted = Wanted(
-            counter=queries.requests.counter,
-            histogram=queries.latency.histogram,
-            error_label=queries.errors.label,
-            error_pattern=queries.errors.pattern,
-            counter_match=queries.requests.match,
-            histogram_match=queries.latency.match,
-        )
+        wanted = Wanted.of(queries)
         names = [wanted.counter, f"{wanted.histogram}_bucket"]
         query = selector(names, options.match, options.arm_label, options.arms.values())
         points = await Prometheus(options, self._timeout_seconds).instant(query)

@@ -31,14 +31,7 @@ class ScrapeCounter:
         queries = service.metrics
         if queries is None:
             raise InvalidCatalogue(f"service {service.name!r} has no metrics to count by")
-        wanted = Wanted(
-            counter=queries.requests.counter,
-            histogram=queries.latency.histogram,
-            error_label=queries.errors.label,
-            error_pattern=queries.errors.pattern,
-            counter_match=queries.requests.match,
-            histogram_match=queries.latency.match,
-        )
+        wanted = Wanted.of(queries)
         at = self._clock.now()
         found = await asyncio.gather(
             *(self._series(arm, url, wanted) for arm, url in queries.instances.items())

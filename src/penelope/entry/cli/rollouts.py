@@ -1,6 +1,7 @@
 """Commands about rollouts: begin one, see how it stands, and say what it is to do."""
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
@@ -81,82 +82,39 @@ def _events(client: "Client", deployment: str, after: int) -> list[dict[str, Any
     return found
 
 
-def pause(
-    context: typer.Context,
-    deployment: DeploymentId,
-    *,
-    reason: Reason,
-    server: Server = None,
-    key: ApiKey = None,
-    as_json: AsJson = False,
-) -> None:
-    """Hold a deployment at its weight. What is bad is taken back all the same."""
-    _tell(context, deployment, Order.PAUSE, reason, server, key, as_json=as_json)
+def _says(order: Order, what: str) -> Callable[..., None]:
+    """The command that says this to a deployment."""
+
+    def say(
+        context: typer.Context,
+        deployment: DeploymentId,
+        *,
+        reason: Reason,
+        server: Server = None,
+        key: ApiKey = None,
+        as_json: AsJson = False,
+    ) -> None:
+        wanted: dict[str, Any] = {"order": order.value, "reason": reason}
+        with connected(context, server, key) as client:
+            if order is Order.STEP:
+                wanted["stage"] = client.get(_path(deployment))["deployment"]["stage"]
+            answer = client.post(f"{_path(deployment)}/words", wanted)
+        rollout_screens.answered(answer, rollout_screens.line, as_json=as_json)
+
+    say.__doc__ = what
+    return say
 
 
-def resume(
-    context: typer.Context,
-    deployment: DeploymentId,
-    *,
-    reason: Reason,
-    server: Server = None,
-    key: ApiKey = None,
-    as_json: AsJson = False,
-) -> None:
-    """Let a deployment go on that was paused."""
-    _tell(context, deployment, Order.RESUME, reason, server, key, as_json=as_json)
-
-
-def step(
-    context: typer.Context,
-    deployment: DeploymentId,
-    *,
-    reason: Reason,
-    server: Server = None,
-    key: ApiKey = None,
-    as_json: AsJson = False,
-) -> None:
-    """Let a deployment go on to its next stage now."""
-    _tell(context, deployment, Order.STEP, reason, server, key, as_json=as_json)
-
-
-def promote(
-    context: typer.Context,
-    deployment: DeploymentId,
-    *,
-    reason: Reason,
-    server: Server = None,
-    key: ApiKey = None,
-    as_json: AsJson = False,
-) -> None:
-    """Send all traffic to the changed arm now."""
-    _tell(context, deployment, Order.PROMOTE, reason, server, key, as_json=as_json)
-
-
-def abort(
-    context: typer.Context,
-    deployment: DeploymentId,
-    *,
-    reason: Reason,
-    server: Server = None,
-    key: ApiKey = None,
-    as_json: AsJson = False,
-) -> None:
-    """Take all traffic away from the changed arm, for it is bad; its patch is reverted."""
-    _tell(context, deployment, Order.ABORT, reason, server, key, as_json=as_json)
-
-
-def cancel(
-    context: typer.Context,
-    deployment: DeploymentId,
-    *,
-    reason: Reason,
-    server: Server = None,
-    key: ApiKey = None,
-    as_json: AsJson = False,
-) -> None:
-    """Take all traffic away from the changed arm, whatever it is worth; its patch stays."""
-    _tell(context, deployment, Order.CANCEL, reason, server, key, as_json=as_json)
+pause = _says(Order.PAUSE, "Hold a deployment at its weight. What is bad is taken back all the same.")
+resume = _says(Order.RESUME, "Let a deployment go on that was paused.")
+step = _says(Order.STEP, "Let a deployment go on to its next stage now.")
+promote = _says(Order.PROMOTE, "Send all traffic to the changed arm now.")
+abort = _says(
+    Order.ABORT, "Take all traffic away from the changed arm, for it is bad; its patch is reverted."
+)
+cancel = _says(
+    Order.CANCEL, "Take all traffic away from the changed arm, whatever it is worth; its patch stays."
+)
 
 
 def revise(  # noqa: PLR0913 - one option each
@@ -172,24 +130,6 @@ def revise(  # noqa: PLR0913 - one option each
     """Say that a new revision runs in the changed arm: all begins anew."""
     with connected(context, server, key) as client:
         answer = client.post(f"{_path(deployment)}/revision", {"revision": revision, "reason": reason})
-    rollout_screens.answered(answer, rollout_screens.line, as_json=as_json)
-
-
-def _tell(  # noqa: PLR0913 - what every such command is given
-    context: typer.Context,
-    deployment: str,
-    order: Order,
-    reason: str,
-    server: str | None,
-    key: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    with connected(context, server, key) as client:
-        wanted: dict[str, Any] = {"order": order.value, "reason": reason}
-        if order is Order.STEP:
-            wanted["stage"] = client.get(_path(deployment))["deployment"]["stage"]
-        answer = client.post(f"{_path(deployment)}/words", wanted)
     rollout_screens.answered(answer, rollout_screens.line, as_json=as_json)
 
 
