@@ -39,16 +39,14 @@ INSERT INTO public.job VALUES (1, 'stuck'), (2, 'done');
 CHANGE = {"table": "job", "where": {"id": 1}, "set": {"state": "new"}}
 
 
+pytestmark = pytest.mark.usefixtures("scratch")
+
+
 @pytest.fixture(autouse=True)
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where workshops are made: a folder of the test's own, for other runs make theirs meanwhile."""
+def isolated() -> None:
+    """Every test here needs isolation."""
     if missing := asyncio.run(look()).missing:
         pytest.skip(f"no isolation here: {missing}")
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return folder
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The twin of a real PostgreSQL: another server in a sandbox, and the real one stays as it is."""
 
 import asyncio
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -45,16 +44,14 @@ INSERT INTO public.job (customer, state, note)
 """
 
 
+pytestmark = pytest.mark.usefixtures("scratch")
+
+
 @pytest.fixture(autouse=True)
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where workshops are made: a folder of the test's own, for other runs make theirs meanwhile."""
+def isolated() -> None:
+    """Every test here needs isolation."""
     if missing := asyncio.run(look()).missing:
         pytest.skip(f"no isolation here: {missing}")
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return folder
 
 
 @pytest.fixture

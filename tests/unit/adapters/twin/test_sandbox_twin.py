@@ -7,7 +7,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import wraps
@@ -111,14 +110,7 @@ def named(held: Rehearsal, name: str) -> Check:
     return next(check for check in held.checks if check.name == name)
 
 
-@pytest.fixture(autouse=True)
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where workshops are made: a folder of the test's own, for other runs make theirs meanwhile."""
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return folder
+pytestmark = pytest.mark.usefixtures("scratch")
 
 
 @running

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import os
 import sqlite3
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -28,14 +27,7 @@ RULES = Rules(
 LOG = "".join(f"{number:05d} a line\n" for number in range(2000))
 
 
-@pytest.fixture(autouse=True)
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where workshops are made: a folder of the test's own, for other runs make theirs meanwhile."""
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return folder
+pytestmark = pytest.mark.usefixtures("scratch")
 
 
 @pytest.fixture
