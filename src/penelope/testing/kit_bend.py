@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penelope.domain.contract import Clause, Comparator, Contract
+from penelope.domain.deployment import Course
 from penelope.domain.plan import BlockKind, BlockTemplate, Parameter, Playbook, StepTemplate
 from penelope.kit.canonical import Json
 
@@ -44,15 +45,28 @@ def bent(playbook: Playbook, bends: Bends) -> Playbook:
         verify = Contract(clauses=(_NEVER,), deadline_seconds=_FAILS_AFTER_SECONDS)
     playbook = replace(playbook, verify=verify, parameters=tuple(_defaulted(playbook.parameters, bends)))
     if playbook.rollout is not None:
-        rollout = replace(
-            playbook.rollout,
-            interval_seconds=min(playbook.rollout.interval_seconds, _LOOK_SECONDS),
-            max_step_seconds=min(playbook.rollout.max_step_seconds, _CANARY_SECONDS),
-        )
-        playbook = replace(playbook, rollout=rollout)
+        playbook = replace(playbook, rollout=_hurried(playbook.rollout))
     if bends.in_turn:
         playbook = replace(playbook, steps=_in_turn(playbook.steps), after=_in_turn(playbook.after))
     return _with_params(playbook, bends)
+
+
+def _hurried(course: Course) -> Course:
+    stages = (
+        replace(
+            stage,
+            min_seconds=min(stage.min_seconds, _LOOK_SECONDS),
+            max_seconds=min(stage.max_seconds, _CANARY_SECONDS),
+        )
+        for stage in course.stages
+    )
+    silence = min(course.analysis.silence_seconds, _CANARY_SECONDS)
+    return replace(
+        course,
+        stages=tuple(stages),
+        interval_seconds=min(course.interval_seconds, _LOOK_SECONDS),
+        analysis=replace(course.analysis, silence_seconds=silence),
+    )
 
 
 def _in_turn(items: tuple[StepTemplate | BlockTemplate, ...]) -> tuple[StepTemplate | BlockTemplate, ...]:

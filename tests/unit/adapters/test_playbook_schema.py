@@ -1,6 +1,7 @@
 """The published schema and the loader are one thing: what the schema refuses, the loader refuses."""
 
 import copy
+from enum import Enum, auto
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -13,7 +14,16 @@ from penelope.adapters.yaml_source import read
 
 SCHEMA = Draft202012Validator(playbook_schema())
 ROLLBACK = read(shipped_folder() / "rollback-release.yaml").data
-REMOVED = object()
+
+
+class Change(Enum):
+    """What is no value. Its name is the same in every process, as those that share the tests ask."""
+
+    REMOVED = auto()
+
+
+REMOVED = Change.REMOVED
+
 STEP = {"name": "A", "action": "process.restart", "target": "a", "tier": 1}
 UP = {"subject": "metric.up", "at_least": 1}
 
