@@ -17,6 +17,7 @@ FUZZ_VERIFY_SECONDS = 3.0
 
 _LOOK_SECONDS = 0.2
 _CANARY_SECONDS = 20.0
+_NEGLIGIBLE = 0.25
 _NEVER = Clause(subject="metric.never_seen_by_the_kit", comparator=Comparator.AT_LEAST, expected=1)
 
 
@@ -60,12 +61,18 @@ def _hurried(course: Course) -> Course:
         )
         for stage in course.stages
     )
-    silence = min(course.analysis.silence_seconds, _CANARY_SECONDS)
+    analysis = replace(
+        course.analysis,
+        silence_seconds=min(course.analysis.silence_seconds, _CANARY_SECONDS),
+        # A trial has a hundred requests a look: how sure a promotion is must not cost it minutes.
+        negligible_error_ratio=max(course.analysis.negligible_error_ratio, _NEGLIGIBLE),
+        negligible_slow_ratio=max(course.analysis.negligible_slow_ratio, _NEGLIGIBLE),
+    )
     return replace(
         course,
         stages=tuple(stages),
         interval_seconds=min(course.interval_seconds, _LOOK_SECONDS),
-        analysis=replace(course.analysis, silence_seconds=silence),
+        analysis=analysis,
     )
 
 

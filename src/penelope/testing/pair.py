@@ -34,7 +34,7 @@ _LOOK_SECONDS = 1.5
 """After that nobody asks any more, however slow the answers are."""
 
 _SLOW_SECONDS = 0.25
-_EDGES = (0.01, 0.025, 0.05, 0.1, _SLOW_SECONDS, 0.5, 1.0)
+_EDGES = (0.05, 0.1, _SLOW_SECONDS, 0.5, 1.0)
 _PATIENCE_SECONDS = 5.0
 
 
