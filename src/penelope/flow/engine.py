@@ -30,7 +30,7 @@ from penelope.kit.canonical import Json
 
 _log = logging.getLogger(__name__)
 
-WORKFLOW_SHAPE = "2"
+WORKFLOW_SHAPE = "3"
 """Changes only when the sequence of steps of a running incident would no longer fit the code (stack.md)."""
 
 WORKFLOW = f"remediate/{WORKFLOW_SHAPE}"
