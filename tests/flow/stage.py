@@ -10,14 +10,17 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penelope.domain.action import Action, Effect, Snapshot, Tier
+from penelope.domain.analysis import AnalysisSpec
 from penelope.domain.asking import AskingPolicy
 from penelope.domain.autonomy import Level
 from penelope.domain.benchmark import Benching
 from penelope.domain.contract import Clause, Comparator, Contract
+from penelope.domain.deployment import Course
+from penelope.domain.deployment import Stage as Portion
 from penelope.domain.halt import ScopeKind
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.plan import Match, Playbook, StepTemplate
-from penelope.domain.rollout import RolloutLimits, RolloutSpec
+from penelope.domain.rollout import RolloutLimits
 from penelope.domain.service import (
     CounterQuery,
     ErrorSelector,
@@ -304,17 +307,19 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
         )
 
 
-def canary(**changes: Any) -> RolloutSpec:
-    spec = RolloutSpec(
+def canary(
+    steps: Sequence[int] = (10, 100), *, max_seconds: float = 5.0, manual: bool = False, **analysis: Any
+) -> Course:
+    stages = (Portion(weight=weight, max_seconds=max_seconds, manual=manual) for weight in steps)
+    limits = RolloutLimits(min_requests=10)
+    asked = AnalysisSpec(limits=limits, silence_seconds=max_seconds, negligible_error_ratio=0.05)
+    return Course(
         canary="b",
         control="a",
-        steps=(10, 100),
+        stages=tuple(stages),
         interval_seconds=0.05,
-        looks_per_step=2,
-        max_step_seconds=2.0,
-        limits=RolloutLimits(min_requests=10),
+        analysis=replace(asked, **analysis),
     )
-    return replace(spec, **changes)
 
 
 def play(databases: tuple[str, str], scene: Callable[[Stage], Awaitable[None]], **script: Any) -> None:

@@ -73,7 +73,7 @@ class Course:
 
     def __post_init__(self) -> None:
         """Raises InvalidRequest for stages that cannot be gone through, and for what is beyond all reason."""
-        weights = [stage.weight for stage in self.stages]
+        weights = list(self.weights)
         if not weights:
             raise InvalidRequest("a deployment has at least one stage")
         if any(not 0 <= weight <= WHOLE for weight in weights):
@@ -84,6 +84,11 @@ class Course:
             raise InvalidRequest(f"{self.canary!r} cannot be compared with itself")
         for wrong in (*_wrong_times(self), *_wrong_limits(self.analysis), *_wrong_extras(self)):
             raise InvalidRequest(wrong)
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """The changed arm's, in percent, stage by stage."""
+        return tuple(stage.weight for stage in self.stages)
 
 
 def _wrong_times(course: Course) -> Iterator[str]:
@@ -154,7 +159,8 @@ class Deployment:
     `weight` is the last that was seen in force, in percent. `wanted` is what is to be in force; while it is `moving` there
     nobody knows which of the two is. `since` is when the stage got its traffic, `looked_at` when it was judged last.
     `epoch` counts the revisions: what was seen of an earlier one says nothing of this one. `awaits` is the word that a
-    person is asked for; `tries` how often on end the router did not obey; `cause` why it goes back, if it does.
+    person is asked for; `tries` how often on end the router did not obey; `cause` why it goes back, if it does. `incident` is whose fix it is:
+    what halts that takes its traffic away.
     """
 
     id: str
@@ -164,6 +170,7 @@ class Deployment:
     created_at: datetime
     revision: str = ""
     patch: str = ""
+    incident: str = ""
     epoch: int = 0
     status: DeploymentStatus = DeploymentStatus.PROGRESSING
     stage: int = 0

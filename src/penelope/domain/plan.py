@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from penelope.domain.action import ONCE, Action, Retry, Tier
 from penelope.domain.contract import Clause, Contract
+from penelope.domain.deployment import Course
 from penelope.domain.incident import Incident
-from penelope.domain.rollout import RolloutSpec
 from penelope.kit.canonical import Json, content_hash
 from penelope.kit.codec import to_data
 
@@ -117,7 +117,7 @@ class Playbook:
     verify: Contract
     preconditions: tuple[Clause, ...] = ()
     parameters: tuple[Parameter, ...] = ()
-    rollout: RolloutSpec | None = None
+    rollout: Course | None = None
     after: tuple[StepTemplate | BlockTemplate, ...] = ()
     approval: bool = False
 
@@ -181,7 +181,7 @@ class Plan:
     playbook_version: str
     steps: tuple[Action, ...]
     verify: Contract
-    rollout: RolloutSpec | None = None
+    rollout: Course | None = None
     after: tuple[Action, ...] = ()
     course: tuple[Node, ...] = ()
     after_course: tuple[Node, ...] = ()

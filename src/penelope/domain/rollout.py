@@ -1,7 +1,6 @@
 """A canary: moving traffic to a changed arm in steps, and judging it against the unchanged one."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 
 
@@ -13,19 +12,6 @@ class RolloutLimits:
     max_error_ratio: float = 0.02
     max_latency_p99_increase_seconds: float = 0.5
     min_requests: int = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutSpec:
-    """What a playbook asks of a rollout: weights in percent, one look each `interval_seconds`."""
-
-    canary: str
-    control: str
-    steps: tuple[int, ...] = (10, 25, 50, 100)
-    interval_seconds: float = 5.0
-    looks_per_step: int = 3
-    max_step_seconds: float = 900.0
-    limits: RolloutLimits = RolloutLimits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,16 +30,3 @@ class Step(StrEnum):
     PROMOTE = "promote"
     HOLD = "hold"
     ROLLBACK = "rollback"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """One look at a canary: the figures, the answer and the reasons. `halted` says that no figure led to the answer."""
-
-    weight: int
-    step: Step
-    reasons: tuple[str, ...]
-    canary: ArmFigures | None
-    control: ArmFigures | None
-    looked_at: datetime
-    halted: bool = False

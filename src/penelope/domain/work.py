@@ -72,7 +72,12 @@ _RESTS: Mapping[str, Mapping[str, str]] = {
     "approval": {"pending": "approve"},
     "break_glass": {"open": "approve"},
     "action": dict.fromkeys(("waiting", "prepared", "started", "unknown"), "act"),
-    "rollout": {"shifted": "rollout", "hold": "rollout", "promote": "rollout", "rollback": "undo"},
+    "deployment": {
+        "progressing": "rollout",
+        "promoting": "rollout",
+        "rolling_back": "undo",
+        "cancelling": "undo",
+    },
 }
 
 

@@ -1,146 +1,99 @@
-"""The waiting loop of a canary: shifts traffic, waits, looks, records; what a look means the room says."""
+"""The part of a story in which traffic goes over to what was changed: it begins a deployment, and waits for its end."""
 
-from dataclasses import replace
-from datetime import datetime
-
-from penelope.domain.metrics import Reading
+from penelope.domain.deployment import Cause, Deployment, DeploymentStatus, Order
+from penelope.domain.incident import IncidentState
 from penelope.domain.plan import Plan
-from penelope.domain.rollout import ArmFigures, Look, RolloutSpec, Step
-from penelope.domain.work import Change
-from penelope.errors import DependencyError, PenelopeError
 from penelope.flow import records
+from penelope.flow.deploying import DEPLOY, KIND, change_of, kept_from, place_of
 from penelope.flow.engine import Engine
 from penelope.flow.halting import stopping
-from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
-from penelope.kit.codec import from_data, to_data
-from penelope.rooms.rollout.run import judge, next_weight
+from penelope.kit.ids import digest_id
+from penelope.rooms.rollout.course import begun, is_stuck, ordered, overdue
+from penelope.rooms.rollout.look import Kept
+
+_LOOK_AGAIN_SECONDS = 15.0
+"""The deployment wakes the story at its end; what was missed is seen by then."""
 
 
 class Canary:
-    """One rollout of one plan."""
+    """The rollout of one plan that has one, told beside its story: people may pause, abort or promote it like any other."""
 
-    def __init__(self, engine: Engine, parts: Parts, plan: Plan, spec: RolloutSpec) -> None:
+    def __init__(self, engine: Engine, plan: Plan) -> None:
         self._engine = engine
-        self._parts = parts
         self._plan = plan
-        self._spec = spec
-        self._service = parts.service(plan.service)
+        self._id = f"{KIND}_{digest_id(plan.id)}"
         self.stopped = False
         """Whether a halt ended it."""
 
-    @property
-    def name(self) -> str:
-        """The arm that takes traffic step by step."""
-        return self._spec.canary
-
     async def run(self) -> str:
-        """Promotes the canary through all weights, or takes its traffic away; returns why not, or nothing."""
-        weight: int | None = self._spec.steps[0]
-        while weight is not None:
-            started_at = await self._shift(weight, "TrafficShifted", f"{weight} % to {self._spec.canary}")
-            if started_at is None:
-                return await self._give_up(weight, "traffic could not be shifted")
-            look = await self._watch(weight, started_at)
-            if look.step is Step.ROLLBACK:
-                return await self._give_up(weight, "; ".join(look.reasons))
-            weight = next_weight(self._spec, weight)
-        await self._record(self._spec.steps[-1], "promoted", "RolloutPromoted", "every step was good")
-        return ""
-
-    async def _watch(self, weight: int, started_at: datetime) -> Look:
-        looks: list[Look] = []
-        while True:
-            await self._engine.pause(self._spec.interval_seconds)
-            found = await self._engine.step(
-                f"look at {weight} %", lambda: self._look(weight, looks, started_at)
-            )
-            look = from_data(Look, found)
-            self.stopped = look.halted
-            looks.append(look)
-            await self._record(weight, look.step.value, "CanaryLooked", "; ".join(look.reasons), look)
-            if look.step is not Step.HOLD:
-                return look
-
-    async def _look(self, weight: int, looks: list[Look], started_at: datetime) -> Json:
-        reading: Reading | None = None
-        now = self._parts.clock.now()
-        try:
-            elapsed = (now - started_at).total_seconds()
-            reading = await self._parts.metrics.read_since(self._service, started_at, elapsed)
-        except DependencyError:
-            pass  # silence is judged, too
-        look = judge(self._spec, weight, looks, reading, step_started_at=started_at, now=now)
-        if why := await self._engine.transaction("halt", self._halted):
-            look = replace(look, step=Step.ROLLBACK, reasons=(why,), halted=True)
-        return to_data(look)
-
-    async def _halted(self, transaction: Transaction) -> Json:
-        return await stopping(transaction, self._plan.incident)
-
-    async def _give_up(self, weight: int, reason: str) -> str:
-        if await self._shift(0, "RolloutRolledBack", reason) is None:
-            reason = f"{reason}; and its traffic of {weight} % could not be taken away"
-            await self._record(weight, "stuck", "RolloutStuck", reason)
-        return reason
-
-    async def _shift(self, weight: int, event: str, reason: str) -> datetime | None:
-        """Puts a weight in force and records it; None when the router does not obey."""
-        trouble = await self._engine.step(f"shift to {weight} %", lambda: self._set(weight))
-        if isinstance(trouble, dict):
-            self.stopped = True
+        """To the end of the rollout; returns why its traffic was taken away, or nothing where it was promoted."""
+        trouble = await self._engine.transaction("begin the rollout", self._begin)
         if trouble:
-            return None
-        status = "rolled_back" if event == "RolloutRolledBack" else "shifted"
-        return await self._record(weight, status, event, reason)
+            self.stopped = bool(trouble["halted"])
+            return str(trouble["reason"])
+        # The process may die here: the sweep of deployments begins it, or the story when it goes on.
+        await self._engine.begin(DEPLOY, self._id, self._id, None)
+        while True:
+            stands = await self._engine.transaction("look at the rollout", self._stands)
+            if stands is not None:
+                self.stopped = bool(stands["halted"])
+                return str(stands["reason"])
+            await self._engine.wait(_LOOK_AGAIN_SECONDS)
 
-    async def _set(self, weight: int) -> Json:
-        """Empty when it was done; else why not, as an object where a halt forbids it. Nothing forbids taking it away."""
-        if weight and (why := await self._engine.transaction("halt", self._halted)):
-            return {"halted": why}
-        arms = self._service.router.arms if self._service.router else {}
-        weights = dict.fromkeys(arms, 0) | {self._spec.canary: weight, self._spec.control: 100 - weight}
-        try:
-            await self._parts.router(self._service).set_weights(self._service, weights)
-        except PenelopeError as error:
-            return error.message
-        return ""
-
-    async def _record(
-        self, weight: int, status: str, event: str, reason: str, look: Look | None = None
-    ) -> datetime:
-        details: dict[str, Json] = {"weight": weight}
-        if look is not None:
-            details |= {
-                "step": look.step.value,
-                "canary": _figures(look.canary),
-                "control": _figures(look.control),
-            }
-        change = Change(
-            unit=f"{self._plan.id}:rollout",
-            kind="rollout",
+    async def _begin(self, transaction: Transaction) -> Json:
+        """Begins the deployment, in the transaction in which the incident goes over to it; or says why not."""
+        if why := await stopping(transaction, self._plan.incident):
+            return {"reason": why, "halted": True}
+        course = self._plan.rollout
+        if course is None:
+            return {"reason": f"{self._plan.playbook} has no rollout", "halted": False}
+        deployment = Deployment(
+            id=self._id,
+            service=self._plan.service,
+            course=course,
+            created_by=records.PENELOPE,
+            created_at=transaction.now(),
             incident=self._plan.incident,
-            status=status,
-            attributes={
-                "plan": self._plan.id,
-                "spec": to_data(self._spec),
-                "weight": weight,
-                "reason": reason,
-                "look": None if look is None else to_data(look),
-            },
-            event=event,
-            actor=records.PENELOPE,
-            reason=reason,
-            details=details,
+            reason=f"canary {course.canary} of {self._plan.playbook}",
         )
+        place = place_of(deployment.service)
+        if await transaction.leases.take(place, deployment.id, "") is None:
+            lease = await transaction.leases.of(place)
+            holder = "another rollout" if lease is None else lease.holder
+            return {"reason": f"the traffic of {deployment.service} is held by {holder}", "halted": False}
+        incident = await records.incident_of(transaction, self._plan.incident)
+        incident = records.moved(incident, IncidentState.ROLLING_OUT, transaction)
+        change = change_of(
+            Kept(deployment=begun(deployment)), "RolloutBegun", records.PENELOPE, deployment.reason
+        )
+        await transaction.save(
+            records.of_incident(incident, "TrafficHandedOver", f"to {deployment.id}"), change
+        )
+        return None
 
-        async def body(transaction: Transaction) -> Json:
-            await transaction.save(change)
-            return transaction.now().isoformat()
-
-        return datetime.fromisoformat(await self._engine.transaction(f"{event} at {weight} %", body))
-
-
-def _figures(arm: ArmFigures | None) -> Json:
-    return None if arm is None else to_data(arm)
+    async def _stands(self, transaction: Transaction) -> Json:
+        """How the rollout ended; None while it is to be waited for. One that takes too long is ended."""
+        unit = await transaction.unit(self._id)
+        if unit is None:
+            return {"reason": f"nothing is known of {self._id}", "halted": False}
+        kept = kept_from(unit)
+        deployment, now = kept.deployment, transaction.now()
+        if overdue(deployment, now):
+            reason = f"no verdict in its time; {deployment.reason}"
+            after = ordered(deployment, Order.CANCEL, reason, now)
+            await transaction.save(
+                change_of(kept.going(after), "RolloutCancelRequested", records.PENELOPE, reason, unit.version)
+            )
+            return None
+        if deployment.status is DeploymentStatus.PROMOTED:
+            return {"reason": "", "halted": False}
+        halted = deployment.cause is Cause.HALT
+        if deployment.status.ended:
+            return {"reason": deployment.reason or deployment.status.value, "halted": halted}
+        if is_stuck(deployment):
+            # It is asked for ever; whoever waits for it must not, for what was done is to be taken back all the same.
+            reason = f"{deployment.reason}; and its traffic of {deployment.weight} % could not be taken away"
+            return {"reason": reason, "halted": halted}
+        return None

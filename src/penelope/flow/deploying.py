@@ -12,7 +12,7 @@ from penelope.flow import records
 from penelope.flow.acting import Acting, Done
 from penelope.flow.engine import Chapter, Engine
 from penelope.flow.executing import unforeseen
-from penelope.flow.halting import breakers
+from penelope.flow.halting import breakers, stopping
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
@@ -24,6 +24,7 @@ from penelope.rooms.rollout.course import (
     Settle,
     Shift,
     halted,
+    is_stuck,
     next_move,
     refused,
     settled,
@@ -36,7 +37,7 @@ DEPLOY = "deploy"
 """The chapter that carries one deployment out."""
 
 KIND = "deployment"
-"""The kind of these units; they belong to no incident."""
+"""The kind of these units. One that a playbook began belongs to its incident, any other to none."""
 
 _LONGEST_PAUSE_SECONDS = 8.0
 """Between two tries to make a router obey."""
@@ -58,7 +59,7 @@ def change_of(kept: Kept, event: str, actor: str, reason: str, version: int | No
     return Change(
         unit=deployment.id,
         kind=KIND,
-        incident="",
+        incident=deployment.incident,
         status=deployment.status.value,
         attributes=to_data(kept),
         event=event,
@@ -105,6 +106,7 @@ class _Turn:
     number: float = 0
     epoch: int = 0
     service: str = ""
+    incident: str = ""
     course: Course
     tries: int = 0
     status: DeploymentStatus = DeploymentStatus.PROGRESSING
@@ -168,6 +170,7 @@ class Deploying:
             move="over",
             epoch=after.epoch,
             service=after.service,
+            incident=after.incident,
             course=after.course,
             tries=after.tries,
             status=after.status,
@@ -186,7 +189,9 @@ class Deploying:
         return to_data(found)
 
     async def _heeding_halts(self, transaction: Transaction, deployment: Deployment) -> Deployment:
-        """A halt of its service, or of all, takes its traffic away."""
+        """A halt of its service, of all, or of the fix that it belongs to takes its traffic away."""
+        if deployment.incident and (why := await stopping(transaction, deployment.incident)):
+            return halted(deployment, why)
         scopes = [FLEET, Scope(kind=ScopeKind.SERVICE, name=deployment.service)]
         for scope, breaker in (await breakers(transaction, scopes)).items():
             unread = f"the breaker of {scope.label} cannot be read"
@@ -211,11 +216,15 @@ class Deploying:
             now = transaction.now()
             after = refused(kept.deployment, trouble) if trouble else shifted(kept.deployment, weight, now)
             event = "TrafficNotShifted" if trouble else "TrafficShifted"
+            if is_stuck(after) and not is_stuck(kept.deployment):
+                event = "RolloutStuck"
             reason = trouble or f"{weight} % to {turn.course.canary}"
             await transaction.save(change_of(kept.going(after), event, records.PENELOPE, reason, version))
 
         await self._engine.transaction("shifted", body)
         if trouble:
+            if turn.back and turn.incident:
+                await self._engine.nudge(turn.incident)
             await self._engine.wait(min(_LONGEST_PAUSE_SECONDS, 0.25 * 2**turn.tries))
 
     async def _set(self, turn: _Turn, weight: int) -> Json:
@@ -282,6 +291,8 @@ class Deploying:
             await transaction.leases.give_back(place_of(after.service), after.id)
 
         await self._engine.transaction("settled", body)
+        if turn.incident:
+            await self._engine.nudge(turn.incident)
 
     async def _finalise(self, turn: _Turn) -> Json:
         try:

@@ -30,7 +30,7 @@ from penelope.kit.canonical import Json
 
 _log = logging.getLogger(__name__)
 
-WORKFLOW_SHAPE = "2"
+WORKFLOW_SHAPE = "3"
 """Changes only when the sequence of steps of a running incident would no longer fit the code (stack.md)."""
 
 WORKFLOW = f"remediate/{WORKFLOW_SHAPE}"
@@ -233,7 +233,8 @@ class Engine:
         await _begun(self._story, incident, incident, service)
 
     async def begin(self, chapter: str, key: str, incident: str, given: Json) -> None:
-        """Outside of a story: begins to tell a chapter by itself, once for the key."""
+        """Begins to tell a chapter by itself, once for the key; nobody waits for it, also where a story begins it."""
+        self._go_on()
         await _begun(self._chapters[chapter], key, incident, given)
 
     async def has_ended(self, incidents: Sequence[str]) -> Mapping[str, bool]:

@@ -107,7 +107,7 @@ class Remediation:
 
     async def _intervene(self, plan: Plan, answer: Assessment) -> Ending:
         done: list[Done] = []
-        canary = None if plan.rollout is None else Canary(self._engine, self._parts, plan, plan.rollout)
+        canary = None if plan.rollout is None else Canary(self._engine, plan)
         try:
             trouble = await self._forward(plan, canary, done)
             if not trouble and answer.regresses:
@@ -134,7 +134,6 @@ class Remediation:
         before = await self._before(plan)
         trouble = await self._carry_out(stretch_of(plan, plan.steps, plan.course), done)
         if not trouble and canary is not None:
-            await self._enter(IncidentState.ROLLING_OUT, "RolloutBegun", f"canary {canary.name}")
             trouble = await canary.run()
         if not trouble:
             trouble = await self._carry_out(stretch_of(plan, plan.after, plan.after_course), done)

@@ -14,8 +14,7 @@ Reading: TypeAlias = str
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What one event adds to one metric. With `each`, every item of that detail counts; with `seconds`, that
-    detail is observed instead of counted; with `only`, nothing counts where the new status is another, and with `kind`
-    where the unit is of another kind.
+    detail is observed instead of counted; with `only`, nothing counts where the new status is another.
     """
 
     metric: str
@@ -23,11 +22,10 @@ class Rule:
     each: str | None = None
     seconds: str | None = None
     only: str | None = None
-    kind: str | None = None
 
     def counts(self, entry: Entry) -> bool:
         """Whether the entry is one that it is about."""
-        return self.only in {None, entry.status_after} and self.kind in {None, entry.kind}
+        return self.only in {None, entry.status_after}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +62,16 @@ _PREVIEW = (Rule("penelope_previews_total", {"outcome": "outcome"}),)
 _MISSION = (Rule("penelope_missions_total", {"status": "status"}),)
 
 
-# A story's own canary has events of the same names; only deployments are counted as such.
-_DEPLOYED = Rule(
-    "penelope_canary_deployments_total", {"service": "service", "status": "status"}, kind="deployment"
-)
+_DEPLOYED = Rule("penelope_canary_deployments_total", {"service": "service", "status": "status"})
 _DEPLOYMENT_ENDED = (
     _DEPLOYED,
     Rule(
         "penelope_canary_promotion_duration_seconds",
         {"service": "service", "outcome": "status"},
         seconds="seconds",
-        kind="deployment",
     ),
 )
-_DEPLOYMENT_TAKEN_BACK = Rule(
-    "penelope_canary_rollback_total", {"service": "service", "reason": "cause"}, kind="deployment"
-)
+_DEPLOYMENT_TAKEN_BACK = Rule("penelope_canary_rollback_total", {"service": "service", "reason": "cause"})
 
 
 def _notice(result: str) -> tuple[Rule]:

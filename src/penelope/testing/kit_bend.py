@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penelope.domain.contract import Clause, Comparator, Contract
+from penelope.domain.deployment import Course
 from penelope.domain.plan import BlockKind, BlockTemplate, Parameter, Playbook, StepTemplate
 from penelope.kit.canonical import Json
 
@@ -16,6 +17,7 @@ FUZZ_VERIFY_SECONDS = 3.0
 
 _LOOK_SECONDS = 0.2
 _CANARY_SECONDS = 20.0
+_NEGLIGIBLE = 0.25
 _NEVER = Clause(subject="metric.never_seen_by_the_kit", comparator=Comparator.AT_LEAST, expected=1)
 
 
@@ -44,15 +46,34 @@ def bent(playbook: Playbook, bends: Bends) -> Playbook:
         verify = Contract(clauses=(_NEVER,), deadline_seconds=_FAILS_AFTER_SECONDS)
     playbook = replace(playbook, verify=verify, parameters=tuple(_defaulted(playbook.parameters, bends)))
     if playbook.rollout is not None:
-        rollout = replace(
-            playbook.rollout,
-            interval_seconds=min(playbook.rollout.interval_seconds, _LOOK_SECONDS),
-            max_step_seconds=min(playbook.rollout.max_step_seconds, _CANARY_SECONDS),
-        )
-        playbook = replace(playbook, rollout=rollout)
+        playbook = replace(playbook, rollout=_hurried(playbook.rollout))
     if bends.in_turn:
         playbook = replace(playbook, steps=_in_turn(playbook.steps), after=_in_turn(playbook.after))
     return _with_params(playbook, bends)
+
+
+def _hurried(course: Course) -> Course:
+    stages = (
+        replace(
+            stage,
+            min_seconds=min(stage.min_seconds, _LOOK_SECONDS),
+            max_seconds=min(stage.max_seconds, _CANARY_SECONDS),
+        )
+        for stage in course.stages
+    )
+    analysis = replace(
+        course.analysis,
+        silence_seconds=min(course.analysis.silence_seconds, _CANARY_SECONDS),
+        # A trial has a hundred requests a look: how sure a promotion is must not cost it minutes.
+        negligible_error_ratio=max(course.analysis.negligible_error_ratio, _NEGLIGIBLE),
+        negligible_slow_ratio=max(course.analysis.negligible_slow_ratio, _NEGLIGIBLE),
+    )
+    return replace(
+        course,
+        stages=tuple(stages),
+        interval_seconds=min(course.interval_seconds, _LOOK_SECONDS),
+        analysis=analysis,
+    )
 
 
 def _in_turn(items: tuple[StepTemplate | BlockTemplate, ...]) -> tuple[StepTemplate | BlockTemplate, ...]:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
+from penelope.domain.counts import Series, Totals
 from penelope.domain.metrics import Reading
 from penelope.domain.rollout import ArmFigures
 from penelope.domain.service import Service, Target
@@ -81,6 +82,20 @@ class LaneMetrics:
         arms = {name: from_data(ArmFigures, item) for name, item in found["arms"].items()}
         gauges: Mapping[str, float] = found["gauges"]
         self._figures.script(service.name, Figures(arms=arms, gauges=dict.fromkeys(arms, gauges)))
+
+
+class LaneCounter:
+    """The counters of the world's arms. Fulfils ArmCounter."""
+
+    def __init__(self, lane: Lane, clock: Clock) -> None:
+        self._lane = lane
+        self._clock = clock
+
+    async def totals(self, _: Service) -> Totals:
+        await reach(self._lane, "before_verify")
+        found = await self._lane.ask("counts")
+        arms = {name: {"1": from_data(Series, item)} for name, item in found["arms"].items()}
+        return Totals(at=self._clock.now(), arms=arms)
 
 
 class LaneChanges:

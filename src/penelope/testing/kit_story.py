@@ -201,6 +201,7 @@ class Story:
             question = json.loads(await reader.readline())
             answers: Mapping[str, Callable[[Mapping[str, Json]], Awaitable[Json]]] = {
                 "figures": self._figures,
+                "counts": self._counts,
                 "changes": self._changes,
                 "place": self._place,
                 "repeated": self._repeated,
@@ -221,6 +222,9 @@ class Story:
     async def _figures(self, _: Mapping[str, Json]) -> Json:
         world = self._scene.world
         return {"arms": to_data(await world.figures()), "gauges": dict(await world.gauges())}
+
+    async def _counts(self, _: Mapping[str, Json]) -> Json:
+        return {"arms": to_data(await self._scene.world.counts())}
 
     async def _changes(self, _: Mapping[str, Json]) -> Json:
         return {**await self._scene.world.changes(), **self._evidence}

@@ -42,7 +42,7 @@ from penelope.store.verification import SqlVerification
 from penelope.testing.kit import known_operations, read_playbook, world_class
 from penelope.testing.kit_bend import bent
 from penelope.testing.kit_faults import Faulty, Watch
-from penelope.testing.kit_lane import Brief, Lane, LaneChanges, LaneMetrics, read_brief
+from penelope.testing.kit_lane import Brief, Lane, LaneChanges, LaneCounter, LaneMetrics, read_brief
 
 STORE, ENGINE = "penelope.db", "engine.db"
 
@@ -106,6 +106,7 @@ def _parts(brief: Brief, lane: Lane) -> Parts:
         playbooks=_OnePlaybook(bent(read, brief.bends)),
         metrics=LaneMetrics(lane, clock),
         changes=LaneChanges(lane),
+        counter=LaneCounter(lane, clock),
         adapters=adapters,
         routers=routers,
         clock=clock,

@@ -7,13 +7,14 @@ import sys
 import sysconfig
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 from ruamel.yaml import YAML
 
+from penelope.domain.counts import INFINITY, Series, bound
 from penelope.domain.rollout import ArmFigures
 from penelope.domain.service import RouterReference, Service, Target
 from penelope.errors import Unavailable
@@ -33,6 +34,7 @@ _LOOK_SECONDS = 1.5
 """After that nobody asks any more, however slow the answers are."""
 
 _SLOW_SECONDS = 0.25
+_EDGES = (0.05, 0.1, _SLOW_SECONDS, 0.5, 1.0)
 _PATIENCE_SECONDS = 5.0
 
 
@@ -48,6 +50,7 @@ class Pair:
         self._ports = dict(zip(ARMS, ports, strict=True))
         self._addresses = {"web": f"127.0.0.1:{web}", "traefik": f"127.0.0.1:{api}"}
         self._dynamic = folder / "dynamic.yml"
+        self._counted: dict[str, list[tuple[int, float]]] = {arm: [] for arm in ARMS}
         self.supervised = Supervised(folder, {**{arm: self._command(arm) for arm in ARMS}, **self._proxy()})
 
     def _command(self, arm: str) -> list[str]:
@@ -166,18 +169,7 @@ class Pair:
 
     async def figures(self) -> dict[str, ArmFigures]:
         """What users get just now, by arm: some are asked for, as Traefik splits them."""
-        return await asyncio.to_thread(self._figures)
-
-    def _figures(self) -> dict[str, ArmFigures]:
-        seen: dict[str, list[tuple[int, float]]] = defaultdict(list)
-        with (
-            httpx.Client(trust_env=False, timeout=_PATIENCE_SECONDS) as client,
-            ThreadPoolExecutor(_CUSTOMERS) as customers,
-        ):
-            end = time.monotonic() + _LOOK_SECONDS
-            for arm, status, seconds in customers.map(lambda _: self._ask(client, end), range(_REQUESTS)):
-                if arm:
-                    seen[arm].append((status, seconds))
+        seen = await asyncio.to_thread(self._answers_by_arm)
         idle = {arm: figures(0) for arm in ARMS}  # an arm without traffic is seen, and has nothing to tell
         return idle | {
             arm: figures(
@@ -187,6 +179,25 @@ class Pair:
             )
             for arm, answers in seen.items()
         }
+
+    async def counts(self) -> dict[str, Series]:
+        """What users got so far, by arm: some more are asked for."""
+        for arm, answers in (await asyncio.to_thread(self._answers_by_arm)).items():
+            self._counted[arm] += answers
+        return {arm: _series(answers) for arm, answers in self._counted.items()}
+
+    def _answers_by_arm(self) -> dict[str, list[tuple[int, float]]]:
+        """Status and seconds of what was asked for just now."""
+        seen: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        with (
+            httpx.Client(trust_env=False, timeout=_PATIENCE_SECONDS) as client,
+            ThreadPoolExecutor(_CUSTOMERS) as customers,
+        ):
+            end = time.monotonic() + _LOOK_SECONDS
+            for arm, status, seconds in customers.map(lambda _: self._ask(client, end), range(_REQUESTS)):
+                if arm:
+                    seen[arm].append((status, seconds))
+        return seen
 
     def _ask(self, client: httpx.Client, end: float) -> tuple[str, int, float]:
         """The arm, "" once the time for asking is over; status and seconds."""
@@ -237,6 +248,12 @@ class Pair:
             "release_link": str(self.link(arm)),
             "releases": str(self._folder / "releases"),
         }
+
+
+def _series(answers: Sequence[tuple[int, float]]) -> Series:
+    within = {bound(edge): sum(seconds <= edge for _, seconds in answers) for edge in _EDGES}
+    failed = sum(status >= 500 for status, _ in answers)
+    return Series(requests=len(answers), errors=failed, buckets=within | {INFINITY: len(answers)})
 
 
 def _status(url: str) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from penelope.domain.counts import Series
 from penelope.domain.rollout import ArmFigures
 from penelope.domain.service import Service
 from penelope.errors import Unavailable
@@ -56,6 +57,9 @@ class PairWorld(World):
 
     async def figures(self) -> Mapping[str, ArmFigures]:
         return await self.pair.figures()
+
+    async def counts(self) -> Mapping[str, Series]:
+        return await self.pair.counts()
 
 
 class RestartInstanceWorld(PairWorld):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from penelope.adapters.actions.installed import Kind
+from penelope.domain.counts import Series
 from penelope.domain.rollout import ArmFigures
 from penelope.domain.service import Service
 from penelope.domain.signal import Severity
@@ -80,6 +81,10 @@ class World(ABC):
         healthy = await self.healthy()
         errors, seconds = (0, 0.02) if healthy else (60, 2.0)
         return {"a": figures(100, errors, seconds)}
+
+    async def counts(self) -> Mapping[str, Series]:
+        """Counters of its arms since it was opened, for playbooks that roll out; by default it has no arms."""
+        return {}
 
     async def effects(self) -> Mapping[str, int]:
         """How often each of its things was changed since the last reset, where it counts that itself: starts of a

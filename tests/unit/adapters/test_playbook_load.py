@@ -6,9 +6,11 @@ from penelope.adapters.actions.installed import operations
 from penelope.adapters.playbooks.lint import lint
 from penelope.adapters.playbooks.load import load, shipped_folder
 from penelope.domain.action import Tier
+from penelope.domain.analysis import AnalysisSpec
 from penelope.domain.contract import Clause, Comparator, Contract
+from penelope.domain.deployment import Course, Stage
 from penelope.domain.plan import Match, Parameter, StepTemplate
-from penelope.domain.rollout import RolloutLimits, RolloutSpec
+from penelope.domain.rollout import RolloutLimits
 from penelope.errors import InvalidPlaybook
 
 ADAPTERS = operations()
@@ -79,14 +81,18 @@ def test_the_rollback_becomes_the_value_that_rooms_know():
             deadline_seconds=15.0,
         ),
     )
-    assert playbook.rollout == RolloutSpec(
+    assert playbook.rollout == Course(
         canary="b",
         control="a",
-        steps=(10, 25, 50, 100),
+        stages=tuple(Stage(weight=weight, min_seconds=4.0, max_seconds=60.0) for weight in (10, 25, 50, 100)),
         interval_seconds=2.0,
-        looks_per_step=2,
-        max_step_seconds=60.0,
-        limits=RolloutLimits(max_latency_p99_increase_seconds=0.5, min_requests=10),
+        analysis=AnalysisSpec(
+            max_step_seconds=60.0,
+            silence_seconds=60.0,
+            negligible_error_ratio=0.01,
+            negligible_slow_ratio=0.05,
+            limits=RolloutLimits(max_latency_p99_increase_seconds=0.5, min_requests=10),
+        ),
     )
     assert [(step.adapter, step.target, step.tier) for step in playbook.after] == [
         ("process", "instance-a", 2),

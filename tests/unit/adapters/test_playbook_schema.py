@@ -1,6 +1,7 @@
 """The published schema and the loader are one thing: what the schema refuses, the loader refuses."""
 
 import copy
+from enum import Enum, auto
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -13,7 +14,16 @@ from penelope.adapters.yaml_source import read
 
 SCHEMA = Draft202012Validator(playbook_schema())
 ROLLBACK = read(shipped_folder() / "rollback-release.yaml").data
-REMOVED = object()
+
+
+class Change(Enum):
+    """What is no value. Its name is the same in every process, as those that share the tests ask."""
+
+    REMOVED = auto()
+
+
+REMOVED = Change.REMOVED
+
 STEP = {"name": "A", "action": "process.restart", "target": "a", "tier": 1}
 UP = {"subject": "metric.up", "at_least": 1}
 
@@ -71,6 +81,10 @@ CHANGES = [
     (("rollout", "steps"), [0, 100]),
     (("rollout", "steps"), [5, 100]),
     (("rollout", "looks_per_step"), 0),
+    (("rollout", "alpha"), 0),
+    (("rollout", "alpha"), 0.01),
+    (("rollout", "factor"), 1),
+    (("rollout", "limits", "max_error_ratio"), 1),
     (("rollout", "limits", "min_success_ratio"), 1.1),
     (("rollout", "limits", "min_requests"), 2.5),
     (("rollout", "limits", "surprise"), 1),

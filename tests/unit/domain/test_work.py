@@ -5,10 +5,10 @@ import pytest
 from penelope.domain.approval import ApprovalStatus
 from penelope.domain.break_glass import ReviewStatus
 from penelope.domain.decision import Judgement
+from penelope.domain.deployment import DeploymentStatus
 from penelope.domain.gate import Ruling
 from penelope.domain.incident import IncidentState
 from penelope.domain.outcome import OutcomeKind
-from penelope.domain.rollout import Step
 from penelope.domain.work import INTERACTIONS, ActorKind, interaction
 from penelope.flow.assessment import Next
 
@@ -49,13 +49,13 @@ RESTS = {
     ("action", "failed"): "done",
     ("action", "compensated"): "done",
     ("action", "compensation_failed"): "done",
-    ("rollout", "shifted"): "rollout",
-    ("rollout", Step.HOLD): "rollout",
-    ("rollout", Step.PROMOTE): "rollout",
-    ("rollout", Step.ROLLBACK): "undo",
-    ("rollout", "promoted"): "done",
-    ("rollout", "rolled_back"): "done",
-    ("rollout", "stuck"): "done",
+    ("deployment", DeploymentStatus.PROGRESSING): "rollout",
+    ("deployment", DeploymentStatus.PROMOTING): "rollout",
+    ("deployment", DeploymentStatus.ROLLING_BACK): "undo",
+    ("deployment", DeploymentStatus.CANCELLING): "undo",
+    ("deployment", DeploymentStatus.PROMOTED): "done",
+    ("deployment", DeploymentStatus.ROLLED_BACK): "done",
+    ("deployment", DeploymentStatus.CANCELLED): "done",
     ("verdict", "passed"): "done",
     ("verdict", "drifted"): "done",
     ("outcome", OutcomeKind.HEALED): "done",
@@ -79,7 +79,7 @@ def test_every_unit_rests_somewhere(kind: str, status: str) -> None:
         ("gate", Ruling),
         ("approval", ApprovalStatus),
         ("break_glass", ReviewStatus),
-        ("rollout", Step),
+        ("deployment", DeploymentStatus),
         ("outcome", OutcomeKind),
     ],
 )

@@ -137,25 +137,19 @@ def test_a_verdict_shows_how_far_it_came_true() -> None:
     assert "(nobody looked for 41.0 s)" in blind
 
 
-def test_a_look_at_a_canary_shows_both_arms() -> None:
-    lines = shown("CanaryLooked", "too few requests", weight=10, step="hold", canary=ARM, control=None)
+def test_a_look_at_a_canary_tells_each_reason_in_a_line() -> None:
+    reason = "errors: undecided: canary 0.00% of 40 requests; no traffic on the control"
+    lines = shown("CanaryLooked", reason, weight=10, step="hold")
     assert [text.strip() for text in lines] == [
         "07:00:00  canary     10 % hold",
-        "canary   99.2 % of 120 requests good, p99 41 ms",
-        "control  no requests seen",
-        "too few requests",
+        "errors: undecided: canary 0.00% of 40 requests",
+        "no traffic on the control",
     ]
 
 
-def test_a_good_look_needs_no_words() -> None:
-    lines = shown("CanaryLooked", "all good", weight=100, step="promote", canary=ARM, control=ARM)
-    assert len(lines) == 3
-    assert "all good" not in "".join(lines)
-
-
-def test_an_arm_that_served_nothing_has_no_figures() -> None:
-    idle = {"requests": 0.0, "errors": 0.0, "error_ratio": None, "latency_p99_seconds": None}
-    assert "no requests seen" in shown("CanaryLooked", weight=10, step="hold", canary=idle, control=idle)[1]
+def test_what_people_say_to_a_canary_is_told_as_theirs() -> None:
+    assert shown("RolloutPaused", "lunch")[0].endswith("paused: lunch")
+    assert shown("RolloutStuck", "the router is away")[0].endswith("✗ the router is away")
 
 
 def test_an_outcome_says_how_long_it_took() -> None:

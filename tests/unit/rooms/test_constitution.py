@@ -12,10 +12,10 @@ from test_decide import LIMITS, NOW, case, evidence, objective
 from penelope.domain.action import Tier
 from penelope.domain.constitution import Article, Weighed, bit
 from penelope.domain.decision import Contribution, Decision, Judgement, Score, score
+from penelope.domain.deployment import Course, Stage
 from penelope.domain.evidence import Dossier, Evidence
 from penelope.domain.outcome import PlaybookRecord
 from penelope.domain.plan import Plan
-from penelope.domain.rollout import RolloutSpec
 from penelope.domain.service import Target
 from penelope.rooms.decide.case import Case
 from penelope.rooms.decide.constitution.certainty import Certainty
@@ -137,7 +137,7 @@ def test_tapeinophrosyne_does_not_act_when_unsure() -> None:
 
 
 def test_stewardship_weighs_cost_against_the_error_budget() -> None:
-    long = plan(*[{}] * 16, rollout=RolloutSpec(canary="b", control="a", steps=(10, 25, 50, 100)))
+    long = plan(*[{}] * 16, rollout=Course(canary="b", control="a"))
     fine = dossier(objective(met=True))
     assert measured(Cost(), case(plan=long, dossier=dossier()), made()) == (1.0, False)
     burning = replace(objective(met=False), value={"objective": 0.1, "actual": 0.4, "met": False})
@@ -146,7 +146,10 @@ def test_stewardship_weighs_cost_against_the_error_budget() -> None:
 
 
 def test_agape_counts_the_users_who_are_at_stake() -> None:
-    hard, canary = plan({}, tier=Tier.HARD_TO_REVERSE), RolloutSpec(canary="b", control="a", steps=(10, 100))
+    hard, canary = (
+        plan({}, tier=Tier.HARD_TO_REVERSE),
+        Course(canary="b", control="a", stages=(Stage(weight=10), Stage(weight=100))),
+    )
     fine, bad = (dossier(evidence("metric.error_ratio", share)) for share in (0.05, 0.9))
     assert measured(UserImpact(), case(plan=hard, dossier=fine), made()) == (0.95, False)
     assert measured(UserImpact(), case(plan=hard, dossier=bad), made()) == (0.1, True)

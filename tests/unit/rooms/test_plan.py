@@ -5,10 +5,10 @@ import pytest
 
 from penelope.domain.action import Tier
 from penelope.domain.contract import Clause, Comparator, Contract
+from penelope.domain.deployment import Course
 from penelope.domain.evidence import Dossier, Evidence
 from penelope.domain.incident import Incident, IncidentState
 from penelope.domain.plan import Match, Parameter, Playbook, StepTemplate
-from penelope.domain.rollout import RolloutSpec
 from penelope.domain.service import RouterReference, Service, Target
 from penelope.domain.signal import Severity
 from penelope.kit.ids import digest_id
@@ -80,7 +80,7 @@ PLAYBOOK = Playbook(
         Parameter(name="release", kind="string", source="change.instance-b.previous_release"),
         Parameter(name="most", kind="number", default=0.02),
     ),
-    rollout=RolloutSpec(canary="b", control="a"),
+    rollout=Course(canary="b", control="a"),
 )
 
 

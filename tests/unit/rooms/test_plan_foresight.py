@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from penelope.domain.deployment import Course, Stage
 from penelope.domain.plan import Node, NodeKind, Plan
-from penelope.domain.rollout import RolloutLimits, RolloutSpec
 from penelope.domain.service import Target
 from penelope.rooms.plan.foresight import foreseeable
 from penelope.testing.gate import planned
@@ -63,15 +63,6 @@ def test_what_comes_after_a_rollout_is_not_foreseen() -> None:
     assert foreseeable(later) == {"a"}
     first = replace(later, steps=())
     assert foreseeable(first) == {"b"}
-    limits = RolloutLimits(min_requests=1)
-    rollout = RolloutSpec(
-        canary="b",
-        control="a",
-        steps=(100,),
-        interval_seconds=1,
-        looks_per_step=1,
-        max_step_seconds=1,
-        limits=limits,
-    )
+    rollout = Course(canary="b", control="a", stages=(Stage(weight=100),))
     assert foreseeable(replace(later, rollout=rollout)) == {"a"}
     assert foreseeable(replace(first, rollout=rollout)) == set()

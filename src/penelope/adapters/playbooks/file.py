@@ -19,8 +19,10 @@ from penelope.adapters.playbooks.model import (
 )
 from penelope.adapters.playbooks.steps import Item, Steps
 from penelope.adapters.yaml_model import Duration, Form, Part, PositiveDuration
+from penelope.domain.analysis import AnalysisSpec
+from penelope.domain.deployment import Course, Stage
 from penelope.domain.plan import Match, Parameter, Playbook
-from penelope.domain.rollout import RolloutLimits, RolloutSpec
+from penelope.domain.rollout import RolloutLimits
 from penelope.domain.signal import Severity
 from penelope.kit.canonical import Json
 from penelope.kit.pattern import LONGEST_PATTERN, pattern
@@ -156,6 +158,9 @@ class ParameterRule(Part):
         )
 
 
+Chance = Annotated[float, Field(gt=0, lt=1)]
+
+
 class LimitsRule(Part):
     """The guard rails of the rollout."""
 
@@ -166,7 +171,7 @@ class LimitsRule(Part):
     max_latency_p99_increase: Duration = 0.5
     """The most that the canary's 99th percentile may exceed the control's."""
     min_requests: Annotated[int, Field(ge=1)] = 20
-    """How many requests the canary must have served before it is judged."""
+    """How many requests the canary must have served in a step before it is promoted."""
 
 
 class RolloutRule(Part):
@@ -183,25 +188,46 @@ class RolloutRule(Part):
     interval: PositiveDuration = 5.0
     """The time between two looks."""
     looks_per_step: Annotated[int, Field(ge=1)] = 3
-    """How many good looks on end promote to the next step."""
+    """A step is promoted after so many at the soonest."""
     max_step: PositiveDuration = 900.0
-    """How long one step may last before it is rolled back."""
+    """How long one step may last, or nothing be seen of the canary, before it is rolled back."""
+    alpha: Chance = 0.05
+    """The chance that a canary is rolled back in the whole rollout though it is as good as the control."""
+    beta: Chance = 0.05
+    """The chance that a step goes on though the canary has `factor` times the errors, or slow requests, of the control."""
+    factor: Annotated[float, Field(gt=1, le=100)] = 2.0
+    """How much worse must be ruled out before a step is promoted."""
+    negligible_error_ratio: Chance = 0.002
+    """A share of errors below this is never too much: the smaller it is, the more requests a promotion takes."""
+    negligible_slow_ratio: Chance = 0.025
+    """The same for slow requests."""
     limits: LimitsRule = LimitsRule()
     """The guard rails."""
 
-    def spec(self) -> RolloutSpec:
-        return RolloutSpec(
+    def course(self) -> Course:
+        """Raises InvalidRequest for what cannot be gone through."""
+        least = self.interval * self.looks_per_step
+        stages = (Stage(weight=step, min_seconds=least, max_seconds=self.max_step) for step in self.steps)
+        return Course(
             canary=self.canary,
             control=self.control,
-            steps=tuple(self.steps),
+            stages=tuple(stages),
             interval_seconds=self.interval,
-            looks_per_step=self.looks_per_step,
-            max_step_seconds=self.max_step,
-            limits=RolloutLimits(
-                min_success_ratio=self.limits.min_success_ratio,
-                max_error_ratio=self.limits.max_error_ratio,
-                max_latency_p99_increase_seconds=self.limits.max_latency_p99_increase,
-                min_requests=self.limits.min_requests,
+            analysis=AnalysisSpec(
+                alpha=self.alpha,
+                beta=self.beta,
+                factor=self.factor,
+                negligible_error_ratio=self.negligible_error_ratio,
+                negligible_slow_ratio=self.negligible_slow_ratio,
+                max_step_seconds=self.max_step,
+                silence_seconds=self.max_step,
+                limits=RolloutLimits(
+                    min_success_ratio=self.limits.min_success_ratio,
+                    # 0 and 1 may be said, and are as good as these: a limit is a share that can be tested.
+                    max_error_ratio=min(max(self.limits.max_error_ratio, 1e-6), 1 - 1e-6),
+                    max_latency_p99_increase_seconds=self.limits.max_latency_p99_increase,
+                    min_requests=self.limits.min_requests,
+                ),
             ),
         )
 
@@ -248,7 +274,7 @@ class PlaybookFile(Part):
             parameters=tuple(rule.parameter(name) for name, rule in self.parameters.items()),
             preconditions=tuple(item.clause(item.subject) for item in self.preconditions),
             steps=tuple(item.template() for item in self.steps),
-            rollout=self.rollout.spec() if self.rollout else None,
+            rollout=self.rollout.course() if self.rollout else None,
             after=tuple(item.template() for item in self.after),
             approval=self.approval,
             verify=self.verify.contract(),

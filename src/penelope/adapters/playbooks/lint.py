@@ -11,6 +11,7 @@ from penelope.adapters.playbooks.operation_params import UNKNOWN_KEY
 from penelope.adapters.playbooks.places import Finding
 from penelope.adapters.yaml_model import validate
 from penelope.adapters.yaml_source import Document, Problem, Where, read
+from penelope.errors import InvalidRequest
 
 __all__ = ["Adapters", "check", "lint"]
 
@@ -56,3 +57,7 @@ def _rollout(rollout: RolloutRule) -> Iterator[Finding]:
             ("rollout", "max_step"),
             "is shorter than looks_per_step times interval: no step could be promoted",
         )
+    try:
+        rollout.course()
+    except (InvalidRequest, ValueError) as error:
+        yield ("rollout",), str(error)

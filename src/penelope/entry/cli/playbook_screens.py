@@ -136,7 +136,7 @@ def _course(item: Playbook) -> Tree:
     for template in item.steps:
         _grow(tree, template)
     if item.rollout is not None:
-        weights = ", ".join(f"{step} %" for step in item.rollout.steps)
+        weights = ", ".join(f"{step} %" for step in item.rollout.weights)
         tree.add(Text(f"rollout of {item.rollout.canary} against {item.rollout.control}: {weights}", "cyan"))
     for template in item.after:
         _grow(tree, template)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from penelope.entry.cli import wisdom_screens
-from penelope.entry.cli.words import milliseconds, percent, seconds, visible
+from penelope.entry.cli.words import seconds, visible
 
 Entry = Mapping[str, Any]
 """An entry as the interface gives it, in JSON values."""
@@ -177,16 +177,7 @@ def _look(entry: Entry) -> Text:
     step = visible(details.get("step", ""))
     text = Text(f"{details.get('weight', '?')} % ")
     text.append(step, _LOOKS.get(step, ""))
-    for arm in ("canary", "control"):
-        text.append(f"\n {arm:<8} {_figures(details.get(arm))}")
-    return text.append(f"\n {visible(entry['reason'])}" if step != "promote" else "", "dim")
-
-
-def _figures(arm: Mapping[str, Any] | None) -> str:
-    if not arm or arm.get("error_ratio") is None:
-        return "no requests seen"
-    good, slow = percent(1 - arm["error_ratio"]), milliseconds(arm.get("latency_p99_seconds"))
-    return f"{good} of {arm.get('requests', 0):.0f} requests good, p99 {slow}"
+    return text.append("".join(f"\n {visible(reason)}" for reason in entry["reason"].split("; ")), "dim")
 
 
 def _outcome(entry: Entry) -> Text:
@@ -235,10 +226,20 @@ _WORDS: Mapping[str, tuple[str, str, Callable[[Entry], Text]]] = {
     "RehearsalFailed": ("rehearsal", "red", _rehearsal),
     "BenchmarkRun": ("benchmark", "cyan", _benchmark),
     "RolloutBegun": (_ROLLOUT, "blue", _reason("")),
+    "TrafficHandedOver": (_ROLLOUT, "blue", _reason("dim")),
+    "TrafficNotShifted": ("traffic", "red", _reason("red", "✗ ")),
     "TrafficShifted": ("traffic", "blue", _reason("bold")),
     "CanaryLooked": ("canary", "blue", _look),
     "RolloutPromoted": (_ROLLOUT, "green", _reason("green", "✓ ")),
     "RolloutRolledBack": (_ROLLOUT, "red", _reason("red", "✗ ")),
+    "RolloutCancelRequested": (_ROLLOUT, "yellow", _reason("yellow")),
+    "RolloutCancelled": (_ROLLOUT, "yellow", _reason("yellow")),
+    "RolloutHalted": (_ROLLOUT, "red", _reason("red", "■ ")),
+    "RolloutAborted": (_ROLLOUT, "red", _reason("red")),
+    "RolloutPaused": (_ROLLOUT, "yellow", _reason("", "paused: ")),
+    "RolloutResumed": (_ROLLOUT, "blue", _reason("", "resumed: ")),
+    "RolloutStepped": (_ROLLOUT, "blue", _reason("", "sent on: ")),
+    "RolloutPromotedByHand": (_ROLLOUT, "blue", _reason("", "promoted by hand: ")),
     "RolloutStuck": (_ROLLOUT, "bold red", _reason("bold red", "✗ ")),
     "VerificationBegun": ("verify", "cyan", _reason("dim")),
     "CompensationBegun": (_UNDO, "yellow", _reason("yellow")),

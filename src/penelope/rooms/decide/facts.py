@@ -104,7 +104,7 @@ def _candidate(plan: Plan, service: Service, case: Case) -> Candidate:
         touched=sum(1 for name, _ in touched if name == service.name),
         targets=max(1, len(service.targets)),
         strangers=len({name for name, _ in touched if name != service.name}),
-        shares=() if plan.rollout is None else tuple(plan.rollout.steps),
+        shares=() if plan.rollout is None else plan.rollout.weights,
         patch_lines=sum(_lines(action.params.get("diff")) for action in plan.actions),
     )
 

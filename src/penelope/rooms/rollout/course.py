@@ -167,6 +167,21 @@ def halted(deployment: Deployment, reason: str) -> Deployment:
     return deployment
 
 
+def is_stuck(deployment: Deployment) -> bool:
+    """Whether its traffic is to be taken away, and the router has refused so often that a person must hear of it."""
+    return deployment.status in _BACK and deployment.moving and deployment.tries >= TRIES
+
+
+def overdue(deployment: Deployment, now: datetime) -> bool:
+    """Whether its stage lasts longer than it may: a shared incident holds it for as long as that lasts. What waits for a
+    person never is.
+    """
+    if deployment.status is not DeploymentStatus.PROGRESSING or deployment.since is None:
+        return False
+    grace = 2 * deployment.course.interval_seconds
+    return (now - deployment.since).total_seconds() >= deployment.patience_seconds + grace
+
+
 def revised(deployment: Deployment, revision: str) -> Deployment:
     """With a new revision in the changed arm: from the first stage, and nothing that was seen before counts.
 
