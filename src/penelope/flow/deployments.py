@@ -29,8 +29,6 @@ from penelope.rooms.rollout.course import begun, ordered, revised
 from penelope.rooms.rollout.look import Kept
 from penelope.rooms.rollout.ports import Router
 
-_PAGE = 100
-
 _log = logging.getLogger(__name__)
 
 
@@ -247,16 +245,17 @@ async def resume(engine: Engine, deployments: DeploymentReader) -> None:
     """Goes on with every deployment that has not ended: one that was never begun, and one whose chapter broke off, for
     how far it came stands in its unit. Doing it twice is harmless.
     """
-    before: str | None = None
-    while page := await deployments.deployments(service=None, active=True, before=before, limit=_PAGE):
-        ended = await engine.has_ended([item.id for item in page])
-        for item in page:
-            if ended.get(item.id, False):
-                _log.error("what carries out %s broke off, and is begun again", item.id)
-                await engine.begin(DEPLOY, f"{item.id}~{new_id('again')}", item.id, None)
-            elif item.id not in ended:
-                await engine.begin(DEPLOY, item.id, item.id, None)
-        before = page[-1].id
+    # By one query: pages are in the order of the last change, and one that changes between two of them is in neither.
+    under_way = await deployments.active()
+    if not under_way:
+        return
+    ended = await engine.has_ended([item.id for item in under_way])
+    for item in under_way:
+        if ended.get(item.id, False):
+            _log.error("what carries out %s broke off, and is begun again", item.id)
+            await engine.begin(DEPLOY, f"{item.id}~{new_id('again')}", item.id, None)
+        elif item.id not in ended:
+            await engine.begin(DEPLOY, item.id, item.id, None)
 
 
 async def resume_forever(engine: Engine, deployments: DeploymentReader, seconds: float) -> None:
