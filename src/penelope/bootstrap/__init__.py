@@ -13,6 +13,7 @@ from secrets import token_hex
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penelope.adapters.archives.folder import FolderArchive
+from penelope.adapters.routers.traefik_serving import TraefikProvider
 from penelope.adapters.signers.ed25519 import verifier
 from penelope.adapters.signers.logkeys import FolderKeys
 from penelope.adapters.witnesses.http import HttpWitness
@@ -21,6 +22,7 @@ from penelope.bootstrap.benchmarks import benchmarks_of
 from penelope.bootstrap.constitution import scale_of
 from penelope.bootstrap.deployments import deployments_of
 from penelope.bootstrap.parts import parts_of
+from penelope.bootstrap.routers import provider_of
 from penelope.bootstrap.wisdom import wisdom_base
 from penelope.bootstrap.words import Words, words_of
 from penelope.errors import BadSettings
@@ -124,6 +126,7 @@ class Application:
     benchmarks: BenchmarkDesk
     missions: MissionDesk
     deployments: DeploymentDesk
+    provider: TraefikProvider | None
 
     @property
     def replaying(self) -> Replaying:
@@ -164,6 +167,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
     sys.setswitchinterval(SWITCH_SECONDS)
     async with AsyncExitStack() as stack:
         parts = await parts_of(stack, settings, clock)
+        provider = provider_of(settings.routers, parts.services)
         log_keys = FolderKeys(settings.ledger.keys, settings.ledger.origin, clock)
         witnesses = _witnesses(settings, clock)
         writer, reading = await _stores(stack, settings)
@@ -214,6 +218,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             benchmarks=await benchmarks_of(stack, settings.benchmark, engine, reading, parts),
             missions=MissionDesk(engine, SqlMissions(reading), reader, clock, parts.brakes),
             deployments=await deployments_of(stack, settings.engine, engine, reading, parts),
+            provider=provider,
         )
 
 
