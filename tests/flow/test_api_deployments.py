@@ -402,3 +402,25 @@ def test_a_stream_tells_all_until_the_end_and_what_was_missed(door: Doorstep, wa
             "invalid_request",
             lambda where=where, headers=headers: door.ask("GET", where, headers=headers),
         )
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\x1b[2Jb", "a\x9b2Jb", "a\x7f"])
+def test_control_characters_are_a_problem_with_a_hint(door: Doorstep, service: str, text: str) -> None:
+    answer = door.ask("POST", PATH, json=wanted(service, reason=text))
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert "the reason of a deployment may hold no control characters" in answer.json()["detail"]
+    assert "Take out NUL" in answer.json()["hint"]
+    assert door.ask("POST", PATH, json=wanted(service, revision=text)).status_code == 400
+    identifier = begun(door, service, reason="two\nlines")
+    order = {"order": "pause", "reason": text}
+    for path, body in (("words", order), ("revision", {"revision": "v3", "reason": text})):
+        answer = door.ask("POST", f"{PATH}/{identifier}/{path}", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    end(door, identifier)
+
+
+def test_half_a_character_is_a_problem(door: Doorstep, service: str) -> None:
+    body = json.dumps(wanted(service, reason="a\ud800b"))
+    headers = {"Content-Type": "application/json"}
+    answer = door.ask("POST", PATH, content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")

@@ -24,6 +24,7 @@ from penelope.flow.engine import Engine
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data, to_data
+from penelope.kit.harmless import is_plain
 from penelope.kit.ids import digest_id, new_id
 from penelope.rooms.rollout.course import begun, ordered, revised
 from penelope.rooms.rollout.look import Kept
@@ -120,9 +121,13 @@ class DeploymentDesk:
         return await self._deployments.history(identifier, after, limit)
 
     async def start(self, wanted: NewDeployment) -> Deployment:
-        """Begins a rollout. Raises UnknownService, InvalidRequest for arms that the service does not have or a key that
-        stands for another one, and AlreadyDecided where another rollout has the service's traffic.
+        """Begins a rollout. Raises UnknownService, InvalidRequest for arms that the service does not have, a key that
+        stands for another one or a text with control characters, and AlreadyDecided where another rollout has the
+        service's traffic.
         """
+        _expect_plain(
+            wanted.reason, actor=wanted.actor, revision=wanted.revision, patch=wanted.patch, key=wanted.key
+        )
         self._expect_arms(wanted)
         name = digest_id(wanted.actor, wanted.key) if wanted.key else ""
         identifier = f"{KIND}_{name}" if name else new_id(KIND)
@@ -155,7 +160,10 @@ class DeploymentDesk:
         return deployment
 
     async def tell(self, identifier: str, word: Word) -> Deployment:
-        """Raises UnknownDeployment, and AlreadyDecided where the word comes too late."""
+        """Raises UnknownDeployment, AlreadyDecided where the word comes too late, and InvalidRequest for a reason with
+        control characters.
+        """
+        _expect_plain(word.reason, actor=word.actor)
 
         def told(deployment: Deployment, transaction: Transaction) -> Deployment:
             if word.order is Order.STEP and word.stage not in {None, deployment.stage}:
@@ -165,7 +173,8 @@ class DeploymentDesk:
         return await self._told(identifier, told, _EVENTS[word.order], word.actor, word.reason)
 
     async def revise(self, identifier: str, revision: str, actor: str, reason: str) -> Deployment:
-        """A new revision runs in the changed arm: all begins anew. Raises UnknownDeployment, AlreadyDecided."""
+        """A new revision runs in the changed arm: all begins anew. Raises as `tell`."""
+        _expect_plain(reason, actor=actor, revision=revision)
 
         def told(deployment: Deployment, _: Transaction) -> Deployment:
             return revised(deployment, revision)
@@ -266,6 +275,18 @@ async def resume_forever(engine: Engine, deployments: DeploymentReader, seconds:
         except Exception:  # noqa: BLE001 - the database may be away for a moment; the next time tries again
             _log.exception("deployments could not be looked through")
         await asyncio.sleep(seconds)
+
+
+def _expect_plain(reason: str, **words: str) -> None:
+    """Raises InvalidRequest for what a database would not keep or a terminal would obey; a reason may have lines."""
+    wrong = [name for name, word in words.items() if not is_plain(word)]
+    if not is_plain(reason, lines=True):
+        wrong.append("reason")
+    if wrong:
+        raise InvalidRequest(
+            f"the {' and the '.join(wrong)} of a deployment may hold no control characters",
+            hint="Take out NUL, escape sequences and the like; line feeds and tabs may stand in a reason alone.",
+        )
 
 
 def _unknown(identifier: str) -> UnknownDeployment:
