@@ -424,3 +424,22 @@ def test_half_a_character_is_a_problem(door: Doorstep, service: str) -> None:
     headers = {"Content-Type": "application/json"}
     answer = door.ask("POST", PATH, content=body, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+
+
+def test_the_last_of_a_long_history_is_there_at_once(door: Doorstep, service: str) -> None:
+    identifier = begun(door, service)
+    for _ in range(30):
+        for order in ("pause", "resume"):
+            assert tell(door, identifier, order).status_code == 200
+    tell(door, identifier, "pause")
+    end(door, identifier)
+    path = f"{PATH}/{identifier}/events"
+    everything = door.get(path, params={"limit": 500})["events"]
+    assert len(everything) > 60
+    assert [item["version"] for item in everything] == list(range(1, len(everything) + 1))
+    for limit in (1, 7, 500):
+        assert door.get(path, params={"newest": True, "limit": limit})["events"] == everything[-limit:]
+    after = len(everything) - 3
+    assert door.get(path, params={"newest": True, "limit": 2, "after": after})["events"] == everything[-2:]
+    assert door.get(path, params={"newest": True, "limit": 9, "after": after})["events"] == everything[-3:]
+    assert door.get(path, params={"newest": True, "after": len(everything)})["events"] == []

@@ -277,6 +277,19 @@ def test_a_text_with_control_characters_is_refused_and_changes_nothing(
     play_on(databases, scene)
 
 
+def test_the_newest_entries_of_a_history_are_told_in_order(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        begun = await start(stage)
+        await until(stage, begun.id, ended)
+        history = await stage.deployments.history(begun.id)
+        assert len(history) > 5
+        assert await stage.deployments.history(begun.id, limit=3, newest=True) == history[-3:]
+        assert await stage.deployments.history(begun.id, history[-2].version, newest=True) == history[-1:]
+        assert await stage.deployments.history(begun.id, newest=True) == history
+
+    play_on(databases, scene)
+
+
 def test_a_halt_takes_the_traffic_away(databases: Databases) -> None:
     async def scene(stage: Stage) -> None:
         begun = await start(stage, course(stages=fixed_split(30)))

@@ -47,8 +47,10 @@ class DeploymentReader(Protocol):
     async def deployment(self, identifier: str) -> Kept | None:
         """One of them, with what its last look came to."""
 
-    async def history(self, identifier: str, after: int, limit: int) -> Sequence[Entry]:
-        """Its entries in order, beyond the version `after`."""
+    async def history(
+        self, identifier: str, after: int, limit: int, *, newest: bool = False
+    ) -> Sequence[Entry]:
+        """Its entries in order, beyond the version `after`: the first ones, or the `newest`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +118,11 @@ class DeploymentDesk:
             raise _unknown(identifier)
         return kept
 
-    async def history(self, identifier: str, after: int = 0, limit: int = 500) -> Sequence[Entry]:
-        """What happened to it, in order: a version is the number of an entry, from 1."""
-        return await self._deployments.history(identifier, after, limit)
+    async def history(
+        self, identifier: str, after: int = 0, limit: int = 500, *, newest: bool = False
+    ) -> Sequence[Entry]:
+        """What happened to it, in order: a version is the number of an entry, from 1. With `newest` the last so many."""
+        return await self._deployments.history(identifier, after, limit, newest=newest)
 
     async def start(self, wanted: NewDeployment) -> Deployment:
         """Begins a rollout. Raises UnknownService, InvalidRequest for arms that the service does not have, a key that
