@@ -27,6 +27,7 @@ class Restless:
 
     def __init__(self, count: int) -> None:
         self.found = [deployment(number) for number in range(count)]
+        self.reads = 0
 
     async def deployments(
         self, *, service: str | None, active: bool | None, before: str | None, limit: int
@@ -40,6 +41,8 @@ class Restless:
         return self._read(list(self.found))
 
     def _read(self, page: list[Deployment]) -> list[Deployment]:
+        self.reads += 1
+        assert self.reads == 1, "what moves between two reads is seen in both, or in none"
         if self.found:
             self.found.insert(0, self.found.pop())
         return page
