@@ -162,3 +162,9 @@ def test_a_revoked_key_is_refused(door: Doorstep) -> None:
 def test_a_key_in_the_address_is_not_looked_at(door: Doorstep) -> None:
     path = f"/api/v1/status?key={door.key(Scope.READ)}"
     assert door.ask("GET", path, key=None).status_code == 401
+
+
+def test_traefik_is_given_nothing_where_no_token_is_set(door: Doorstep) -> None:
+    for method in ("GET", "POST"):
+        answer = door.ask(method, "/providers/traefik", key=None)
+        assert (answer.status_code, answer.json()["code"]) == (404, "no_such_route")

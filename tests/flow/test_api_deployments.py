@@ -402,3 +402,44 @@ def test_a_stream_tells_all_until_the_end_and_what_was_missed(door: Doorstep, wa
             "invalid_request",
             lambda where=where, headers=headers: door.ask("GET", where, headers=headers),
         )
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\x1b[2Jb", "a\x9b2Jb", "a\x7f"])
+def test_control_characters_are_a_problem_with_a_hint(door: Doorstep, service: str, text: str) -> None:
+    answer = door.ask("POST", PATH, json=wanted(service, reason=text))
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert "the reason of a deployment may hold no control characters" in answer.json()["detail"]
+    assert "Take out NUL" in answer.json()["hint"]
+    assert door.ask("POST", PATH, json=wanted(service, revision=text)).status_code == 400
+    identifier = begun(door, service, reason="two\nlines")
+    order = {"order": "pause", "reason": text}
+    for path, body in (("words", order), ("revision", {"revision": "v3", "reason": text})):
+        answer = door.ask("POST", f"{PATH}/{identifier}/{path}", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    end(door, identifier)
+
+
+def test_half_a_character_is_a_problem(door: Doorstep, service: str) -> None:
+    body = json.dumps(wanted(service, reason="a\ud800b"))
+    headers = {"Content-Type": "application/json"}
+    answer = door.ask("POST", PATH, content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+
+
+def test_the_last_of_a_long_history_is_there_at_once(door: Doorstep, service: str) -> None:
+    identifier = begun(door, service)
+    for _ in range(30):
+        for order in ("pause", "resume"):
+            assert tell(door, identifier, order).status_code == 200
+    tell(door, identifier, "pause")
+    end(door, identifier)
+    path = f"{PATH}/{identifier}/events"
+    everything = door.get(path, params={"limit": 500})["events"]
+    assert len(everything) > 60
+    assert [item["version"] for item in everything] == list(range(1, len(everything) + 1))
+    for limit in (1, 7, 500):
+        assert door.get(path, params={"newest": True, "limit": limit})["events"] == everything[-limit:]
+    after = len(everything) - 3
+    assert door.get(path, params={"newest": True, "limit": 2, "after": after})["events"] == everything[-2:]
+    assert door.get(path, params={"newest": True, "limit": 9, "after": after})["events"] == everything[-3:]
+    assert door.get(path, params={"newest": True, "after": len(everything)})["events"] == []

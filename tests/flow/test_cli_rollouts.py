@@ -207,6 +207,9 @@ def test_words_end_others(server: Server) -> None:
         (["--alpha=1"], 1, "alpha"),
         (["--noise=0.5"], 1, "factor"),
         (["--canary=z"], 1, "no arm 'z'"),
+        (["--reason=a\x1b[2Jb"], 1, "may hold no control characters"),
+        (["--reason=a\0b"], 1, "Take out NUL"),
+        (["--reason=caf\udce9"], 1, "not UTF-8"),
     ],
 )
 def test_what_cannot_be_is_refused(server: Server, arguments: list[str], code: int, said_why: str) -> None:

@@ -247,6 +247,49 @@ def test_what_cannot_be_is_refused(databases: Databases) -> None:
     play_on(databases, scene)
 
 
+@pytest.mark.parametrize("text", ["a\0b", "a\x1b[2Jb", "a\x9b2Jb", "a\x7fb", "a\rb", "a\ud800b"])
+def test_a_text_with_control_characters_is_refused_and_changes_nothing(
+    databases: Databases, text: str
+) -> None:
+    async def scene(stage: Stage) -> None:
+        given = ("reason", "actor", "revision", "patch", "key")
+        for name in given:
+            with pytest.raises(InvalidRequest, match=f"the {name} of a deployment") as caught:
+                await start(stage, **{name: text})
+            assert text not in caught.value.message
+            assert "NUL" in caught.value.advice
+        assert await stage.deployments.page() == []
+        begun = await start(
+            stage, course(stages=fixed_split(30)), reason="two\n\tlines, \u00e4 \u202f\U0001f9f5"
+        )
+        await until(stage, begun.id, lambda found: found.weight == 30)
+        before = await events(stage, begun.id)
+        with pytest.raises(InvalidRequest, match="reason"):
+            await stage.deployments.tell(begun.id, Word(order=Order.CANCEL, actor="ben", reason=text))
+        with pytest.raises(InvalidRequest, match="reason"):
+            await stage.deployments.revise(begun.id, "v3", "ben", text)
+        with pytest.raises(InvalidRequest, match="revision"):
+            await stage.deployments.revise(begun.id, text, "ben", "because")
+        assert set(await events(stage, begun.id)) <= {*before, "CanaryLooked"}
+        await tell(stage, begun.id, Order.CANCEL)
+        await until(stage, begun.id, ended)
+
+    play_on(databases, scene)
+
+
+def test_the_newest_entries_of_a_history_are_told_in_order(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        begun = await start(stage)
+        await until(stage, begun.id, ended)
+        history = await stage.deployments.history(begun.id)
+        assert len(history) > 5
+        assert await stage.deployments.history(begun.id, limit=3, newest=True) == history[-3:]
+        assert await stage.deployments.history(begun.id, history[-2].version, newest=True) == history[-1:]
+        assert await stage.deployments.history(begun.id, newest=True) == history
+
+    play_on(databases, scene)
+
+
 def test_a_halt_takes_the_traffic_away(databases: Databases) -> None:
     async def scene(stage: Stage) -> None:
         begun = await start(stage, course(stages=fixed_split(30)))

@@ -200,6 +200,9 @@ def test_a_folder_or_latin_1_is_no_settings_file(file: Path) -> None:
         ("ledger.origin", "a+b", "should match pattern"),
         ("ledger.sweep_seconds", "0", "should be greater than 0"),
         ("keys.pepper", "geheimnis", "should have at least 16 characters"),
+        ("routers.traefik_token", "geheimnis", "should have 16 to 1024 characters"),
+        ("routers.traefik_token", "a geheimnis with spaces", "should hold only ASCII characters"),
+        ("routers.traefik_token", "ein-gr\u00f6\u00dferes-geheimnis", "should hold only ASCII characters"),
         ("database.url", "mysql://u:geheimnis@h/d", "should begin with sqlite:/// or postgresql://"),
         (
             "database.url",
@@ -368,3 +371,11 @@ def test_settings_never_change_and_take_nothing_unknown() -> None:
         settings.api.port = 1  # type: ignore[misc]  # that is what must not work
     with pytest.raises(ValidationError, match="Extra inputs"):
         Settings.model_validate({"ap": {}})
+
+
+def test_traefik_has_one_token(file: Path) -> None:
+    file.write_text("routers:\n  traefik_token: a-geheimnis-of-some-length\n  traefik_token_file: token\n")
+    with pytest.raises(BadSettings) as caught:
+        load(file, {}, [])
+    assert "traefik_token or traefik_token_file, not both" in str(caught.value)
+    assert "geheimnis" not in str(caught.value)

@@ -4,15 +4,17 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from penelope.adapters.archives.folder import FolderArchive
+from penelope.adapters.routers.traefik_serving import TraefikProvider
 from penelope.adapters.signers.ed25519 import verifier
 from penelope.adapters.signers.logkeys import FolderKeys
 from penelope.adapters.witnesses.http import HttpWitness
@@ -21,6 +23,7 @@ from penelope.bootstrap.benchmarks import benchmarks_of
 from penelope.bootstrap.constitution import scale_of
 from penelope.bootstrap.deployments import deployments_of
 from penelope.bootstrap.parts import parts_of
+from penelope.bootstrap.routers import provider_of
 from penelope.bootstrap.wisdom import wisdom_base
 from penelope.bootstrap.words import Words, words_of
 from penelope.errors import BadSettings
@@ -124,6 +127,7 @@ class Application:
     benchmarks: BenchmarkDesk
     missions: MissionDesk
     deployments: DeploymentDesk
+    provider: TraefikProvider | None
 
     @property
     def replaying(self) -> Replaying:
@@ -164,6 +168,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
     sys.setswitchinterval(SWITCH_SECONDS)
     async with AsyncExitStack() as stack:
         parts = await parts_of(stack, settings, clock)
+        provider = provider_of(settings.routers, parts.services)
         log_keys = FolderKeys(settings.ledger.keys, settings.ledger.origin, clock)
         witnesses = _witnesses(settings, clock)
         writer, reading = await _stores(stack, settings)
@@ -174,15 +179,13 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         buffer = await _buffer(stack, settings.buffer, SqlLogs(writer, clock), ledger, telemetry)
         engine = await _engine(stack, settings, writer, parts, Shadow(telemetry, buffer.record))
         reader = SqlReader(reading)
-        every = settings.engine.reconcile_seconds
-        await background(stack, sweep_forever(engine, reader, every, parts.brakes, parts.autonomy))
+        await background(stack, _reconciling(settings, engine, reader, parts))
         actors = await _beating(stack, settings, SqlActors(writer, reading), engine, clock)
         # Its reads are short, and on SQLite threads would have to wait for the loop each time.
         own_log = SqlLog(writer, writer, settings.ledger.origin)
         log = LogParts(store=own_log, keys=log_keys, witnesses=witnesses, observer=telemetry, clock=clock)
         await background(stack, Sequencer(log).run(settings.ledger.checkpoint_seconds))
-        rules = Rules(hold_seconds=settings.intake.hold_seconds)
-        commands = Commands(engine, rules, parts.autonomy, wisdom.expect)
+        commands = Commands(engine, _rules(settings), parts.autonomy, wisdom.expect)
         verification = SqlVerification(reading)
         sweep = LedgerSweep(
             verification=verification, keys=log_keys, commands=commands, observer=telemetry, clock=clock
@@ -214,6 +217,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             benchmarks=await benchmarks_of(stack, settings.benchmark, engine, reading, parts),
             missions=MissionDesk(engine, SqlMissions(reading), reader, clock, parts.brakes),
             deployments=await deployments_of(stack, settings.engine, engine, reading, parts),
+            provider=provider,
         )
 
 
@@ -222,6 +226,17 @@ def _ledger(stack: AsyncExitStack, writer: AsyncEngine, clock: Clock, observer: 
     ledger = GroupCommit(writer, clock, observer)
     stack.push_async_callback(ledger.close)
     return ledger
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(hold_seconds=settings.intake.hold_seconds)
+
+
+def _reconciling(
+    settings: Settings, engine: Engine, reader: SqlReader, parts: Parts
+) -> Coroutine[Any, Any, None]:
+    """Compares open incidents with running workflows again and again."""
+    return sweep_forever(engine, reader, settings.engine.reconcile_seconds, parts.brakes, parts.autonomy)
 
 
 async def _stores(stack: AsyncExitStack, settings: Settings) -> tuple[AsyncEngine, AsyncEngine]:

@@ -24,12 +24,11 @@ from penelope.flow.engine import Engine
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data, to_data
+from penelope.kit.harmless import is_plain
 from penelope.kit.ids import digest_id, new_id
 from penelope.rooms.rollout.course import begun, ordered, revised
 from penelope.rooms.rollout.look import Kept
 from penelope.rooms.rollout.ports import Router
-
-_PAGE = 100
 
 _log = logging.getLogger(__name__)
 
@@ -48,8 +47,10 @@ class DeploymentReader(Protocol):
     async def deployment(self, identifier: str) -> Kept | None:
         """One of them, with what its last look came to."""
 
-    async def history(self, identifier: str, after: int, limit: int) -> Sequence[Entry]:
-        """Its entries in order, beyond the version `after`."""
+    async def history(
+        self, identifier: str, after: int, limit: int, *, newest: bool = False
+    ) -> Sequence[Entry]:
+        """Its entries in order, beyond the version `after`: the first ones, or the `newest`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,14 +118,20 @@ class DeploymentDesk:
             raise _unknown(identifier)
         return kept
 
-    async def history(self, identifier: str, after: int = 0, limit: int = 500) -> Sequence[Entry]:
-        """What happened to it, in order: a version is the number of an entry, from 1."""
-        return await self._deployments.history(identifier, after, limit)
+    async def history(
+        self, identifier: str, after: int = 0, limit: int = 500, *, newest: bool = False
+    ) -> Sequence[Entry]:
+        """What happened to it, in order: a version is the number of an entry, from 1. With `newest` the last so many."""
+        return await self._deployments.history(identifier, after, limit, newest=newest)
 
     async def start(self, wanted: NewDeployment) -> Deployment:
-        """Begins a rollout. Raises UnknownService, InvalidRequest for arms that the service does not have or a key that
-        stands for another one, and AlreadyDecided where another rollout has the service's traffic.
+        """Begins a rollout. Raises UnknownService, InvalidRequest for arms that the service does not have, a key that
+        stands for another one or a text with control characters, and AlreadyDecided where another rollout has the
+        service's traffic.
         """
+        _expect_plain(
+            wanted.reason, actor=wanted.actor, revision=wanted.revision, patch=wanted.patch, key=wanted.key
+        )
         self._expect_arms(wanted)
         name = digest_id(wanted.actor, wanted.key) if wanted.key else ""
         identifier = f"{KIND}_{name}" if name else new_id(KIND)
@@ -157,7 +164,10 @@ class DeploymentDesk:
         return deployment
 
     async def tell(self, identifier: str, word: Word) -> Deployment:
-        """Raises UnknownDeployment, and AlreadyDecided where the word comes too late."""
+        """Raises UnknownDeployment, AlreadyDecided where the word comes too late, and InvalidRequest for a reason with
+        control characters.
+        """
+        _expect_plain(word.reason, actor=word.actor)
 
         def told(deployment: Deployment, transaction: Transaction) -> Deployment:
             if word.order is Order.STEP and word.stage not in {None, deployment.stage}:
@@ -167,7 +177,8 @@ class DeploymentDesk:
         return await self._told(identifier, told, _EVENTS[word.order], word.actor, word.reason)
 
     async def revise(self, identifier: str, revision: str, actor: str, reason: str) -> Deployment:
-        """A new revision runs in the changed arm: all begins anew. Raises UnknownDeployment, AlreadyDecided."""
+        """A new revision runs in the changed arm: all begins anew. Raises as `tell`."""
+        _expect_plain(reason, actor=actor, revision=revision)
 
         def told(deployment: Deployment, _: Transaction) -> Deployment:
             return revised(deployment, revision)
@@ -247,16 +258,17 @@ async def resume(engine: Engine, deployments: DeploymentReader) -> None:
     """Goes on with every deployment that has not ended: one that was never begun, and one whose chapter broke off, for
     how far it came stands in its unit. Doing it twice is harmless.
     """
-    before: str | None = None
-    while page := await deployments.deployments(service=None, active=True, before=before, limit=_PAGE):
-        ended = await engine.has_ended([item.id for item in page])
-        for item in page:
-            if ended.get(item.id, False):
-                _log.error("what carries out %s broke off, and is begun again", item.id)
-                await engine.begin(DEPLOY, f"{item.id}~{new_id('again')}", item.id, None)
-            elif item.id not in ended:
-                await engine.begin(DEPLOY, item.id, item.id, None)
-        before = page[-1].id
+    # By one query: pages are in the order of the last change, and one that changes between two of them is in neither.
+    under_way = await deployments.active()
+    if not under_way:
+        return
+    ended = await engine.has_ended([item.id for item in under_way])
+    for item in under_way:
+        if ended.get(item.id, False):
+            _log.error("what carries out %s broke off, and is begun again", item.id)
+            await engine.begin(DEPLOY, f"{item.id}~{new_id('again')}", item.id, None)
+        elif item.id not in ended:
+            await engine.begin(DEPLOY, item.id, item.id, None)
 
 
 async def resume_forever(engine: Engine, deployments: DeploymentReader, seconds: float) -> None:
@@ -267,6 +279,18 @@ async def resume_forever(engine: Engine, deployments: DeploymentReader, seconds:
         except Exception:  # noqa: BLE001 - the database may be away for a moment; the next time tries again
             _log.exception("deployments could not be looked through")
         await asyncio.sleep(seconds)
+
+
+def _expect_plain(reason: str, **words: str) -> None:
+    """Raises InvalidRequest for what a database would not keep or a terminal would obey; a reason may have lines."""
+    wrong = [name for name, word in words.items() if not is_plain(word)]
+    if not is_plain(reason, lines=True):
+        wrong.append("reason")
+    if wrong:
+        raise InvalidRequest(
+            f"the {' and the '.join(wrong)} of a deployment may hold no control characters",
+            hint="Take out NUL, escape sequences and the like; line feeds and tabs may stand in a reason alone.",
+        )
 
 
 def _unknown(identifier: str) -> UnknownDeployment:

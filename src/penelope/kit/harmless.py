@@ -1,6 +1,10 @@
 """Text from outside, made fit to be stored and shown."""
 
+import re
+
 _CUT = "…"
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_OBEYED_OR_BREAK = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def harmless(text: str, longest: int, *, lines: bool = False) -> str:
@@ -17,3 +21,12 @@ def harmless(text: str, longest: int, *, lines: bool = False) -> str:
         for character in text[: longest + 1]
     )
     return shown if len(shown) <= longest else shown[: max(0, longest - len(_CUT))] + _CUT
+
+
+def is_plain(text: str, *, lines: bool = False) -> bool:
+    """Whether a database can keep the text as it is, and no terminal obeys it: it has no control characters (C0, DEL, C1)
+    and no halves of characters.
+
+    `lines` lets line feeds and tabs stand.
+    """
+    return (_OBEYED if lines else _OBEYED_OR_BREAK).search(text) is None

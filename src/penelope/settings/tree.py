@@ -24,6 +24,7 @@ from penelope.settings.constitution import Constitution
 from penelope.settings.dependency import Dependency
 from penelope.settings.policy import Policy
 from penelope.settings.rest import Rest
+from penelope.settings.routers import Routers
 from penelope.settings.scanner import Scanner
 from penelope.settings.secrets import Secrets
 from penelope.settings.section import Count, DatabaseUrl, Days, Location, Seconds, Section, Share, address
@@ -320,6 +321,7 @@ class Settings(Section):
     notify: Notify = Notify()
     act: Act = Act()
     secrets: Secrets = Secrets()
+    routers: Routers = Routers()
     twin: Twin = Twin()
     verify: Verify = Verify()
     wisdom: Wisdom = Wisdom()

@@ -11,8 +11,8 @@ from penelope.domain.work import Entry
 from penelope.flow.deploying import KIND, kept_from
 from penelope.rooms.rollout.look import Kept
 from penelope.store import rows
-from penelope.store.reader import SqlReader
-from penelope.store.tables import DEPLOYMENTS, units_of_work
+from penelope.store.reader import HISTORY, SqlReader
+from penelope.store.tables import DEPLOYMENTS, units_of_work, units_of_work_history
 
 _units = units_of_work.c
 _PAGE = 100
@@ -52,8 +52,16 @@ class SqlDeployments:
             row = (await connection.execute(query)).mappings().first()
         return None if row is None else kept_from(rows.unit_from(dict(row)))
 
-    async def history(self, identifier: str, after: int, limit: int) -> Sequence[Entry]:
-        return await self._reader.history(identifier, after, limit)
+    async def history(
+        self, identifier: str, after: int, limit: int, *, newest: bool = False
+    ) -> Sequence[Entry]:
+        if not newest:
+            return await self._reader.history(identifier, after, limit)
+        version = units_of_work_history.c.version
+        query = HISTORY.where(units_of_work_history.c.unit == identifier, version > after)
+        async with self._engine.connect() as connection:
+            answer = await connection.execute(query.order_by(version.desc()).limit(limit))
+            return [rows.entry_from(dict(row)) for row in answer.mappings()][::-1]
 
 
 def _page(before: str | None, *, active: bool | None) -> Select[Any]:

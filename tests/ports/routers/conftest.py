@@ -14,11 +14,13 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from fastapi import FastAPI, Request
 from kube_routed import DEFINITIONS, Cluster
 
 from penelope.adapters.routers.traefik_http import KIND
 from penelope.adapters.routers.traefik_serving import TraefikProvider
 from penelope.domain.service import RouterReference, Service
+from penelope.entry.api import problems
 from penelope.testing.kube import KubeServer
 
 TOKEN = "a-token-for-traefik-only"
@@ -70,6 +72,16 @@ def backends() -> Iterator[dict[str, Backend]]:
         each.server.server_close()
 
 
+@pytest.fixture(scope="module")
+def servers() -> Iterator[dict[str, str]]:
+    """The URLs of two servers, `a` and `b`, that answer with their names."""
+    made = {name: _backend(name) for name in ("a", "b")}
+    yield {name: each.url for name, each in made.items()}
+    for each in made.values():
+        each.server.shutdown()
+        each.server.server_close()
+
+
 def _backend(name: str) -> Backend:
     seen: Counter[str] = Counter()
 
@@ -102,6 +114,19 @@ def until_it_answers(url: str) -> None:
     raise AssertionError(f"{url} does not answer")
 
 
+def provided(services: dict[str, Service]) -> FastAPI:
+    """The provider alone, for services that come while it is asked."""
+    provider, app = TraefikProvider(services, TOKEN), FastAPI()
+    app.state.running = None
+    problems.install(app)
+
+    @app.get("/")
+    async def document(request: Request) -> Any:
+        return await provider.document(request.headers.get("authorization", "").encode())
+
+    return app
+
+
 @pytest.fixture(scope="session")
 def asking_traefik(
     tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
@@ -111,7 +136,7 @@ def asking_traefik(
         f"http://127.0.0.1:{port}", f"http://127.0.0.1:{web}", tmp_path_factory.mktemp("asked")
     )
     config = uvicorn.Config(
-        TraefikProvider(made.services, TOKEN), port=own, log_config=None, access_log=False, lifespan="off"
+        provided(made.services), port=own, log_config=None, access_log=False, lifespan="off"
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -20,7 +20,7 @@ from penelope.adapters.routers.traefik_http import served
 from penelope.adapters.routers.traefik_serving import TraefikProvider
 from penelope.domain.service import RouterReference, Service
 from penelope.domain.traffic import Affinity, Mirror, Pin
-from penelope.errors import BadSettings, InvalidCatalogue, Unavailable
+from penelope.errors import BadSettings, InvalidCatalogue, Unauthenticated, Unavailable
 
 
 def answers(url: str, count: int, **given: Any) -> Counter[str]:
@@ -254,28 +254,12 @@ def test_one_unreadable_configuration_keeps_traefik_as_it_is(asking_traefik: Any
         served({"whole": service, "again": service})
 
 
-@pytest.mark.parametrize(
-    ("method", "token", "status"),
-    [
-        ("GET", "Bearer wrong-token-of-some-length", 401),
-        ("GET", "", 401),
-        ("POST", None, 405),
-        ("GET", None, 200),
-    ],
-)
-def test_only_who_bears_the_token_is_answered(method: str, token: str | None, status: int) -> None:
-    secret = "a-token-that-is-long-enough"
-    given = f"Bearer {secret}" if token is None else token
-
-    async def asked() -> httpx.Response:
-        transport = httpx.ASGITransport(TraefikProvider({}, secret))
-        async with httpx.AsyncClient(transport=transport, base_url="http://penelope") as client:
-            return await client.request(method, "/", headers={"Authorization": given})
-
-    answer = asyncio.run(asked())
-    assert answer.status_code == status
-    if status == 200:
-        assert answer.json() == {}
+def test_only_who_bears_the_token_is_told() -> None:
+    provider = TraefikProvider({}, "a-token-that-is-long-enough")
+    assert asyncio.run(provider.document(b"Bearer a-token-that-is-long-enough")) == {}
+    for given in (b"", b"Bearer ", b"a-token-that-is-long-enough", b"Bearer a-token-that-is-long-enoug\xff"):
+        with pytest.raises(Unauthenticated):
+            asyncio.run(provider.document(given))
 
 
 def test_a_token_that_is_no_secret_is_refused() -> None:

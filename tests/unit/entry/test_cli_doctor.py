@@ -130,3 +130,28 @@ def test_routers_of_the_catalogue_are_tried_when_asked(tmp_path: Path) -> None:
     }
     assert "entry_point" in found["router of shop: revision"]["said"]
     assert "cannot be read" in found["router of lost: revision"]["said"]
+
+
+@pytest.mark.usefixtures("_bare")
+@pytest.mark.parametrize(
+    ("token", "works", "said"),
+    [
+        (None, False, "not served: neither routers.traefik_token nor"),
+        ("a-token-for-traefik-only", True, "at /providers/traefik"),
+        ("short", False, "16 to 1024 characters"),
+        ("a-token-with-a line-in-it", False, "no spaces"),
+    ],
+)
+def test_it_says_whether_traefik_is_given_its_configuration(
+    tmp_path: Path, token: str | None, *, works: bool, said: str
+) -> None:
+    lines = "" if token is None else "routers: {traefik_token_file: token}\n"
+    (tmp_path / "penelope.yaml").write_text(f"api: {{port: 8421}}\n{lines}")
+    (tmp_path / "token").write_text(token or "")
+    ran = CliRunner().invoke(app, ["--config", str(tmp_path / "penelope.yaml"), "doctor", "--json"])
+    assert ran.exit_code == 0
+    found = {item["name"]: item for item in json.loads(ran.stdout)["findings"]}
+    finding = found["Traefik's HTTP provider"]
+    assert finding["works"] is works
+    assert said in finding["said"]
+    assert token is None or token not in ran.stdout

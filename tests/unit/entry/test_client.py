@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from penelope.entry.cli.client import Client, address_of
-from penelope.errors import BadSettings, PenelopeError, Unauthenticated, Unavailable
+from penelope.errors import BadSettings, InvalidRequest, PenelopeError, Unauthenticated, Unavailable
 from penelope.settings import Settings
 
 PROBLEM = {"code": "already_decided", "detail": "it was approved", "hint": "look", "request_id": "r1"}
@@ -171,3 +171,8 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
     monkeypatch.delenv("no_proxy", raising=False)
     with Client(address, None) as client:
         assert bool(client._client._mounts) == uses_proxy
+
+
+def test_what_is_no_text_is_refused_before_it_is_sent(server: str) -> None:
+    with Client(server, None) as client, pytest.raises(InvalidRequest, match="UTF-8"):
+        client.post("/good", {"reason": "caf\udce9"})

@@ -1,30 +1,21 @@
 """The API server of Kubernetes over REST: who is asked, about what, and in whose words it fails."""
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import msgspec
 
 from penelope.adapters.actions.options import read_options
-from penelope.adapters.outbound import Answer, Call, ask
+from penelope.adapters.kube import MANAGER, ApiServer, Conflict, flaw_of, is_name
+from penelope.adapters.outbound import Answer
 from penelope.domain.service import Target
 from penelope.errors import ActionFailed, InvalidCatalogue, Unavailable
 from penelope.kit.canonical import Json
 
-MANAGER = "penelope"
-"""Under this name the server remembers which fields are ours."""
-
-_MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_IN_CLUSTER = "https://kubernetes.default.svc"
 _BODY_LIMIT_BYTES = 16 * 1024 * 1024
 _LIST_LIMIT = 500
-_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _REFUSED = frozenset({400, 401, 403, 404, 405, 406, 410, 413, 415, 422})
 """Answers after which certainly nothing was changed."""
 
@@ -105,10 +96,6 @@ class Reference:
         return f"{collection(self.kind, self.namespace)}/{quote(self.name, safe='')}"
 
 
-class Conflict(Exception):
-    """The object has changed since it was read, or is another one."""
-
-
 def options_of(target: Target) -> KubernetesOptions:
     """The options of a target. Raises InvalidCatalogue, without showing any value that may be secret."""
     options = read_options(KubernetesOptions, target)
@@ -123,17 +110,9 @@ def _problem(options: KubernetesOptions) -> str:
     if resource is None or not resource.operations:
         return f"objects of the kind {options.kind[:40]!r} cannot be acted upon"
     names = [options.name, options.namespace, *options.namespaces]
-    if not all(_NAME.fullmatch(name) for name in names):
+    if not all(map(is_name, names)):
         return "a name or namespace is none that Kubernetes knows"
-    if options.in_cluster:
-        return "in_cluster brings its own server, token and ca" if options.server or options.token else ""
-    url = urlsplit(options.server or "")
-    plain = url.scheme == "http" and url.hostname in _LOOPBACK
-    if (url.scheme != "https" and not plain) or not url.hostname or url.query or url.fragment:
-        return "needs in_cluster, or a server with https"
-    if options.token and options.token_file:
-        return "takes a token or a token_file, not both"
-    return ""
+    return flaw_of(options)
 
 
 def collection(kind: str, namespace: str) -> str:
@@ -147,8 +126,13 @@ class Cluster:
 
     def __init__(self, target: Target, timeout_seconds: float) -> None:
         self.options = options_of(target)
-        self._what = f"the API server of target {target.name!r}"
-        self._timeout_seconds = timeout_seconds
+        self._server = ApiServer(
+            self.options,
+            f"the API server of target {target.name!r}",
+            timeout_seconds=timeout_seconds,
+            body_limit_bytes=_BODY_LIMIT_BYTES,
+        )
+        self._what = self._server.what
 
     @property
     def object(self) -> Reference:
@@ -159,7 +143,7 @@ class Cluster:
 
     async def get(self, at: Reference) -> dict[str, Json] | None:
         """An object, None where there is none. Raises Unavailable, Timeout."""
-        answer = await self._ask("GET", at.path)
+        answer = await self._server.ask("GET", at.path)
         if answer.status == 404:
             return None
         return self._object(self._read(answer, f"get {RESOURCES[at.kind].plural}"))
@@ -173,7 +157,7 @@ class Cluster:
             asked["labelSelector"] = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
         if fields:
             asked["fieldSelector"] = fields
-        answer = await self._ask("GET", f"{collection(kind, namespace)}?{urlencode(asked)}")
+        answer = await self._server.ask("GET", f"{collection(kind, namespace)}?{urlencode(asked)}")
         found = self._read(answer, f"list {RESOURCES[kind].plural}")
         more, items = found.get("metadata"), found.get("items") or []
         if not isinstance(more, dict) or not isinstance(items, list):
@@ -188,7 +172,7 @@ class Cluster:
         Raises Conflict, ActionFailed when it was refused, Unavailable or Timeout when it may have happened.
         """
         query = {"fieldManager": MANAGER, "fieldValidation": "Strict", **({"dryRun": "All"} if dry else {})}
-        answer = await self._ask(
+        answer = await self._server.ask(
             "PATCH", f"{at.path}?{urlencode(query)}", patch, kind="application/merge-patch+json"
         )
         return self._object(self._changed(answer, at))
@@ -204,7 +188,7 @@ class Cluster:
             "metadata": {"name": at.name, "namespace": at.namespace},
             "deleteOptions": {"preconditions": {"uid": uid}, **({"dryRun": ["All"]} if dry else {})},
         }
-        answer = await self._ask("POST", f"{at.path}/eviction" + ("?dryRun=All" if dry else ""), body)
+        answer = await self._server.ask("POST", f"{at.path}/eviction" + ("?dryRun=All" if dry else ""), body)
         if answer.status == 429:
             return False
         if answer.status not in {404, 409}:
@@ -217,11 +201,11 @@ class Cluster:
             raise Unavailable(f"{self._what} does not let us {verb}: it answered {answer.status}", hint=hint)
         if answer.status != 200:
             raise Unavailable(f"{self._what} answered {answer.status} when asked to {verb}")
-        return self._json(answer)
+        return self._server.json(answer)
 
     def _changed(self, answer: Answer, at: Reference) -> dict[str, Json]:
         if answer.status in {200, 201}:
-            return self._json(answer)
+            return self._server.json(answer)
         if answer.status == 409:
             raise Conflict
         if answer.status in _REFUSED:
@@ -236,45 +220,6 @@ class Cluster:
             raise Unavailable(f"{self._what} answered something that is no object") from None
         checked: dict[str, Json] = found
         return checked
-
-    def _json(self, answer: Answer) -> dict[str, Json]:
-        try:
-            found = json.loads(answer.body)
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
-            raise Unavailable(f"{self._what} answered something that is no object, or is too large")
-        return found
-
-    async def _ask(self, method: str, path: str, body: Json = None, kind: str = "application/json") -> Answer:
-        headers = {"Accept": "application/json", "Content-Type": kind}
-        token = self._token()
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        mounted = str(_MOUNTED / "ca.crt") if self.options.in_cluster else ""
-        server = _IN_CLUSTER if self.options.in_cluster else self.options.server or ""
-        return await ask(
-            Call(
-                what=self._what,
-                method=method,
-                url=server.rstrip("/") + path,
-                headers=headers,
-                content=b"" if body is None else json.dumps(body).encode(),
-                timeout_seconds=self._timeout_seconds,
-                body_limit_bytes=_BODY_LIMIT_BYTES,
-                ca=self.options.ca or mounted,
-            )
-        )
-
-    def _token(self) -> str:
-        """Read anew each time: tokens of service accounts are renewed."""
-        file = str(_MOUNTED / "token") if self.options.in_cluster else self.options.token_file
-        if not file:
-            return self.options.token or ""
-        try:
-            return Path(file).read_text(encoding="ascii").strip()
-        except (OSError, ValueError) as error:
-            raise Unavailable(f"the token for {self._what} cannot be read: {type(error).__name__}") from None
 
 
 def _why(answer: Answer) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
 
-from penelope.adapters.actions.kube_api import RESOURCES, Cluster, Conflict, Reference
+from penelope.adapters.actions.kube_api import RESOURCES, Cluster, Reference
 from penelope.adapters.actions.kube_fields import (
     Field,
     FieldPath,
@@ -26,6 +26,7 @@ from penelope.adapters.actions.kube_params import (
     touches_pod_security,
 )
 from penelope.adapters.actions.options import read_params
+from penelope.adapters.kube import Conflict
 from penelope.domain.action import Action
 from penelope.errors import ActionFailed, InvalidCatalogue, InvalidPlaybook
 from penelope.kit.canonical import Json, content_hash

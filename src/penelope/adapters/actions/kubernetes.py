@@ -7,7 +7,7 @@ from typing import Self
 
 from penelope.adapters.actions.installed import Surroundings
 from penelope.adapters.actions.keep import Keep
-from penelope.adapters.actions.kube_api import Cluster, Conflict
+from penelope.adapters.actions.kube_api import Cluster
 from penelope.adapters.actions.kube_changes import (
     MARK_PATH,
     PRIVATE,
@@ -20,6 +20,7 @@ from penelope.adapters.actions.kube_fields import Field, found, merge_patch, sam
 from penelope.adapters.actions.kube_look import look
 from penelope.adapters.actions.kube_params import OPERATIONS, check_params
 from penelope.adapters.actions.kube_pods import DELETING, Pod, delete, pods_of, progress_of
+from penelope.adapters.kube import Conflict
 from penelope.domain.action import Action, Difference, Effect, Preview, Progress, Snapshot
 from penelope.errors import ActionFailed, CompensationFailed, OutcomeUnknown, Unavailable
 from penelope.kit.canonical import Json, content_hash

@@ -14,6 +14,7 @@ from penelope.adapters.catalogue.model import (
     ServiceRule,
     ServicesFile,
 )
+from penelope.adapters.metrics import promql
 from penelope.adapters.secrets.reference import SCHEME
 from penelope.adapters.yaml_model import validate
 from penelope.adapters.yaml_source import Document, Problem, Where, read
@@ -25,6 +26,7 @@ from penelope.kit.canonical import Json
 _PATH_OPTIONS = frozenset(
     {"file", "repository", "release_link", "releases", "root", "trash", "receipts", "pid_file"}
 )
+_PROMETHEUS = "prometheus"
 _PLACEHOLDER = re.compile(r"\$\$\{|\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 
 
@@ -103,7 +105,19 @@ class _Loader:
 
     def _counts(self, rule: CountsRule, where: Where) -> CountsReference:
         options = self._options(rule.options, (*where, "options"))
+        if rule.source == _PROMETHEUS:
+            self._check_queries(options.get("queries", {}), (*where, "options", "queries"))
         return CountsReference(source=rule.source, options=options)
+
+    def _check_queries(self, queries: Json, where: Where) -> None:
+        """A query that cannot be used is told now, and not first in the middle of a rollout."""
+        if not isinstance(queries, dict):
+            self._complain(where, "must be queries by their names")
+            return
+        for name, query in queries.items():
+            flaw = promql.flaw_of(query) if isinstance(query, str) else "must be text in PromQL"
+            if flaw:
+                self._complain((*where, name), flaw)
 
     def _options(self, options: Mapping[str, Any], where: Where) -> dict[str, Json]:
         filled = {key: self._filled(value, (*where, key)) for key, value in options.items()}

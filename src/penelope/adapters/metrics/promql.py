@@ -8,6 +8,9 @@ from penelope.errors import InvalidCatalogue
 LONGEST = 4000
 """Characters of a template."""
 
+PLACEHOLDERS = ("arm", "service")
+"""What may stand in quoted strings."""
+
 _PLACEHOLDER = re.compile(r"\{\{ *([a-z_]+) *\}\}")
 _SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
 _QUOTES = "\"'`"
@@ -52,6 +55,8 @@ def rendered(template: str, values: Mapping[str, str], window_seconds: int) -> s
             done.append(_filled(found[1], values, window_seconds, quote, regex=regex))
             at = found.end()
             continue
+        if template.startswith("{{", at):
+            raise InvalidCatalogue("a query has '{{' that begins no placeholder such as {{ arm }}")
         if quote and quote != "`" and character == "\\":
             done.append(template[at : at + 2])
             at += 2
@@ -67,6 +72,17 @@ def rendered(template: str, values: Mapping[str, str], window_seconds: int) -> s
     if quote:
         raise InvalidCatalogue("a query has a string without an end")
     return "".join(done)
+
+
+def flaw_of(template: str) -> str:
+    """What is wrong with a person's query before it is ever asked; empty where nothing is. The query is not repeated."""
+    if not template.strip():
+        return "is empty: write a PromQL expression, or leave the query out"
+    try:
+        rendered(template, dict.fromkeys(PLACEHOLDERS, "x"), 1)
+    except InvalidCatalogue as error:
+        return f"cannot be used: {error.message} (docs/metric-sources.md)"
+    return ""
 
 
 def _filled(name: str, values: Mapping[str, str], window_seconds: int, quote: str, *, regex: bool) -> str:

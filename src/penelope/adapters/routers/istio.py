@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import msgspec
 
+from penelope.adapters.kube import Conflict
 from penelope.adapters.routers.arms import options_as, router_of
 from penelope.adapters.routers.kube import (
-    Conflict,
     KubeOptions,
     KubeRouter,
     Resource,

@@ -2,18 +2,16 @@
 
 import asyncio
 import copy
-import json
-import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 
-from penelope.adapters.outbound import Answer, Call, ask
+from penelope.adapters.kube import MANAGER, ApiServer, Conflict, flaw_of, is_name
+from penelope.adapters.outbound import Answer
 from penelope.adapters.routers.arms import in_percent, options_as, router_of
 from penelope.adapters.routers.ordering import Order, OrderedRouter
 from penelope.domain.service import Service
@@ -21,14 +19,7 @@ from penelope.domain.traffic import RouterFinding
 from penelope.errors import DependencyError, InvalidCatalogue, InvalidPlaybook, Unavailable
 from penelope.kit.canonical import Json
 
-MANAGER = "penelope"
-"""Under this name the server remembers which fields are ours."""
-
-_MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_IN_CLUSTER = "https://kubernetes.default.svc"
 _BODY_LIMIT_BYTES = 4 * 1024 * 1024
-_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _ATTEMPTS = 5
 _POLL_SECONDS = 0.1
 
@@ -57,31 +48,32 @@ class Resource:
     kind: str
 
 
-class Conflict(Exception):
-    """The object has changed since it was read, or somebody made it at the same time."""
-
-
 class Routes:
     """The API server as one service's router sees it. Nothing is kept between two calls."""
 
     def __init__(self, service: Service, options: KubeOptions, timeout_seconds: float) -> None:
         _require_reachable(service, options)
-        self._options = options
-        self._timeout_seconds = timeout_seconds
+        self._namespace = options.namespace
+        self._server = ApiServer(
+            options,
+            "the API server of the router",
+            timeout_seconds=timeout_seconds,
+            body_limit_bytes=_BODY_LIMIT_BYTES,
+        )
 
     async def get(self, resource: Resource, name: str) -> dict[str, Json] | None:
         """An object, None where there is none. Raises Unavailable, Timeout."""
-        answer = await self._ask("GET", self._path(resource, name))
+        answer = await self._server.ask("GET", self._path(resource, name))
         if answer.status == 404:
             return None
         return self._object(answer, f"get {resource.plural}")
 
     async def create(self, resource: Resource, item: Mapping[str, Json]) -> dict[str, Json]:
         """Raises Conflict where it is there already, Unavailable, Timeout, and InvalidCatalogue where it is refused."""
-        meta = {**item.get("metadata", {}), "namespace": self._options.namespace}
+        meta = {**item.get("metadata", {}), "namespace": self._namespace}
         whole = {"apiVersion": resource.version, "kind": resource.kind, **item, "metadata": meta}
         path = f"{self._path(resource)}?{_query()}"
-        return self._object(await self._ask("POST", path, whole), f"create {resource.plural}")
+        return self._object(await self._server.ask("POST", path, whole), f"create {resource.plural}")
 
     async def patch(
         self, resource: Resource, before: Mapping[str, Json], after: Mapping[str, Json]
@@ -92,12 +84,12 @@ class Routes:
         # To set the version that was read is how a patch is refused with a conflict; a failed `test` has no status of its own.
         guard = {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
         path = f"{self._path(resource, before['metadata']['name'])}?{_query()}"
-        answer = await self._ask("PATCH", path, [guard, *operations], "application/json-patch+json")
+        answer = await self._server.ask("PATCH", path, [guard, *operations], "application/json-patch+json")
         return self._object(answer, f"patch {resource.plural}")
 
     def _path(self, resource: Resource, name: str = "") -> str:
         below = f"/{name}" if name else ""
-        return f"/apis/{resource.version}/namespaces/{self._options.namespace}/{resource.plural}{below}"
+        return f"/apis/{resource.version}/namespaces/{self._namespace}/{resource.plural}{below}"
 
     def _object(self, answer: Answer, verb: str) -> dict[str, Json]:
         if answer.status == 409:
@@ -107,33 +99,13 @@ class Routes:
         if answer.status not in {200, 201}:
             hint = f"Let the router's credentials {verb} in its namespace."
             raise Unavailable(f"the API server answered {answer.status} when asked to {verb}", hint=hint)
+        found = self._server.json(answer)
         try:
-            found = json.loads(answer.body)
             if isinstance(found["metadata"]["resourceVersion"], str) and isinstance(found["spec"], dict):
-                return dict(found)
-        except (ValueError, LookupError, TypeError, RecursionError):
+                return found
+        except (LookupError, TypeError):
             pass
         raise Unavailable("the API server answered something that is no object")
-
-    async def _ask(self, method: str, path: str, body: Json = None, kind: str = "application/json") -> Answer:
-        options = self._options
-        headers = {"Accept": "application/json", "Content-Type": kind}
-        if token := await asyncio.to_thread(_token, options):
-            headers["Authorization"] = f"Bearer {token}"
-        server = _IN_CLUSTER if options.in_cluster else options.server or ""
-        mounted = str(_MOUNTED / "ca.crt") if options.in_cluster else ""
-        return await ask(
-            Call(
-                what="the API server of the router",
-                method=method,
-                url=server.rstrip("/") + path,
-                headers=headers,
-                content=b"" if body is None else json.dumps(body).encode(),
-                timeout_seconds=self._timeout_seconds,
-                body_limit_bytes=_BODY_LIMIT_BYTES,
-                ca=options.ca or mounted,
-            )
-        )
 
 
 class KubeRouter(OrderedRouter):
@@ -280,28 +252,9 @@ def _query() -> str:
     return urlencode({"fieldManager": MANAGER, "fieldValidation": "Strict"})
 
 
-def _token(options: KubeOptions) -> str:
-    """Read anew each time: tokens of service accounts are renewed."""
-    file = str(_MOUNTED / "token") if options.in_cluster else options.token_file
-    if not file:
-        return options.token or ""
-    try:
-        return Path(file).read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
-        raise Unavailable(f"the router's token cannot be read: {type(error).__name__}") from None
-
-
 def _require_reachable(service: Service, options: KubeOptions) -> None:
-    url = urlsplit(options.server or "")
-    plain = url.scheme == "http" and url.hostname in _LOOPBACK
-    safe = (url.scheme == "https" or plain) and url.hostname and not (url.query or url.fragment)
     names = (options.name, options.namespace, *router_of(service).arms.values())
-    why = ""
-    if not all(_NAME.fullmatch(name) for name in names):
-        why = "a name, namespace or arm is none that Kubernetes knows"
-    elif bool(safe) == options.in_cluster:
-        why = "needs in_cluster, or a server with https"
-    elif options.token and options.token_file:
-        why = "takes a token or a token_file, not both"
+    known = all(map(is_name, names))
+    why = flaw_of(options) if known else "a name, namespace or arm is none that Kubernetes knows"
     if why:
         raise InvalidCatalogue(f"the router options of {service.name!r}: {why}")

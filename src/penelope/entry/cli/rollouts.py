@@ -16,7 +16,9 @@ from penelope.entry.cli.rollout_start import PATH
 if TYPE_CHECKING:
     from penelope.entry.cli.client import Client
 
-_LOOKS = 500
+_DRAWN = 2 * rollout_screens.COLUMNS
+"""Events that are kept: most of them are looks, and each look is a column."""
+
 _REFRESH_SECONDS = 0.5
 
 DeploymentId = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="The id of a deployment.")]
@@ -69,16 +71,15 @@ def watch(
                 time.sleep(_REFRESH_SECONDS)
                 shown = client.get(_path(deployment))
                 fresh = _events(client, deployment, events[-1]["version"] if events else 0)
-                events = [*events, *fresh][-_LOOKS:]
+                events = [*events, *fresh][-_DRAWN:]
                 live.update(rollout_screens.chart(shown, events), refresh=True)
             live.update(rollout_screens.chart(shown, events), refresh=True)
 
 
 def _events(client: "Client", deployment: str, after: int) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    while page := client.get(f"{_path(deployment)}/events", after=after, limit=_LOOKS)["events"]:
-        found += page
-        after = page[-1]["version"]
+    """The last that happened beyond a version: what comes before it would not be drawn, however long the history is."""
+    answer = client.get(f"{_path(deployment)}/events", after=after, limit=_DRAWN, newest=True)
+    found: list[dict[str, Any]] = answer["events"]
     return found
 
 
