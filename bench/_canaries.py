@@ -38,6 +38,8 @@ class World:
     canary_errors: float = 0.02
     variation: float = 0.0
     """The coefficient of variation of each arm's own error ratio, from look to look."""
+    latency_variation: float = 0.0
+    """The same of how long an arm's answers take, all of them; in whole rollouts alone."""
     autocorrelation: float = 0.0
     onset_seconds: float = 0.0
     both_from_seconds: float = np.inf

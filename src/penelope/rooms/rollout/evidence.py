@@ -195,7 +195,7 @@ def standing(rules: Rules, evidence: Evidence) -> Standing:
     values = log_harm_value(evidence.harm, evidence.elapsed)
     shared, suspect = values[..., -2:] >= SUSPECT, values[..., -4:-2] >= SUSPECT
     by_test = values[..., :-2]
-    by_test[..., -2:][shared] = NOTHING
+    np.copyto(by_test[..., -2:], NOTHING, where=shared)
     return Standing(
         harm=log_sum(by_test + rules.fixed.weights),
         by_test=by_test,
