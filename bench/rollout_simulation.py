@@ -12,6 +12,8 @@ import rollout_tick
 from _canaries import EDGES, World, kayenta, ours, repeated_ranks, thresholds
 from _steps import whole_rollouts
 
+from penelope.rooms.rollout.evidence import Rules
+
 ROLLOUTS = 10_000
 CHUNK = 2_500
 SEED = 20261122
@@ -99,6 +101,21 @@ def for_bad_canaries(number: int) -> None:
     found("all answers twice as slow (p99 0.20 -> 0.40 s), 100/s", slower, number, 10, quantile=0.5)
 
 
+def betas(number: int) -> None:
+    print("\nWhat `beta` buys: errors and latency judged, 10 % of 100 requests a second, 2 % errors")
+    for learned in (False, True):
+        for beta in BETAS:
+            rules = Rules(beta=beta)
+            bad = World(canary_errors=0.04 / 1.02, edges=EDGES, looks=180)
+            wrong = share(chunks(bad, number, learned=learned, rules=rules), "cleared")
+            fates = chunks(World(edges=EDGES, looks=120), number, learned=learned, rules=rules)
+            half, most = np.quantile(
+                np.concatenate([each.cleared for each in fates]), [0.5, 0.9], method="higher"
+            )
+            say = ", learned" if learned else ""
+            row(f"beta {beta:g}{say}: wrong promotion; certified p50 {half:g}, p90 {most:g} s", wrong, None)
+
+
 def for_good_canaries(number: int) -> None:
     print("\nGood canaries, 2 % errors, 10 % of 100 requests a second: seconds until certified")
     for learned in (False, True):
@@ -129,8 +146,11 @@ def compared(number: int) -> None:
         )
 
 
-def chunks(world: World, number: int, *, learned: bool) -> list:
-    return [ours(world, size, SEED + 10 * index, learned=learned) for index, size in enumerate(sizes(number))]
+def chunks(world: World, number: int, *, learned: bool, rules: Rules | None = None) -> list:
+    return [
+        ours(world, size, SEED + 10 * index, learned=learned, rules=rules)
+        for index, size in enumerate(sizes(number))
+    ]
 
 
 def sizes(number: int) -> list[int]:
@@ -173,6 +193,7 @@ PARTS = {
     "whole": whole,
     "bad": for_bad_canaries,
     "good": for_good_canaries,
+    "beta": betas,
     "compared": lambda number: compared(min(number, FEW)),
     "tick": lambda _: rollout_tick.main(),
 }
