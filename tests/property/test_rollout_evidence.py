@@ -16,6 +16,7 @@ from penelope.rooms.rollout.eprocess import (
     REFUTATION_WEIGHTS,
     Table,
     advance,
+    breach_bound,
     calm_of,
     entering,
     log_breach,
@@ -73,7 +74,7 @@ def test_a_breach_has_a_mean_of_at_most_1_up_to_the_limit(total, limit, part, fa
     values = log_breach(
         counts.astype(float),
         np.full(total + 1, float(total)),
-        np.full(total + 1, limit),
+        breach_bound(np.full(total + 1, limit)),
         plain(counts, factor),
     )
     assert (chances @ np.exp(values) <= 1 + ROUNDING).all()

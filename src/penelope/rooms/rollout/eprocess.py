@@ -55,15 +55,18 @@ def log_harm(table: Table, tempering: Array | None = None) -> Array:
     it); the smaller bound is the divisor. Where the canary is better, own is stochastically smaller. The
     result is divided by `tempering` >= 1, which keeps the mean at most 1 (Jensen).
     """
-    return log_excess(table.own, harm_bound(table), tempering)
+    return _log_excess(table.own, _harm_bound(table), tempering)
 
 
-def log_breach(own: Array, own_total: Array, limit: Array, tempering: Array | None = None) -> Array:
-    """The same for "the rate of an arm is above `limit`", which needs no other arm: binomial, exact at the limit."""
-    return log_excess(own, own_total[..., None] * breach_bound(limit), tempering)
+def log_breach(own: Array, own_total: Array, bound: Array, tempering: Array | None = None) -> Array:
+    """The same for "the rate of an arm is above a limit", which needs no other arm: binomial, exact at the limit.
+
+    `bound` is `breach_bound` of the limit.
+    """
+    return _log_excess(own, own_total[..., None] * bound, tempering)
 
 
-def harm_bound(table: Table) -> Array:
+def _harm_bound(table: Table) -> Array:
     """The logarithms of the divisors of `log_harm`."""
     whole = np.maximum(table.total, 1.0)
     by_share = np.log1p(np.multiply.outer(table.own_total / whole, _ODDS_EXCESS))
@@ -80,7 +83,7 @@ def breach_bound(limit: Array) -> Array:
     return bound
 
 
-def log_excess(own: Array, bound: Array, tempering: Array | None) -> Array:
+def _log_excess(own: Array, bound: Array, tempering: Array | None) -> Array:
     """The logarithms of odds^own over a bound of its mean, by `ODDS`; `tempering` None is 1."""
     ratio: Array = np.multiply.outer(own, _LOG_ODDS)
     ratio -= bound

@@ -23,8 +23,8 @@ from penelope.rooms.rollout.eprocess import (
     breach_bound,
     calm_of,
     entering,
-    harm_bound,
-    log_excess,
+    log_breach,
+    log_harm,
     log_harm_value,
     log_refutation,
     log_sum,
@@ -156,8 +156,9 @@ def observe(rules: Rules, evidence: Evidence, counts: Counts, *, alone: bool = F
     own, both = counts.rows[..., :2, :], counts.rows[..., :2, :] + counts.rows[..., 2:, :]
     compared = Table(own[..., 0, :], own[..., 1, :], both[..., 0, :], both[..., 1, :])
     noise = None if fixed.noise is None else at(fixed.noise, compared, counts.seconds)
-    events, bounds = _against_limits(fixed, evidence, counts, compared)
-    increments = log_excess(events, bounds, _with_guards(noise, fixed.guards_noise))
+    increments = np.empty(evidence.harm.shape)
+    increments[..., :-4, :] = log_harm(compared, noise)
+    increments[..., -4:, :] = _guards(fixed, evidence, counts)
     log_entry = np.log(entering(evidence.elapsed, counts.seconds))[..., None, None]
     harm = advance(evidence.harm, log_entry, increments)
     if alone:
@@ -253,28 +254,15 @@ def _timed(counts: Counts) -> Array | float:
     return counts.rows[..., 3, 1] if counts.rows.shape[-1] > 1 else 0.0
 
 
-def _against_limits(fixed: Fixed, evidence: Evidence, counts: Counts, compared: Table) -> tuple[Array, Array]:
-    """By harm test: the events, and the logarithms of the bounds that they are held against."""
-    leading, tests = compared.own.shape[:-1], compared.own.shape[-1]
-    test = _test_of_p99(fixed, evidence)
+def _guards(fixed: Fixed, evidence: Evidence, counts: Counts) -> Array:
+    """The log e-values of both guards, for the canary and for the control."""
+    leading = counts.rows.shape[:-2]
     guarded = np.empty((*leading, 4, 2))
     guarded[..., 0] = counts.rows[..., 0]
-    guarded[..., 1] = _picked(counts.rows, test)
-    events = np.concatenate([compared.own, guarded[..., ::2, :].reshape(*leading, 4)], axis=-1)
-    totals = guarded[..., 1::2, :].reshape(*leading, 4, 1)
-    bounds = np.empty((*events.shape, len(ODDS)))
-    bounds[..., :tests, :] = harm_bound(compared)
-    np.multiply(totals, fixed.breach, out=bounds[..., tests:, :])
-    return events, bounds
-
-
-def _with_guards(noise: Array | None, guards: Array | None) -> Array | None:
-    if guards is None:
-        return noise
-    if noise is None:
-        noise = np.ones((*guards.shape[:-1], 1))
-    leading = noise.shape[:-1]
-    return np.concatenate([noise, np.broadcast_to(guards, (*leading, guards.shape[-1]))], axis=-1)
+    guarded[..., 1] = _picked(counts.rows, _test_of_p99(fixed, evidence))
+    events = guarded[..., ::2, :].reshape(*leading, 4)
+    totals = guarded[..., 1::2, :].reshape(*leading, 4)
+    return log_breach(events, totals, fixed.breach, fixed.guards_noise)
 
 
 def _test_of_p99(fixed: Fixed, evidence: Evidence) -> NDArray[np.intp]:
