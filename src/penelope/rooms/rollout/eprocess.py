@@ -142,10 +142,11 @@ def advance(log_mass: Array, log_entry: Array, log_increment: Array) -> Array:
 
 def log_sum(values: Array, weights: Array | None = None) -> Array:
     """log(sum(weights exp(values))) over the last axis, without overflow; weights are 1 where none are given."""
+    if weights is None:
+        plain: Array = np.logaddexp.reduce(values, axis=-1)
+        return plain
     top = np.maximum.reduce(values, axis=-1)
-    parts = np.exp(values - top[..., None])
-    sums = np.add.reduce(parts, axis=-1) if weights is None else np.vecdot(parts, weights)
-    total: Array = np.log(sums) + top
+    total: Array = np.log(np.vecdot(np.exp(values - top[..., None]), weights)) + top
     return total
 
 
