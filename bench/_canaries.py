@@ -9,6 +9,7 @@ import numpy as np
 from penelope.domain.analysis import Noise, Tempering
 from penelope.rooms.rollout.eprocess import Array, Table
 from penelope.rooms.rollout.evidence import (
+    Arm,
     Counts,
     Rules,
     certified,
@@ -37,6 +38,8 @@ class World:
     canary_errors: float = 0.02
     variation: float = 0.0
     """The coefficient of variation of each arm's own error ratio, from look to look."""
+    latency_variation: float = 0.0
+    """The same of how long an arm's answers take, all of them; in whole rollouts alone."""
     autocorrelation: float = 0.0
     onset_seconds: float = 0.0
     both_from_seconds: float = np.inf
@@ -81,13 +84,13 @@ def looks(world: World, number: int, rng: np.random.Generator) -> Iterator[Count
         begun = now >= world.onset_seconds
         ratios = (world.canary_errors if begun else world.errors, world.errors)
         shares = (world.share, 1.0 - world.share)
-        parts: list[Array] = []
+        arms: list[Arm] = []
         for arm in range(2):
             total = rng.poisson(world.requests * shares[arm] * LOOK_SECONDS, number)
             ratio = np.minimum(1.0, times * ratios[arm] * next(noises[arm]))
             slow = _slow(world, total, world.slower if begun and arm == 0 else 1.0, rng)
-            parts += [total * 1.0, rng.binomial(total, ratio) * 1.0, total * 1.0, slow]
-        yield Counts(span, *parts)
+            arms.append(Arm(total * 1.0, rng.binomial(total, ratio) * 1.0, total * 1.0, slow))
+        yield Counts.of(span, *arms)
 
 
 def _noise(world: World, number: int, rng: np.random.Generator) -> Iterator[Array]:
@@ -123,11 +126,8 @@ def tempering(world: World, number: int, rng: np.random.Generator) -> Tempering:
         edges=(),
         looks=int(1800 / LOOK_SECONDS),
     )
-    seen = list(looks(stable, number, rng))
-    own, own_errors, other, other_errors = (
-        np.stack([getattr(each, name) for each in seen], axis=-1)
-        for name in ("own", "own_errors", "other", "other_errors")
-    )
+    seen = np.stack([each.rows[..., 0] for each in looks(stable, number, rng)], axis=-1)
+    own_errors, own, other_errors, other = np.moveaxis(seen, 1, 0)
     factor, information = measured(
         Table(own_errors, own, own_errors + other_errors, own + other), LOOK_SECONDS
     )
@@ -153,7 +153,7 @@ def thresholds(world: World, number: int, seed: int) -> Fate:
     """At each look: errors since the start above 2 % on the canary and not on the control; three good looks clear it."""
     fate, totals, good = Fate.of(number), np.zeros((4, number)), np.zeros(number)
     for index, counts in enumerate(looks(world, number, np.random.default_rng(seed)), start=1):
-        totals += [counts.own, counts.own_errors, counts.other, counts.other_errors]
+        totals += counts.rows[..., [1, 0, 3, 2], 0].T
         enough = totals[0] >= 20
         canary, control = (totals[row + 1] / np.maximum(totals[row], 1) for row in (0, 2))
         bad = enough & (canary > 0.02) & (control <= 0.02)
@@ -167,8 +167,8 @@ def repeated_ranks(world: World, number: int, seed: int) -> Fate:
     limit = NormalDist().inv_cdf(0.95)
     fate, rows = Fate.of(number), ([], [])
     for index, counts in enumerate(looks(world, number, np.random.default_rng(seed)), start=1):
-        rows[0].append(counts.own_errors / np.maximum(counts.own, 1))
-        rows[1].append(counts.other_errors / np.maximum(counts.other, 1))
+        for arm in (0, 1):
+            rows[arm].append(counts.rows[:, 2 * arm, 0] / np.maximum(counts.rows[:, 2 * arm + 1, 0], 1))
         if index < 6:
             continue
         open_ones = np.flatnonzero(np.isinf(fate.condemned))
@@ -192,7 +192,7 @@ def kayenta(world: World, number: int, seed: int) -> Fate:
     fate, minutes = Fate.of(number), []
     sums = np.zeros((4, number))
     for index, counts in enumerate(looks(world, number, np.random.default_rng(seed)), start=1):
-        sums += [counts.own, counts.own_errors, counts.other, counts.other_errors]
+        sums += counts.rows[..., [1, 0, 3, 2], 0].T
         if index % 12:
             continue
         minutes.append((sums[1] / np.maximum(sums[0], 1), sums[3] / np.maximum(sums[2], 1)))

@@ -1,36 +1,36 @@
 """How often canaries are rolled back wrongly, and how soon rightly: the tests that ship, on made-up traffic with known truth.
 
-`python bench/rollout_simulation.py [rollouts]`: 10,000 where nothing is said. The ways that it is compared with
-are slow: they judge the first of the same canaries.
+`python bench/rollout_simulation.py [--rollouts N] [--part NAME ...]`: 10,000 rollouts a row and all parts where nothing
+is said. The ways that it is compared with are slow: they judge the first of the same canaries.
 """
 
-import sys
-import time
+import argparse
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import rollout_tick
 from _canaries import EDGES, World, kayenta, ours, repeated_ranks, thresholds
+from _steps import whole_rollouts
 
-from penelope.domain.analysis import AnalysisSpec, ArmCounts, Scrape
-from penelope.rooms.rollout.assess import assess, begin
+from penelope.rooms.rollout.evidence import Rules
 
 ROLLOUTS = 10_000
 CHUNK = 2_500
 SEED = 20261122
 FEW = 100
+BETAS = (0.05, 0.04, 0.03, 0.02, 0.015, 0.01)
 
 
 def main() -> None:
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else ROLLOUTS
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rollouts", type=int, default=ROLLOUTS)
+    parser.add_argument("--part", choices=PARTS, nargs="+", default=list(PARTS))
+    asked = parser.parse_args()
     print(
-        f"{number:,} rollouts a row, seed {SEED}; 'learned': with the noise of two halves of the stable version"
+        f"{asked.rollouts:,} rollouts a row, seed {SEED}; 'learned': with the noise of two halves of the stable version"
     )
-    false_rollbacks(number)
-    for_bad_canaries(number)
-    for_good_canaries(number)
-    compared(min(number, FEW))
-    many_canaries()
+    for name in asked.part:
+        PARTS[name](asked.rollouts)
 
 
 def false_rollbacks(number: int) -> None:
@@ -38,11 +38,6 @@ def false_rollbacks(number: int) -> None:
     row("independent, 100/s", rolled(World(), number, learned=False), 0.025)
     row("independent, 100/s, with latency", rolled(World(edges=EDGES), number, learned=False), 0.025)
     row("independent, 100/s, learned", rolled(World(), number, learned=True), 0.025)
-    for autocorrelation in (0.0, 0.8):
-        for requests in (20, 100, 1000):
-            world = World(requests=requests, variation=0.6, autocorrelation=autocorrelation)
-            name = f"CV 0.6, autocorrelation {autocorrelation}, {requests}/s"
-            row(f"{name}, learned", rolled(world, number, learned=True), 0.05)
     world = World(variation=0.6, autocorrelation=0.8, looks=720)
     row(
         "CV 0.6, autocorrelation 0.8, 100/s, 1 h, nothing learned",
@@ -51,6 +46,39 @@ def false_rollbacks(number: int) -> None:
     )
     both = World(both_from_seconds=450, both_times=4.0, looks=360, edges=EDGES)
     row("shared incident: both arms x 4 from 450 s on, 30 min", rolled(both, number, learned=False), 0.02)
+
+
+def under_noise(number: int) -> None:
+    print("\nFalse rollback in 4 h of one step under noise by arm, a look each 5 s, 10 % canary, 2 % errors")
+    for autocorrelation in (0.0, 0.8):
+        for requests in (20, 100, 1000):
+            world = World(requests=requests, variation=0.6, autocorrelation=autocorrelation)
+            name = f"CV 0.6, autocorrelation {autocorrelation}, {requests}/s"
+            row(f"{name}, learned", rolled(world, number, learned=True), 0.05)
+
+
+def whole(number: int) -> None:
+    print("\nGood canaries through 10, 25, 50 and 100 %, 1 % errors, CV of errors 0.6 and of latencies 0.15,")
+    print(
+        "noise of both learned: false rollback of the whole rollout (within 4 h; a step goes on until a verdict)"
+    )
+    for autocorrelation in (0.0, 0.8):
+        for requests in (20, 100, 1000):
+            world = World(
+                requests=requests,
+                errors=0.01,
+                variation=0.6,
+                latency_variation=0.15,
+                autocorrelation=autocorrelation,
+                edges=EDGES,
+            )
+            fates = [
+                whole_rollouts(world, size, SEED + 10 * index) for index, size in enumerate(sizes(number))
+            ]
+            late, done = share(fates, "undecided"), np.concatenate([each.done for each in fates])
+            half = np.quantile(done, 0.5, method="higher")
+            name = f"autocorrelation {autocorrelation}, {requests}/s: a step above 15 min {late:.1%}, done p50 {half:g} s"
+            row(name, share(fates, "condemned"), 0.05)
 
 
 def for_bad_canaries(number: int) -> None:
@@ -71,6 +99,21 @@ def for_bad_canaries(number: int) -> None:
         found(f"2 -> 4 % from 450 s on, 1,000/s{say}", late, number, 35, learned=learned)
     slower = World(slower=2.0, edges=EDGES, looks=24)
     found("all answers twice as slow (p99 0.20 -> 0.40 s), 100/s", slower, number, 10, quantile=0.5)
+
+
+def betas(number: int) -> None:
+    print("\nWhat `beta` buys: errors and latency judged, 10 % of 100 requests a second, 2 % errors")
+    for learned in (False, True):
+        for beta in BETAS:
+            rules = Rules(beta=beta)
+            bad = World(canary_errors=0.04 / 1.02, edges=EDGES, looks=180)
+            wrong = share(chunks(bad, number, learned=learned, rules=rules), "cleared")
+            fates = chunks(World(edges=EDGES, looks=120), number, learned=learned, rules=rules)
+            half, most = np.quantile(
+                np.concatenate([each.cleared for each in fates]), [0.5, 0.9], method="higher"
+            )
+            say = ", learned" if learned else ""
+            row(f"beta {beta:g}{say}: wrong promotion; certified p50 {half:g}, p90 {most:g} s", wrong, None)
 
 
 def for_good_canaries(number: int) -> None:
@@ -103,43 +146,21 @@ def compared(number: int) -> None:
         )
 
 
-def many_canaries() -> None:
-    print("\n200 canaries at once, the whole judge with its state in plain values")
-    rng = np.random.default_rng(SEED)
-    spec, start = AnalysisSpec(), datetime(2026, 11, 22, tzinfo=UTC)
-    states = [begin(f"r{each}", 10, start) for each in range(200)]
-    ticks = []
-    for tick in range(1, 31):
-        scrapes = [Scrape(seconds=5.0, canary=arm(rng, 50), control=arm(rng, 450)) for _ in states]
-        now = start + timedelta(seconds=5 * tick)
-        begun = time.process_time()
-        states = [assess(spec, state, each, now)[0] for state, each in zip(states, scrapes, strict=True)]
-        ticks.append((time.process_time() - begun) * 1000)
-    row(
-        f"processor time a tick: median (worst {max(ticks):.0f} ms)",
-        float(np.median(ticks)),
-        50,
-        form="{:.0f} ms",
-    )
+def chunks(world: World, number: int, *, learned: bool, rules: Rules | None = None) -> list:
+    return [
+        ours(world, size, SEED + 10 * index, learned=learned, rules=rules)
+        for index, size in enumerate(sizes(number))
+    ]
 
 
-def arm(rng: np.random.Generator, requests: int) -> ArmCounts:
-    above = np.sort(rng.binomial(requests, [0.5, 0.12, 0.004, 0.0, 0.0, 0.0]))[::-1]
-    buckets = {edge: float(requests - slow) for edge, slow in zip(EDGES, above, strict=True)}
-    return ArmCounts(
-        requests=requests,
-        errors=float(rng.binomial(requests, 0.02)),
-        buckets={**buckets, np.inf: float(requests)},
-    )
-
-
-def chunks(world: World, number: int, *, learned: bool) -> list:
-    sizes = [min(CHUNK, number - first) for first in range(0, number, CHUNK)]
-    return [ours(world, size, SEED + 10 * index, learned=learned) for index, size in enumerate(sizes)]
+def sizes(number: int) -> list[int]:
+    return [min(CHUNK, number - first) for first in range(0, number, CHUNK)]
 
 
 def share(fates: list, what: str) -> float:
-    return float(np.isfinite(np.concatenate([getattr(fate, what) for fate in fates])).mean())
+    """Of all canaries those to which it happened: a time that is finite, or a flag."""
+    found = np.concatenate([getattr(fate, what) for fate in fates])
+    return float((found if found.dtype == bool else np.isfinite(found)).mean())
 
 
 def rolled(world: World, number: int, *, learned: bool) -> float:
@@ -164,6 +185,18 @@ def found(
 def row(name: str, value: float, goal: float | None, form: str = "{:.2%}") -> None:
     verdict = "" if goal is None else f"{form.format(goal):>9}  {'kept' if value <= goal else 'MISSED'}"
     print(f"  {name:84} {form.format(value):>9} {verdict}", flush=True)
+
+
+PARTS = {
+    "calm": false_rollbacks,
+    "noise": under_noise,
+    "whole": whole,
+    "bad": for_bad_canaries,
+    "good": for_good_canaries,
+    "beta": betas,
+    "compared": lambda number: compared(min(number, FEW)),
+    "tick": lambda _: rollout_tick.main(),
+}
 
 
 if __name__ == "__main__":

@@ -11,12 +11,13 @@ from scipy.stats import binom, hypergeom, nchypergeom_fisher
 
 from penelope.domain.analysis import Noise, Tempering
 from penelope.rooms.rollout.eprocess import (
-    LOG_ODDS_WEIGHTS,
     ODDS,
     ODDS_WEIGHTS,
     REFUTATION_WEIGHTS,
     Table,
     advance,
+    breach_bound,
+    calm_of,
     entering,
     log_breach,
     log_harm,
@@ -25,7 +26,7 @@ from penelope.rooms.rollout.eprocess import (
     log_sum,
     remaining,
 )
-from penelope.rooms.rollout.evidence import Counts, Rules, condemned, nothing_yet, observe, standing
+from penelope.rooms.rollout.evidence import Arm, Counts, Rules, condemned, nothing_yet, observe, standing
 
 ROUNDING = 1e-9
 sizes = st.integers(1, 40)
@@ -73,7 +74,7 @@ def test_a_breach_has_a_mean_of_at_most_1_up_to_the_limit(total, limit, part, fa
     values = log_breach(
         counts.astype(float),
         np.full(total + 1, float(total)),
-        np.full(total + 1, limit),
+        breach_bound(np.full(total + 1, limit)),
         plain(counts, factor),
     )
     assert (chances @ np.exp(values) <= 1 + ROUNDING).all()
@@ -98,7 +99,7 @@ def test_refutations_have_a_mean_of_at_most_1_where_the_canary_is_as_bad_or_wors
     chances = binom(own_total, bad).pmf(own) * binom(other_total, ratio).pmf(other)
     total = np.full(own.shape, float(own_total + other_total))
     counts = Table(own, np.full(own.shape, float(own_total)), own + other, total)
-    values = np.exp(log_refutation(counts, factor, np.full(own.shape, bad * 0.9), plain(own, noise)))
+    values = np.exp(log_refutation(counts, factor, calm_of(plain(own, bad * 0.9)), plain(own, noise)))
     assert (chances @ values <= 1 + ROUNDING).all()
 
 
@@ -110,7 +111,7 @@ def test_more_events_on_the_canary_never_speak_for_it(own_total, other_total, da
     against = harm(counts, own_total, events, total)
     assert (np.diff(against, axis=0) > 0).all()
     each = table(counts, own_total, events, total)
-    cleared = log_refutation(each, 2.0, plain(each.own, 0.01), plain(each.own))
+    cleared = log_refutation(each, 2.0, calm_of(plain(each.own, 0.01)), plain(each.own))
     assert (np.diff(cleared, axis=0) < 0).all()
 
 
@@ -147,21 +148,19 @@ def test_the_mixture_over_onsets_is_what_its_definition_says():
         elapsed = elapsed + seconds
     direct = np.log(sum(share * np.exp(increments[start:].sum(axis=0)) for start, share in enumerate(shares)))
     assert np.allclose(mass, direct)
-    total = (
-        logsumexp(direct + LOG_ODDS_WEIGHTS) if direct.ndim == 1 else logsumexp(direct[0] + LOG_ODDS_WEIGHTS)
-    )
+    total = logsumexp(direct[0] + np.log(ODDS_WEIGHTS))
     expected = np.logaddexp(total, math.log(float(remaining(elapsed))))
     assert float(log_harm_value(mass, elapsed)[0]) == pytest.approx(expected)
 
 
 def counts(rng, number, requests=(50, 450), ratios=(0.02, 0.02), slow=(0.1, 0.1)) -> Counts:
-    parts = []
+    arms = []
     for total, ratio, late in zip(requests, ratios, slow, strict=True):
         size = rng.poisson(total, number)
         above = rng.binomial(size, late)
         edges = np.stack([above, rng.binomial(above, 0.05)], axis=-1)
-        parts += [size * 1.0, rng.binomial(size, ratio) * 1.0, size * 1.0, edges * 1.0]
-    return Counts(np.full(number, 5.0), *parts)
+        arms.append(Arm(size * 1.0, rng.binomial(size, ratio) * 1.0, size * 1.0, edges * 1.0))
+    return Counts.of(np.full(number, 5.0), *arms)
 
 
 def played(rules, number, looks, **world):
@@ -220,19 +219,11 @@ def test_no_counts_make_the_state_infinite(looks):
     evidence = nothing_yet(RULES)
     for own, failed, other, other_failed, seconds in looks:
         one, two = min(own, failed), min(other, other_failed)
-        arrays = [np.asarray(float(each)) for each in (own, one, own)]
-        others = [np.asarray(float(each)) for each in (other, two, other)]
-        evidence = observe(
-            RULES,
-            evidence,
-            Counts(
-                np.asarray(seconds),
-                *arrays,
-                np.array([one, one // 2]) * 1.0,
-                *others,
-                np.array([two, two // 2]) * 1.0,
-            ),
-        )
+        arms = [
+            Arm(*(np.asarray(float(each)) for each in (size, bad, size)), np.array([bad, bad // 2]) * 1.0)
+            for size, bad in ((own, one), (other, two))
+        ]
+        evidence = observe(RULES, evidence, Counts.of(np.asarray(seconds), *arms))
     for part in evidence:
         assert np.isfinite(part).all()
     stands = standing(RULES, evidence)

@@ -5,8 +5,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-import numpy as np
-
 from penelope.domain.analysis import (
     AnalysisSpec,
     AnalysisState,
@@ -21,6 +19,7 @@ from penelope.domain.rollout import Step
 from penelope.rooms.rollout.evidence import Evidence, Rules, certified, condemned, observe, standing
 from penelope.rooms.rollout.findings import findings, forecast
 from penelope.rooms.rollout.reckoning import (
+    Totals,
     added,
     counts_of,
     edges_of,
@@ -74,9 +73,8 @@ def assess(
     before, None where there is none. Looking twice at the same scrape counts it twice: keep the state that is
     given back. Never raises over figures: what is no figure is missing.
     """
-    look = _look(spec, state, scrape)
-    state = replace(look.state, seen_at=look.state.seen_at if look.lack else now)
-    rules, evidence = look.rules, look.evidence
+    look = _look(spec, state, scrape, now)
+    state, rules, evidence = look.state, look.rules, look.evidence
     alone = state.weight >= _ALL_TRAFFIC
     stands = standing(rules, evidence)
     found = findings(spec, state, stands, alone=alone)
@@ -86,7 +84,7 @@ def assess(
         step, reasons = Step.ROLLBACK, _worst(found)
     elif look.lack:
         step, reasons = _silence(spec, state, look.lack, now)
-    elif np.any(stands.shared & stands.suspect):
+    elif (stands.shared & stands.suspect).any():
         step, reasons = Step.HOLD, (f"shared incident: {_SHARED}", *_texts(found))
     elif judged and certified(rules, evidence, stands, alone=alone):
         step, reasons = Step.PROMOTE, _texts(found)
@@ -111,7 +109,7 @@ class _Look(NamedTuple):
     lack: str
 
 
-def _look(spec: AnalysisSpec, state: AnalysisState, scrape: Scrape | None) -> _Look:
+def _look(spec: AnalysisSpec, state: AnalysisState, scrape: Scrape | None, now: datetime) -> _Look:
     alone = state.weight >= _ALL_TRAFFIC
     canary = sound(scrape.canary) if scrape else None
     control = sound(scrape.control) if scrape else None
@@ -135,13 +133,9 @@ def _look(spec: AnalysisSpec, state: AnalysisState, scrape: Scrape | None) -> _L
         one, two = untimed(canary, state.edges), untimed(control, state.edges)
     rules = rules_of(spec, state.edges)
     evidence = observe(rules, evidence_of(state, rules), counts_of(scrape, one, two), alone=alone)
-    state = replace(
-        remembered(state, evidence),
-        step_seconds=state.step_seconds + span(scrape),
-        canary=added(state.canary, one),
-        control=added(state.control, two),
-    )
-    return _Look(state, rules, evidence, _lack(canary, control, known=known, alone=alone))
+    lack = _lack(canary, control, known=known, alone=alone)
+    totals = Totals(state.step_seconds + span(scrape), added(state.canary, one), added(state.control, two))
+    return _Look(remembered(state, evidence, totals, state.seen_at if lack else now), rules, evidence, lack)
 
 
 def _lack(canary: ArmCounts, control: ArmCounts, *, known: bool, alone: bool) -> str:

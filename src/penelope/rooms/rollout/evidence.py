@@ -4,8 +4,8 @@ Rows of the harm tests: errors, slow requests by edge, the two guards, and the g
 Rows of the refutations: errors, slow requests by edge. Every array has rollouts on its leading axes.
 """
 
+import math
 from dataclasses import dataclass, field
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,21 +13,24 @@ from numpy.typing import NDArray
 
 from penelope.domain.analysis import Tempering
 from penelope.rooms.rollout.eprocess import (
+    MODEST,
     NOTHING,
     ODDS,
     RIVALS,
     Array,
     Table,
     advance,
+    breach_bound,
+    calm_of,
     entering,
     log_breach,
     log_harm,
     log_harm_value,
     log_refutation,
-    log_refutation_value,
     log_sum,
+    refutation_weights,
 )
-from penelope.rooms.rollout.tempering import at
+from penelope.rooms.rollout.tempering import Learned, at, learned
 
 Flags = NDArray[np.bool_]
 
@@ -42,7 +45,27 @@ _MEMORY_SECONDS = 600.0
 _ENOUGH_TIMED = 100.0
 GUARD_SHARE = 0.04
 LATENCY_SHARE = 0.2
-_REFUTERS = 2 * len(RIVALS)
+_REFUTERS = len(RIVALS) + len(MODEST)
+
+
+class Fixed(NamedTuple):
+    """What follows from the rules alone, by test where it is an array."""
+
+    weights: Array
+    """Logarithms, of the harm tests that count."""
+    refutations: Array
+    calm: Array
+    calm_alone: Array
+    """The same where all traffic is the canary's."""
+    breach: Array
+    """By guard."""
+    noise: Learned | None
+    guards_noise: Array | None
+    p99: NDArray[np.intp]
+    """By the number of edges that the control's p99 is above: the test of the edge that a canary is held to; 0 for none."""
+    condemned: float
+    """The log e-value from which on a canary is rolled back."""
+    refuted: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,20 +84,36 @@ class Rules:
     min_requests: int = 20
     tempering: Tempering = field(default_factory=Tempering)
     latency: bool = True
+    fixed: Fixed = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Computes once what each look needs."""
+        object.__setattr__(self, "fixed", _fixed(self))
+
+
+class Arm(NamedTuple):
+    """What one arm did: requests, errors, timed requests and those above each edge."""
+
+    total: Array
+    errors: Array
+    timed: Array
+    slow: Array
 
 
 class Counts(NamedTuple):
-    """What happened between two looks, `seconds` apart: requests, errors, timed requests and those above each edge."""
+    """What happened between two looks, `seconds` apart.
+
+    The last axis of `rows` are tests, errors among requests and slow requests among those timed by edge; the axis
+    before it the canary's events, how many they are among, and the same two of the control.
+    """
 
     seconds: Array
-    own: Array
-    own_errors: Array
-    own_timed: Array
-    own_slow: Array
-    other: Array
-    other_errors: Array
-    other_timed: Array
-    other_slow: Array
+    rows: Array
+
+    @classmethod
+    def of(cls, seconds: Array, own: Arm, other: Arm) -> "Counts":
+        """From both arms."""
+        return cls(seconds, np.concatenate([_by_test(own), _by_test(other)], axis=-2))
 
 
 class Evidence(NamedTuple):
@@ -113,26 +152,28 @@ def observe(rules: Rules, evidence: Evidence, counts: Counts, *, alone: bool = F
 
     What was seen of the control's p99 is kept as it was then.
     """
-    errors, slow = _tables(counts)
-    fade = np.exp(-counts.seconds / (np.inf if alone else _MEMORY_SECONDS))
-    guards = _guards(rules, evidence, counts)
-    tempering = _tempering(rules, errors, slow, counts.seconds)
+    fixed = rules.fixed
+    own, both = counts.rows[..., :2, :], counts.rows[..., :2, :] + counts.rows[..., 2:, :]
+    compared = Table(own[..., 0, :], own[..., 1, :], both[..., 0, :], both[..., 1, :])
+    noise = None if fixed.noise is None else at(fixed.noise, compared, counts.seconds)
+    increments = np.empty(evidence.harm.shape)
+    increments[..., :-4, :] = log_harm(compared, noise)
+    increments[..., -4:, :] = _guards(fixed, evidence, counts)
     log_entry = np.log(entering(evidence.elapsed, counts.seconds))[..., None, None]
-    compared = Table(*(_rows(one, many) for one, many in zip(errors, slow, strict=True)))
-    increments = np.concatenate([log_harm(compared, tempering), guards], axis=-2)
     harm = advance(evidence.harm, log_entry, increments)
     if alone:
         # A control without traffic breaks no limit any more, and must not excuse the canary for ever.
         harm[..., -2:, :] = NOTHING
-    ceiling = np.full(compared.own.shape, rules.negligible_slow_ratio)
-    ceiling[..., 0] = rules.most_error_ratio if alone else rules.negligible_error_ratio
+    elapsed = evidence.elapsed + counts.seconds
+    calm = fixed.calm_alone if alone else fixed.calm
+    fade = np.exp(-counts.seconds / (math.inf if alone else _MEMORY_SECONDS))
     return Evidence(
-        elapsed=evidence.elapsed + counts.seconds,
-        harm=_forgiven(harm, evidence.elapsed + counts.seconds),
-        refuted=evidence.refuted + log_refutation(compared, rules.factor, ceiling, tempering),
-        sample=evidence.sample + counts.own,
-        timed=fade * evidence.timed + counts.other_timed,
-        slow=fade[..., None] * evidence.slow + counts.other_slow,
+        elapsed=elapsed,
+        harm=_forgiven(harm, elapsed),
+        refuted=evidence.refuted + log_refutation(compared, rules.factor, calm, noise),
+        sample=evidence.sample + counts.rows[..., 1, 0],
+        timed=fade * evidence.timed + _timed(counts),
+        slow=fade[..., None] * evidence.slow + counts.rows[..., 2, 1:],
     )
 
 
@@ -153,112 +194,109 @@ class Standing(NamedTuple):
 def standing(rules: Rules, evidence: Evidence) -> Standing:
     """Where the tests stand after the looks so far. Tests are combined by the weighted mean of their e-values."""
     values = log_harm_value(evidence.harm, evidence.elapsed)
-    shared = values[..., -2:] >= SUSPECT
-    by_test = values[..., :-2].copy()
-    by_test[..., -2:] = np.where(shared, NOTHING, by_test[..., -2:])
+    shared, suspect = values[..., -2:] >= SUSPECT, values[..., -4:-2] >= SUSPECT
+    by_test = values[..., :-2]
+    np.copyto(by_test[..., -2:], NOTHING, where=shared)
     return Standing(
-        harm=log_sum(by_test + _log_weights(len(rules.edges), judged=rules.latency)),
+        harm=log_sum(by_test + rules.fixed.weights),
         by_test=by_test,
-        refuted=log_refutation_value(evidence.refuted),
+        refuted=log_sum(evidence.refuted, rules.fixed.refutations),
         shared=shared,
-        suspect=values[..., -4:-2] >= SUSPECT,
+        suspect=suspect,
     )
 
 
 def condemned(rules: Rules, stands: Standing) -> Flags:
     """Whether the canary is to be rolled back."""
-    answer: Flags = stands.harm >= -np.log(rules.alpha)
+    answer: Flags = stands.harm >= rules.fixed.condemned
     return answer
 
 
 def certified(rules: Rules, evidence: Evidence, stands: Standing, *, alone: bool = False) -> Flags:
     """Whether the canary may go on: not worse by the factor, in nothing that is judged, and nothing suspect."""
     tests = stands.refuted[..., :1] if alone else stands.refuted
-    refuted = np.all(tests >= -np.log(rules.beta), axis=-1)
-    calm = (stands.harm < SUSPECT) & ~np.any(stands.suspect, axis=-1)
+    refuted = np.minimum.reduce(tests, axis=-1) >= rules.fixed.refuted
+    calm = (stands.harm < SUSPECT) & ~np.logical_or.reduce(stands.suspect, axis=-1)
     answer: Flags = refuted & calm & (evidence.sample >= rules.min_requests)
     return answer
 
 
-def _tables(counts: Counts) -> tuple[Table, Table]:
-    errors = Table(
-        counts.own_errors,
-        counts.own,
-        counts.own_errors + counts.other_errors,
-        counts.own + counts.other,
+def _fixed(rules: Rules) -> Fixed:
+    tempering, edges = rules.tempering, np.array(rules.edges)
+    noises = (tempering.errors.factor, tempering.latency.factor)
+    known = learned(tempering, len(edges))
+    quiet = all(np.ndim(each) == 0 and each == 1.0 for each in noises)
+    negligible = np.full(len(edges) + 1, rules.negligible_slow_ratio)
+    above = np.searchsorted(edges, edges + rules.most_p99_increase_seconds) + 1
+    return Fixed(
+        weights=_log_weights(len(edges), judged=rules.latency),
+        refutations=refutation_weights(len(edges) + 1),
+        calm=calm_of(np.concatenate([[rules.negligible_error_ratio], negligible[1:]])),
+        calm_alone=calm_of(np.concatenate([[rules.most_error_ratio], negligible[1:]])),
+        breach=breach_bound(np.array([rules.most_error_ratio, _SLOWEST_SHARE] * 2)),
+        noise=known,
+        guards_noise=None if quiet else np.stack([*np.broadcast_arrays(*noises)] * 2, axis=-1),
+        p99=np.append(np.where(above > len(edges), 0, above), 0),
+        condemned=-math.log(rules.alpha),
+        refuted=-math.log(rules.beta),
     )
-    none = np.zeros_like(counts.own_slow)
-    timed = none + counts.own_timed[..., None]
-    both = timed + counts.other_timed[..., None]
-    return errors, Table(counts.own_slow, timed, counts.own_slow + counts.other_slow, both)
 
 
-def _rows(one: Array, many: Array) -> Array:
-    return np.concatenate([one[..., None], many], axis=-1)
+def _by_test(arm: Arm) -> Array:
+    """Events, and how many they are among."""
+    rows = np.empty((*arm.total.shape, 2, arm.slow.shape[-1] + 1))
+    rows[..., 0, 0], rows[..., 0, 1:] = arm.errors, arm.slow
+    rows[..., 1, 0], rows[..., 1, 1:] = arm.total, arm.timed[..., None]
+    return rows
 
 
-def _tempering(rules: Rules, errors: Table, slow: Table, seconds: Array) -> Array:
-    """By row: errors, edges."""
-    first = at(rules.tempering.errors, errors, seconds)
-    requests = slow._replace(events=slow.total)
-    timed = at(rules.tempering.latency, requests, seconds[..., None])
-    return _rows(first, timed)
+def _timed(counts: Counts) -> Array | float:
+    return counts.rows[..., 3, 1] if counts.rows.shape[-1] > 1 else 0.0
 
 
-def _guards(rules: Rules, evidence: Evidence, counts: Counts) -> Array:
+def _guards(fixed: Fixed, evidence: Evidence, counts: Counts) -> Array:
     """The log e-values of both guards, for the canary and for the control."""
-    edge = _edge_of_p99(rules, evidence)
-    known = edge >= 0
-    events, totals = np.empty((*edge.shape, 4)), np.empty((*edge.shape, 4))
-    events[..., 0], totals[..., 0] = counts.own_errors, counts.own
-    events[..., 1], totals[..., 1] = known * _picked(counts.own_slow, edge), known * counts.own_timed
-    events[..., 2], totals[..., 2] = counts.other_errors, counts.other
-    events[..., 3], totals[..., 3] = known * _picked(counts.other_slow, edge), known * counts.other_timed
-    limits = np.array([rules.most_error_ratio, _SLOWEST_SHARE] * 2)
-    noise = _noise_of_guards(rules.tempering)
-    return log_breach(events, totals, limits, noise)
+    leading = counts.rows.shape[:-2]
+    guarded = np.empty((*leading, 4, 2))
+    guarded[..., 0] = counts.rows[..., 0]
+    guarded[..., 1] = _picked(counts.rows, _test_of_p99(fixed, evidence))
+    events = guarded[..., ::2, :].reshape(*leading, 4)
+    totals = guarded[..., 1::2, :].reshape(*leading, 4)
+    return log_breach(events, totals, fixed.breach, fixed.guards_noise)
 
 
-def _noise_of_guards(tempering: Tempering) -> Array:
-    errors, latency = tempering.errors.factor, tempering.latency.factor
-    if np.ndim(errors) + np.ndim(latency) == 0:
-        return np.array([errors, latency] * 2)
-    return np.stack([*np.broadcast_arrays(errors, latency)] * 2, axis=-1)
+def _test_of_p99(fixed: Fixed, evidence: Evidence) -> NDArray[np.intp]:
+    """The test of the first edge above what the canary's p99 may be, by what was seen of the control before; 0 for none.
 
-
-def _edge_of_p99(rules: Rules, evidence: Evidence) -> NDArray[np.intp]:
-    """The first edge above what the canary's p99 may be, by what was seen of the control before; -1 for none."""
-    if not rules.edges:
-        return np.full(evidence.timed.shape, -1)
+    Counts fall from edge to edge, so that the edges below the control's p99 are the first ones.
+    """
     share = evidence.slow / np.maximum(evidence.timed, 1.0)[..., None]
-    fast = share <= _SLOWEST_SHARE
-    edges = np.array(rules.edges)
-    p99 = np.where(fast.any(axis=-1), edges[np.argmax(fast, axis=-1)], np.inf)
-    index = np.searchsorted(edges, p99 + rules.most_p99_increase_seconds)
-    unknown = (evidence.timed < _ENOUGH_TIMED) | (index >= len(edges))
-    return np.where(unknown, -1, index)
+    below = np.add.reduce(share > _SLOWEST_SHARE, axis=-1)
+    test: NDArray[np.intp] = fixed.p99[below] * (evidence.timed >= _ENOUGH_TIMED)
+    return test
 
 
-def _picked(slow: Array, edge: NDArray[np.intp]) -> Array:
-    if slow.shape[-1] == 0:
-        return np.zeros(edge.shape)
-    if edge.ndim == 0:
-        return np.asarray(slow[max(int(edge), 0)])
-    return np.take_along_axis(slow, np.maximum(edge, 0)[..., None], axis=-1)[..., 0]
+def _picked(rows: Array, test: NDArray[np.intp]) -> Array:
+    """The column of this test, by row; nothing where there is none."""
+    if rows.ndim == 2:
+        picked: Array = rows[:, test] if test else np.zeros(len(rows))
+        return picked
+    column = np.take_along_axis(rows, test[..., None, None], axis=-1)[..., 0]
+    return column * (test > 0)[..., None]
 
 
 def _forgiven(harm: Array, elapsed: Array) -> Array:
     """A canary's breach of a limit that the control breaks too is no evidence, lest it be blamed when that ends."""
-    if (harm[..., -2:, :] <= 0.0).all():
+    control = harm[..., -2:, :]
+    if np.maximum.reduce(control, axis=None) <= 0.0:
         return harm  # masses of at most 1 make no e-value of 3
-    control = np.minimum(harm[..., -2:, :], _MOST_OF_CONTROL)
+    np.minimum(control, _MOST_OF_CONTROL, out=control)
     shared = log_harm_value(control, elapsed) >= SUSPECT
     canary = harm[..., -4:-2, :]
-    canary = np.where(shared[..., None], np.minimum(canary, _MOST_OF_SHARED), canary)
-    return np.concatenate([harm[..., :-4, :], canary, control], axis=-2)
+    canary[shared] = np.minimum(canary[shared], _MOST_OF_SHARED)
+    return harm
 
 
-@cache
 def _log_weights(edges: int, *, judged: bool) -> Array:
     """Latency, of which every request tells something, needs less weight than errors; a guard has a part of its metric's."""
     latency = LATENCY_SHARE if judged else 1e-300

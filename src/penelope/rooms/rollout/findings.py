@@ -3,12 +3,9 @@
 import math
 from typing import SupportsFloat
 
-import numpy as np
-
 from penelope.domain.analysis import AnalysisSpec, AnalysisState, Finding
-from penelope.rooms.rollout.eprocess import log_sum
 from penelope.rooms.rollout.evidence import Standing
-from penelope.rooms.rollout.foresight import seconds_to_clear
+from penelope.rooms.rollout.foresight import Pace, seconds_to_clear
 
 _LOG_TEN = math.log(10.0)
 
@@ -30,27 +27,43 @@ def forecast(spec: AnalysisSpec, state: AnalysisState, stands: Standing, *, alon
     canary, control = state.canary, state.control
     if seconds <= 0 or canary.requests <= 0 or (not alone and not control.requests):
         return None
-    own = np.array([canary.requests, *(canary.timed for _ in state.edges)])
-    total = own + np.array([control.requests, *(control.timed for _ in state.edges)])
-    events = np.array(
-        [
-            canary.errors + control.errors,
-            *(one + two for one, two in zip(canary.slow, control.slow, strict=True)),
-        ]
-    )
-    safe = np.maximum(total, 1.0)
-    rates = np.array([total / seconds, own / safe, events / safe])
-    left = -math.log(spec.beta) - stands.refuted
-    negligible = np.full(len(own), spec.negligible_slow_ratio)
-    negligible[0] = spec.limits.max_error_ratio if alone else spec.negligible_error_ratio
-    noise = np.full(len(own), spec.tempering.latency.factor)
-    noise[0] = spec.tempering.errors.factor
-    if alone:
-        left, rates, negligible, noise = left[:1], rates[:, :1], negligible[:1], noise[:1]
-    clear = seconds_to_clear(left, rates, spec, negligible, noise)
+    clear = _seconds_to_clear(spec, state, stands.refuted.tolist(), alone=alone)
     sample = max(0.0, spec.limits.min_requests - canary.requests) * seconds / canary.requests
     longest = max(clear, sample)
     return round(longest, 1) if longest < spec.max_step_seconds * 100 else None
+
+
+def _seconds_to_clear(
+    spec: AnalysisSpec, state: AnalysisState, refuted: list[float], *, alone: bool
+) -> float:
+    """Of all metrics the longest time that is left."""
+    canary, control, needed = state.canary, state.control, -math.log(spec.beta)
+    longest = seconds_to_clear(
+        needed - refuted[0],
+        _pace(state, canary.requests, control.requests, canary.errors + control.errors),
+        factor=spec.factor,
+        negligible=spec.limits.max_error_ratio if alone else spec.negligible_error_ratio,
+        noise=spec.tempering.errors.factor,
+    )
+    if alone:
+        return longest
+    for reached, one, two in zip(refuted[1:], canary.slow, control.slow, strict=True):
+        if reached < needed:
+            edge = seconds_to_clear(
+                needed - reached,
+                _pace(state, canary.timed, control.timed, one + two),
+                factor=spec.factor,
+                negligible=spec.negligible_slow_ratio,
+                noise=spec.tempering.latency.factor,
+            )
+            longest = max(longest, edge)
+    return longest
+
+
+def _pace(state: AnalysisState, own: float, other: float, events: float) -> Pace:
+    total = own + other
+    whole = max(total, 1.0)
+    return Pace(total / state.step_seconds, own / whole, events / whole)
 
 
 def _errors(spec: AnalysisSpec, state: AnalysisState, stands: Standing, *, alone: bool) -> Finding:
@@ -73,10 +86,11 @@ def _errors(spec: AnalysisSpec, state: AnalysisState, stands: Standing, *, alone
 
 def _latency(spec: AnalysisSpec, state: AnalysisState, stands: Standing, *, alone: bool) -> Finding:
     edges = len(state.edges)
-    by_edge, refuted = stands.by_test[1 : edges + 1], stands.refuted[1:]
-    harm = _power(log_sum(by_edge) - math.log(edges))
-    cleared = None if alone else _power(np.min(refuted))
-    worst = int(np.argmax(by_edge)) if harm > 0 or alone else int(np.argmin(refuted))
+    by_edge, refuted = stands.by_test[1 : edges + 1].tolist(), stands.refuted[1:].tolist()
+    most, least = max(by_edge), min(refuted)
+    harm = _power(most + math.log(math.fsum([math.exp(each - most) for each in by_edge]) / edges))
+    cleared = None if alone else _power(least)
+    worst = by_edge.index(most) if harm > 0 or alone else refuted.index(least)
     canary = _share(state.canary.slow[worst], state.canary.timed)
     control = _share(state.control.slow[worst], state.control.timed)
     verdict = _verdict(spec, harm, cleared, "slow requests")

@@ -6,6 +6,8 @@ reaches a level: inverse Gaussian (Wald, Sequential Analysis, 1947; Folks and Ch
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,13 +19,10 @@ from penelope.rooms.rollout.eprocess import (
     ODDS_WEIGHTS,
     REFUTATION_WEIGHTS,
     RIVALS,
-    Array,
 )
 from penelope.rooms.rollout.evidence import GUARD_SHARE, LATENCY_SHARE
 
 _LONGEST_SECONDS = 1e7
-_MODEST = MODEST[:, None]
-_LOG_MODEST = np.log(_MODEST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,18 +127,34 @@ def forecast_clearance(spec: AnalysisSpec, traffic: Traffic) -> Forecast:
     return _soonest(spec, traffic, walks)
 
 
-def seconds_to_clear(left: Array, rates: Array, spec: AnalysisSpec, negligible: Array, noise: Array) -> float:
-    """The expected time until every refutation is there whose `left` (by metric, log) is above 0; None of them: 0.
+class Pace(NamedTuple):
+    """One metric of a rollout that runs: both arms' requests a second, the canary's share, the ratio of events in both."""
 
-    `rates` are, by metric, requests of both arms a second, the canary's share of them and the ratio of events
-    in both arms together, which a canary without fault would have.
-    """
-    total, share, ratio = rates
-    compared = total * ratio * (np.log1p(share * (spec.factor - 1.0)) - share * math.log(spec.factor))
-    calm = np.log1p(-negligible * _MODEST) - np.log1p(-negligible)
-    modestly = (total * share * (ratio * _LOG_MODEST + (1.0 - ratio) * calm)).max(axis=0)
-    drift = np.maximum(np.maximum(compared, modestly) / noise, 1.0 / _LONGEST_SECONDS)
-    return float((np.maximum(left, 0.0) / drift).max(initial=0.0))
+    requests_per_second: float
+    share: float
+    ratio: float
+
+
+def seconds_to_clear(left: float, pace: Pace, *, factor: float, negligible: float, noise: float) -> float:
+    """The expected time until a refutation whose logarithm lacks `left` is there, for a canary without fault."""
+    if left <= 0.0:
+        return 0.0
+    total, share, ratio = pace
+    compared = total * ratio * (math.log1p(share * (factor - 1.0)) - share * math.log(factor))
+    modestly = max(
+        total * share * (ratio * log_modest + (1.0 - ratio) * calm)
+        for log_modest, calm in _modest(negligible)
+    )
+    return left / max(max(compared, modestly) / noise, 1.0 / _LONGEST_SECONDS)
+
+
+@lru_cache(maxsize=256)
+def _modest(negligible: float) -> tuple[tuple[float, float], ...]:
+    """For each of the modest shares: what an event says, and what a request without one."""
+    return tuple(
+        (math.log(share), math.log1p(-negligible * share) - math.log1p(-negligible))
+        for share in MODEST.tolist()
+    )
 
 
 def _rates(traffic: Traffic, error_ratio: float) -> tuple[float, float]:

@@ -9,6 +9,7 @@ calibration, not a theorem: it holds as far as the service stays as noisy as it 
 import math
 from dataclasses import replace
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,25 +24,42 @@ _TENTH = NormalDist().inv_cdf(0.9)
 _LEAST_EVENTS = 20.0
 
 
-def at(noise: Noise, table: Table, seconds: Array) -> Array:
-    """The factor for a look; it only grows where there is more to be seen than when it was learned.
+class Learned(NamedTuple):
+    """The factors of the tests that compare, and what was to be seen when they were learned; the last axis are tests."""
+
+    factor: Array
+    scarcity: Array
+    """Seconds an event; 0 where it is not known what was to be seen, so that the factor does not grow."""
+
+
+def learned(tempering: Tempering, edges: int) -> Learned | None:
+    """For errors, and for as many edges. None where no noise was learned. A simulation may give arrays as figures."""
+    noises = (tempering.errors, *(tempering.latency,) * edges)
+    if all(np.ndim(each.factor) == 0 and each.factor == 1.0 for each in noises):
+        return None
+    factor = _side_by_side([each.factor for each in noises])
+    information = _side_by_side([each.information for each in noises])
+    known = information > 0
+    return Learned(factor, np.where(known, 1.0 / np.where(known, np.maximum(information, 1e-9), 1.0), 0.0))
+
+
+def _side_by_side(figures: list[float]) -> Array:
+    rows: list[Array] = [np.asarray(each, dtype=np.float64) for each in figures]
+    return np.stack(np.broadcast_arrays(*rows), axis=-1)
+
+
+def at(noise: Learned, table: Table, seconds: Array) -> Array:
+    """The factors for a look; they only grow where there is more to be seen than when they were learned.
 
     Noise that comes and goes by arm grows in relation to dice with the events and with the evenness of the
-    split. A simulation may give arrays in place of the figures of `noise`.
+    split. Of slow requests all that are timed count, since one factor is for all edges.
     """
-    if np.ndim(noise.factor) == 0 and noise.factor == 1.0:
-        return np.ones(table.events.shape)
-    learned, known = (_spread(each, table.events.ndim) for each in (noise.factor, noise.information))
     share = table.own_total / np.maximum(table.total, 1.0)
-    seen = table.events * share * (1.0 - share) / np.maximum(seconds, 1e-3)
-    growth = np.where(known > 0, seen / np.maximum(known, 1e-9), 1.0)
-    factor: Array = 1.0 + (learned - 1.0) * np.maximum(1.0, growth)
+    seen = table.total * share * (1.0 - share)
+    seen[..., 0] = table.events[..., 0] * share[..., 0] * (1.0 - share[..., 0])
+    growth = np.maximum(1.0, seen * noise.scarcity / np.maximum(seconds, 1e-3)[..., None])
+    factor: Array = 1.0 + (noise.factor - 1.0) * growth
     return factor
-
-
-def _spread(figure: float | Array, axes: int) -> Array:
-    array = np.asarray(figure, dtype=np.float64)
-    return array.reshape(array.shape + (1,) * (axes - array.ndim)) if array.ndim else array
 
 
 def learn(errors: Table, slow: Table, looks_seconds: float) -> Tempering:
