@@ -1,6 +1,7 @@
 """kill -9 at every step boundary of a rollout: only planned weights, and an end at 0 or 100, told once."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from stage import Script, performing
 
 from penelope.domain.deployment import DeploymentStatus
+from penelope.domain.incident import IncidentState
 from penelope.flow.deploying import place_of
 from penelope.flow.ports import Transaction
 
@@ -43,10 +45,30 @@ def test_every_boundary_of_a_rollout(
     asyncio.run(ended(databases, status))
 
 
-async def ended(databases: tuple[str, str], status: DeploymentStatus) -> None:
+def test_every_boundary_of_a_playbook_with_a_bad_canary(databases: tuple[str, str], tmp_path: Path) -> None:
+    command = [sys.executable, str(_SCRIPT), *databases, str(tmp_path), "playbook"]
+    subprocess.run(command, check=True, timeout=500, env={**os.environ, "PYTHONPATH": _PLACES})
+    graves = (tmp_path / "graves").read_text(encoding="utf-8").splitlines()
+    print(f"\n{len(graves)} deaths: " + ", ".join(graves))
+    assert len(graves) == len(set(graves)) >= 30
+    assert {"before begin the rollout", "before look at the rollout", "before shift to 0 %"} <= set(graves)
+    given = [int(line) for line in (tmp_path / "weights").read_text(encoding="ascii").split()]
+    assert list(dict.fromkeys(given)) == [20, 0]
+    assert given[-1] == 0
+    world = json.loads((tmp_path / "world").read_text(encoding="utf-8"))
+    # What the playbook did was done once, and taken back once.
+    assert (list(world["effects"].values()), list(world["compensations"].values())) == ([1], [1])
+    assert world["in_effect"] == []
+    asyncio.run(ended(databases, DeploymentStatus.ROLLED_BACK, of_incident=True))
+
+
+async def ended(databases: tuple[str, str], status: DeploymentStatus, *, of_incident: bool = False) -> None:
     async with performing(databases, Script()) as stage:
         (deployment,) = await stage.deployments.page()
         assert deployment.status is status
+        assert bool(deployment.incident) is of_incident
+        if of_incident:
+            assert (await stage.until(deployment.incident)).state is IncidentState.ESCALATED
         events = [entry.event for entry in await stage.deployments.history(deployment.id)]
         assert events.count("RolloutBegun") == 1
         assert events.count("RolloutPromoted") + events.count("RolloutRolledBack") == 1

@@ -1,30 +1,36 @@
-"""A rollout in a process that kills itself once at every boundary of a step: ``undying.py STORE ENGINE FOLDER good|bad``.
+"""A rollout in a process that kills itself once at every boundary of a step: ``undying.py STORE ENGINE FOLDER HOW``.
 
-The parent imports everything once and then only forks and waits. The router's weights are a file of the FOLDER, so that
-they outlive each child: ``weights`` has one line for each weight that was put in force.
+HOW is ``good`` or ``bad`` for a rollout by itself, and ``playbook`` for a bad one that an incident's playbook begins. The
+parent imports everything once and then only forks and waits. The router's weights and what actions change are files of
+the FOLDER, so that they outlive each child: ``weights`` has one line for each weight that was put in force.
 """
 
 import asyncio
+import json
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from phoenix import Graves, make_mortal
-from stage import Script, performing
+from stage import Script, Stage, performing, playbook, step
+from stage import signal as signal_of_trouble
 
 from penelope.adapters.routers.ordering import Order
+from penelope.domain.action import Action, Effect, Snapshot
 from penelope.domain.analysis import AnalysisSpec
-from penelope.domain.deployment import Course, Stage
+from penelope.domain.deployment import Course
+from penelope.domain.deployment import Stage as Portion
 from penelope.domain.rollout import RolloutLimits
 from penelope.domain.service import Service
 from penelope.flow.deployments import NewDeployment, resume
+from penelope.flow.sweep import sweep
 from penelope.kit.clock import SystemClock
 from penelope.store.database import open_reader, parse_url
 from penelope.store.deployments import SqlDeployments
+from penelope.testing.actions import FakeAction
 from penelope.testing.counts import FakeCounter, Manner
 from penelope.testing.routers import FakeRouter
 
@@ -51,18 +57,55 @@ class FileRouter(FakeRouter):
         await super()._carry_out(service, order)
 
 
+class FileAction(FakeAction):
+    """What it changes is a file."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = file
+        if file.exists():
+            kept = json.loads(file.read_text(encoding="utf-8"))
+            self.world, self._in_effect = kept["world"], set(kept["in_effect"])
+            self.effects.update(kept["effects"])
+            self.compensations.update(kept["compensations"])
+
+    async def execute(self, action: Action, snapshot: Snapshot) -> Effect:
+        effect = await super().execute(action, snapshot)
+        self._keep()
+        return effect
+
+    async def compensate(self, action: Action, snapshot: Snapshot) -> Effect:
+        effect = await super().compensate(action, snapshot)
+        self._keep()
+        return effect
+
+    def _keep(self) -> None:
+        kept = {
+            "world": self.world,
+            "effects": self.effects,
+            "compensations": self.compensations,
+            "in_effect": sorted(self._in_effect),
+        }
+        self._file.write_text(json.dumps(kept), encoding="utf-8")
+
+
 def course() -> Course:
     analysis = AnalysisSpec(silence_seconds=60, limits=RolloutLimits(min_requests=10))
-    stages = (Stage(weight=20), Stage(weight=100))
+    stages = (Portion(weight=20), Portion(weight=100))
     return Course(canary="b", control="a", stages=stages, interval_seconds=0.05, analysis=analysis)
 
 
 async def live(databases: tuple[str, str], folder: Path, manner: str) -> None:
     router = FileRouter(folder / "weights")
     counter = FakeCounter(SystemClock(), router)
-    counter.manners["b"] = Manner(error_ratio=0.5 if manner == "bad" else 0.0)
-    script = replace(Script(), router=router, counter=counter)
+    counter.manners["b"] = Manner(error_ratio=0.0 if manner == "good" else 0.5)
+    book = playbook(steps=(step("first"),), rollout=course())
+    adapter = FileAction(folder / "world")
+    script = Script(router=router, counter=counter, adapter=adapter, playbooks=[book])
     async with performing(databases, script) as stage:
+        if manner == "playbook":
+            await heal(stage)
+            return
         wanted = NewDeployment(service="shop", course=course(), actor="anna", reason="v2", key="v2")
         deployment = await stage.deployments.start(wanted)
         reading = open_reader(parse_url(databases[0]))
@@ -72,6 +115,14 @@ async def live(databases: tuple[str, str], folder: Path, manner: str) -> None:
             await reading.dispose()
         while not (await stage.deployments.shown(deployment.id)).deployment.status.ended:  # noqa: ASYNC110 - the flow writes it
             await asyncio.sleep(0.02)
+
+
+async def heal(stage: Stage) -> None:
+    """The signal may come again in each life: it is the same. What a death left undone the sweep begins."""
+    await stage.commands.receive_signals([signal_of_trouble()])
+    await sweep(stage.engine, stage.reader)
+    (incident,) = await stage.reader.incidents(states=(), before=None, limit=2)
+    await stage.until(str(incident["id"]))
 
 
 def child(databases: tuple[str, str], folder: Path, manner: str) -> None:
