@@ -57,7 +57,9 @@ def judge_look(kept: Kept, seen: Seen, now: datetime) -> Kept:
     course, at = deployment.course, deployment.since or now
     state = memory.analysis or begin(deployment.revision, deployment.weight, at)
     state = replace(at_step(state, deployment.revision, deployment.weight, at), step_started_at=at)
-    spec = replace(course.analysis, max_step_seconds=deployment.patience_seconds)
+    spec, patience = course.analysis, deployment.patience_seconds
+    if spec.max_step_seconds != patience:
+        spec = replace(spec, max_step_seconds=patience)
     counts, doubts = _counts(memory.totals, seen)
     state, assessment = assess(spec, state, None if counts is None else _scrape(counts, course), now)
     share = _shared(memory.share, deployment, counts)
