@@ -402,3 +402,48 @@ def test_a_stream_tells_all_until_the_end_and_what_was_missed(door: Doorstep, wa
             "invalid_request",
             lambda where=where, headers=headers: door.ask("GET", where, headers=headers),
         )
+
+
+CALIBRATION = {"stages": [{"weight": 50, "min_seconds": 900, "max_seconds": 1800}], "interval_seconds": 30}
+
+
+def test_a_calibration_is_asked_for_as_any_other(door: Doorstep, service: str) -> None:
+    identifier = begun(door, service, course=course(**CALIBRATION, calibrates=True))
+    found = until(door, identifier, weight=50, moving=False)
+    assert found["course"]["calibrates"] is True
+    assert (found["noise"], found["learned"]) == ("learns the noise of this service", None)
+    for order in ("step", "promote"):
+        door.problem(400, "invalid_request", lambda order=order: tell(door, identifier, order))
+    revised = {"revision": "v3", "reason": "mended"}
+    door.problem(
+        400,
+        "invalid_request",
+        lambda: door.ask("POST", f"{PATH}/{identifier}/revision", json=revised),
+    )
+    end(door, identifier)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"stages": HAND_LED},
+        {"stages": [{"weight": 50, "min_seconds": 60}]},
+        {"stages": [{"weight": 100, "min_seconds": 900}]},
+        {"interval_seconds": 60},
+        {"auto_rollback": False},
+    ],
+)
+def test_a_calibration_that_could_teach_nothing_is_refused(
+    door: Doorstep, service: str, wrong: dict[str, Any]
+) -> None:
+    asked = wanted(service, course=course(**{**CALIBRATION, "calibrates": True, **wrong}))
+    door.problem(400, "invalid_request", lambda: door.ask("POST", PATH, json=asked))
+
+
+def test_a_rollout_says_what_noise_it_goes_by(door: Doorstep, service: str) -> None:
+    identifier = begun(door, service)
+    assert "no noise was ever learned" in shown(door, identifier)["noise"]
+    end(door, identifier)
+    identifier = begun(door, service, course=course(learned_noise=False))
+    assert "as the course says" in shown(door, identifier)["noise"]
+    end(door, identifier)

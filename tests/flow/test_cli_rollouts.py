@@ -217,6 +217,33 @@ def test_what_cannot_be_is_refused(server: Server, arguments: list[str], code: i
     assert "Traceback" not in refused.output
 
 
+def test_a_calibration_is_begun_and_shown(server: Server) -> None:
+    plain = ["calibrate", "shop", "--canary=b", "--control=a", "--every=0.1"]
+    deployment = str(json.loads(said(server, *plain, "--once=noise", "--json"))["id"])
+    assert json.loads(said(server, *plain, "--once=noise", "--json"))["id"] == deployment
+    found = until(
+        server,
+        deployment,
+        lambda item: item["look"] is not None and "of 1800 s seen" in item["deployment"]["reason"],
+    )
+    (stage,) = found["deployment"]["course"]["stages"]
+    assert (stage["weight"], stage["min_seconds"], found["deployment"]["weight"]) == (50, 1800, 50)
+    screen = " ".join(shown(server, "show", deployment).split())
+    assert "noise: learns the noise of this service" in screen
+    assert "of 1800 s seen" in screen
+    refused = server.run("rollout", "promote", deployment, "--reason=good")
+    assert refused.exit_code == 1
+    assert "calibration" in refused.stderr
+    said(server, "cancel", deployment, "--reason=enough")
+    until(server, deployment, lambda item: item["deployment"]["status"] == "cancelled")
+    later = begun(server, "--stage=50m")
+    assert "noise: no noise was ever learned" in shown(server, "show", later)
+    said(server, "cancel", later, "--reason=enough")
+    until(server, later, lambda item: item["deployment"]["status"] == "cancelled")
+    short = server.run("rollout", *plain, "--seconds=60")
+    assert short.exit_code == 2
+
+
 def test_unknown_ones_are_told(server: Server) -> None:
     for arguments in (("show", "../../etc"), ("watch", "deployment_none"), ("abort", "x y", "--reason=r")):
         refused = server.run("rollout", *arguments)

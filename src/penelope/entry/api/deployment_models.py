@@ -62,7 +62,7 @@ class Noise(BaseModel):
 
 
 class Tempering(BaseModel):
-    """The noise of errors and of slow requests."""
+    """The noise of errors and of slow requests; where none is named, what was learned of the service is used."""
 
     model_config = _STRICT
 
@@ -169,6 +169,10 @@ class Course(BaseModel):
     """Requests that go to an arm whatever the weights."""
     affinity: Affinity | None = None
     """Clients that come back to their arm."""
+    learned_noise: bool = True
+    """An analysis that names no tempering has what was learned of the service."""
+    calibrates: bool = False
+    """Learns the noise of the service from two arms that run the same: one stage, after which no traffic stays on the canary."""
 
     def course(self) -> domain.Course:
         """Raises InvalidRequest."""
@@ -183,7 +187,27 @@ class Course(BaseModel):
             mirror=None if self.mirror is None else traffic.Mirror(**self.mirror.model_dump()),
             pin=None if self.pin is None else traffic.Pin(**self.pin.model_dump()),
             affinity=None if self.affinity is None else traffic.Affinity(**self.affinity.model_dump()),
+            learned_noise=self.learned_noise,
+            calibrates=self.calibrates,
         )
+
+
+class Learned(BaseModel):
+    """What a calibration has learned of a service's noise."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
+
+    deployment: str
+    """The calibration."""
+    at: datetime
+    seconds: float
+    """So long it has seen both arms."""
+    requests: float
+    tempering: Tempering
+    errors: bool
+    """Whether there was enough to learn the noise of errors from."""
+    latency: bool
+    """Whether there was enough to learn the noise of slow requests from."""
 
 
 class Deployment(BaseModel):
@@ -218,6 +242,10 @@ class Deployment(BaseModel):
     """Since when the stage has its traffic."""
     looked_at: datetime | None
     ended_at: datetime | None
+    noise: str
+    """What noise its looks are tempered by and where that is from, or why there is none."""
+    learned: Learned | None
+    """What was learned by the calibration that it goes by; of a calibration what it has learned itself."""
 
 
 class DeploymentPage(BaseModel):

@@ -45,7 +45,12 @@ _OnSilence = Annotated[
     Literal["rollback", "hold"], typer.Option(help="`rollback` or `hold` when they are missing for longer.")
 ]
 _Undecided = Annotated[Otherwise, typer.Option(help="What becomes of a stage without a verdict in its time.")]
-_Noise = Annotated[float, typer.Option(help="How many times more errors scatter than dice; 1 is not at all.")]
+_Noise = Annotated[
+    float | None,
+    typer.Option(
+        help="How many times more errors scatter than dice; 1 is not at all. Without it, what was learned."
+    ),
+]
 _Mirror = Annotated[
     int | None, typer.Option(metavar="PERCENT", help="Send copies of requests to the changed arm.")
 ]
@@ -82,7 +87,7 @@ def start(  # noqa: PLR0913 - one option each
     silence_seconds: _SilenceSeconds = 120.0,
     on_silence: _OnSilence = "rollback",
     undecided: _Undecided = Otherwise.ROLLBACK,
-    noise: _Noise = 1.0,
+    noise: _Noise = None,
     mirror: _Mirror = None,
     pin_header: _PinHeader = "",
     pin_cookie: _PinCookie = "",
@@ -104,7 +109,7 @@ def start(  # noqa: PLR0913 - one option each
         "silence_seconds": silence_seconds,
         "on_silence": on_silence,
         "undecided": undecided.value,
-        "tempering": {kind: {"factor": noise} for kind in ("errors", "latency")},
+        **_named(noise),
     }
     course = {
         "stages": [_stage(text, step_seconds) for text in stage or _STAGES],
@@ -112,6 +117,7 @@ def start(  # noqa: PLR0913 - one option each
         "auto_rollback": auto_rollback,
         "interval_seconds": every,
         "analysis": analysis,
+        "learned_noise": noise is None,
         "affinity": {"cookie": affinity} if affinity else None,
         **_arms(canary, control, mirror, pin_header, pin_cookie),
     }
@@ -119,6 +125,11 @@ def start(  # noqa: PLR0913 - one option each
     with connected(context, server, key) as client:
         answer = client.post(PATH, {**begun, "key": once})
     rollout_screens.answered(answer, rollout_screens.line, as_json=as_json)
+
+
+def _named(noise: float | None) -> dict[str, Any]:
+    """The tempering of an analysis, where one is named."""
+    return {} if noise is None else {"tempering": {kind: {"factor": noise} for kind in ("errors", "latency")}}
 
 
 def _arms(canary: str, control: str, mirror: int | None, header: str, cookie: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from penelope.domain.analysis import AnalysisState, Assessment, Scrape
+from penelope.domain.analysis import AnalysisState, ArmTotals, Assessment, Scrape
 from penelope.domain.analysis import ArmCounts as AnalysedCounts
 from penelope.domain.counts import ArmCounts, Counts, Doubt, Totals, counted
 from penelope.domain.deployment import WHOLE, Cause, Course, Deployment
@@ -11,7 +11,10 @@ from penelope.domain.rollout import Step
 from penelope.kit.canonical import Json
 from penelope.kit.codec import to_data
 from penelope.rooms.rollout.assess import assess, at_step, begin
+from penelope.rooms.rollout.calibrating import calibration_judged
 from penelope.rooms.rollout.course import Judged, judged
+from penelope.rooms.rollout.lesson import Lesson, broken, heard
+from penelope.rooms.rollout.reckoning import sound, span, timed, untimed
 from penelope.rooms.rollout.share import Share, ShareRecord, ShareRule, explained, started
 from penelope.rooms.rollout.share import judged as share_judged
 from penelope.rooms.rollout.share import looked as share_looked
@@ -21,11 +24,14 @@ _SHARE = ShareRule()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What is remembered from one look to the next: the counters as they stood, and what the analysis made of them."""
+    """What is remembered from one look to the next: the counters as they stood, and what the analysis made of them;
+    of a calibration, what it has seen of noise.
+    """
 
     totals: Totals | None = None
     analysis: AnalysisState | None = None
     share: ShareRecord | None = None
+    lesson: Lesson | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +63,21 @@ def judge_look(kept: Kept, seen: Seen, now: datetime) -> Kept:
     course, at = deployment.course, deployment.since or now
     state = memory.analysis or begin(deployment.revision, deployment.weight, at)
     state = replace(at_step(state, deployment.revision, deployment.weight, at), step_started_at=at)
-    spec = replace(course.analysis, max_step_seconds=deployment.patience_seconds)
+    spec = replace(
+        course.analysis, max_step_seconds=deployment.patience_seconds, tempering=deployment.tempering
+    )
     counts, doubts = _counts(memory.totals, seen)
-    state, assessment = assess(spec, state, None if counts is None else _scrape(counts, course), now)
+    scrape = None if counts is None else _scrape(counts, course)
+    state, assessment = assess(spec, state, scrape, now)
+    lesson = memory.lesson
+    if course.calibrates:
+        lesson = _heard(lesson or Lesson(), state, scrape)
+        assessment = calibration_judged(deployment, state, lesson, assessment, now)
     share = _shared(memory.share, deployment, counts)
     if share_judged(share, _SHARE) is Share.NOT_AS_PLANNED:
         doubts = (*doubts, f"traffic drifts: {explained(share, _SHARE)}")
-        if assessment.step is Step.PROMOTE:
+        # Noise is learned from the shares as they are.
+        if assessment.step is Step.PROMOTE and not course.calibrates:
             assessment = replace(assessment, step=Step.HOLD)
     answer = Judged(
         step=assessment.step,
@@ -81,9 +95,22 @@ def judge_look(kept: Kept, seen: Seen, now: datetime) -> Kept:
     }
     return Kept(
         deployment=judged(deployment, answer, now),
-        memory=Memory(totals=seen.totals or memory.totals, analysis=state, share=share),
+        memory=Memory(totals=seen.totals or memory.totals, analysis=state, share=share, lesson=lesson),
         look=look,
     )
+
+
+def _heard(lesson: Lesson, state: AnalysisState, scrape: Scrape | None) -> Lesson:
+    canary = _totals(scrape.canary if scrape else None, state.edges)
+    control = _totals(scrape.control if scrape else None, state.edges)
+    if scrape is None or canary is None or control is None:
+        return broken(lesson)
+    return heard(lesson, canary, control, span(scrape))
+
+
+def _totals(arm: AnalysedCounts | None, edges: tuple[float, ...]) -> ArmTotals | None:
+    counts = sound(arm)
+    return None if counts is None else timed(counts, edges) or untimed(counts, edges)
 
 
 def _shared(before: ShareRecord | None, deployment: Deployment, counts: Counts | None) -> ShareRecord:
