@@ -404,6 +404,28 @@ def test_a_stream_tells_all_until_the_end_and_what_was_missed(door: Doorstep, wa
         )
 
 
+INTERVALS = [{"weight": 20, "min_seconds": 36000, "max_seconds": 36000}]
+
+
+def test_kayentas_judge_is_asked_for_with_its_thresholds(door: Doorstep, service: str) -> None:
+    analysis = {**PATIENT, "mode": "kayenta", "kayenta": {"passing": 90, "marginal": 60}}
+    identifier = begun(door, service, course=course(stages=INTERVALS, analysis=analysis))
+    told = shown(door, identifier)["course"]["analysis"]
+    assert (told["mode"], told["kayenta"]) == ("kayenta", {"passing": 90.0, "marginal": 60.0})
+    end(door, identifier)
+    for wrong in (
+        {"analysis": {**analysis, "kayenta": {"passing": 50, "marginal": 60}}},
+        {"stages": [{"weight": 20}]},
+        {"stages": [{"weight": 20, "min_seconds": 36000, "max_seconds": 900}]},
+    ):
+        asked = wanted(service, course=course(**{"stages": INTERVALS, "analysis": analysis, **wrong}))
+        door.problem(400, "invalid_request", lambda asked=asked: door.ask("POST", PATH, json=asked))
+    for malformed in ({"mode": "guess"}, {"kayenta": {"passing": 101}}, {"kayenta": {"pass": 95}}):
+        asked = wanted(service, course=course(stages=INTERVALS, analysis={**analysis, **malformed}))
+        answer = door.ask("POST", PATH, json=asked)
+        assert answer.status_code in {400, 422}, answer.text
+
+
 CALIBRATION = {"stages": [{"weight": 50, "min_seconds": 900, "max_seconds": 1800}], "interval_seconds": 30}
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from penelope.domain import calibration
-from penelope.domain.analysis import AnalysisSpec, Tempering
+from penelope.domain.analysis import AnalysisSpec, Mode, Tempering
 from penelope.domain.calibration import Learned
 from penelope.domain.traffic import Affinity, Mirror, Pin, unfit
 from penelope.errors import InvalidRequest
@@ -17,6 +17,8 @@ WHOLE = 100
 """Percent of the traffic: the weights of a deployment run from 0 to this."""
 
 MOST_STAGES = 20
+LEAST_SAMPLES = 10
+"""Kayenta's judge needs so many looks of both arms in an interval; its makers recommend 50."""
 LONGEST_NAME = 256
 LONGEST_SECONDS = 30 * 86_400.0
 SHORTEST_INTERVAL_SECONDS = 0.05
@@ -100,6 +102,7 @@ class Course:
             *_wrong_limits(self.analysis),
             *_wrong_extras(self),
             *_wrong_calibration(self),
+            *_wrong_intervals(self),
         )
         for wrong in wrongs:
             raise InvalidRequest(wrong)
@@ -154,6 +157,18 @@ def _wrong_calibration(course: Course) -> Iterator[str]:
         yield f"a calibration looks at least each {calibration.LONGEST_LOOK_SECONDS:.0f} seconds"
     if not course.auto_rollback:
         yield "a calibration that breaks a limit ends by itself: auto_rollback cannot be off"
+
+
+def _wrong_intervals(course: Course) -> Iterator[str]:
+    """Kayenta's judge speaks at the end of a stage's min_seconds: there must be such an end, and enough before it."""
+    if course.analysis.mode is not Mode.KAYENTA or course.calibrates:
+        return
+    least = LEAST_SAMPLES * course.interval_seconds
+    compared = [stage for stage in course.stages if 0 < stage.weight < WHOLE]
+    if any(stage.min_seconds < least for stage in compared):
+        yield f"in the mode kayenta a stage has min_seconds of at least {LEAST_SAMPLES} looks, here {least:g}"
+    if any(stage.max_seconds < stage.min_seconds and not stage.manual for stage in compared):
+        yield "in the mode kayenta the max_seconds of a stage are no less than its min_seconds"
 
 
 class Cause(StrEnum):

@@ -18,6 +18,7 @@ Text = Annotated[str, Field(max_length=domain.LONGEST_NAME, pattern=_LINE)]
 Reason = Annotated[str, Field(max_length=4096, pattern=r"\S")]
 Seconds = Annotated[float, Field(ge=0, le=domain.LONGEST_SECONDS, allow_inf_nan=False)]
 Chance = Annotated[float, Field(gt=0, lt=1)]
+Score = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Token = Annotated[str, Field(pattern=traffic.NAME_FORM)]
 
@@ -70,6 +71,17 @@ class Tempering(BaseModel):
     latency: Noise = Field(default_factory=Noise)
 
 
+class Thresholds(BaseModel):
+    """Scores of Kayenta's judge, 0 to 100."""
+
+    model_config = _STRICT
+
+    passing: Score = 95.0
+    """From it on the canary goes on."""
+    marginal: Score = 75.0
+    """Below it the canary goes back."""
+
+
 class Analysis(BaseModel):
     """How a canary is judged: docs/rollout-statistics.md."""
 
@@ -93,16 +105,21 @@ class Analysis(BaseModel):
     latency: bool = True
     """Without it only errors are judged."""
     tempering: Tempering = Field(default_factory=Tempering)
+    mode: analysis.Mode = analysis.Mode.SEQUENTIAL
+    """`kayenta` judges each stage once, at the end of its `min_seconds`: a test of fixed horizon."""
+    kayenta: Thresholds = Field(default_factory=Thresholds)
+    """For that mode."""
 
     def spec(self) -> analysis.AnalysisSpec:
         """Raises InvalidRequest."""
-        wanted = self.model_dump(exclude={"limits", "tempering", "on_silence"})
+        wanted = self.model_dump(exclude={"limits", "tempering", "on_silence", "kayenta"})
         noises = self.tempering.model_dump()
         try:
             return analysis.AnalysisSpec(
                 **wanted,
                 on_silence=analysis.Otherwise(self.on_silence),
                 limits=RolloutLimits(**self.limits.model_dump()),
+                kayenta=analysis.Thresholds(**self.kayenta.model_dump()),
                 tempering=analysis.Tempering(
                     **{name: analysis.Noise(**noise) for name, noise in noises.items()}
                 ),

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from penelope.domain.analysis import Otherwise
+from penelope.domain.analysis import Mode, Otherwise
 from penelope.entry.cli import rollout_screens
 from penelope.entry.cli.remote import ApiKey, AsJson, Server, connected
 
@@ -22,6 +22,17 @@ _Stages = Annotated[
     ),
 ]
 _StepSeconds = Annotated[float, typer.Option(min=1, help="A stage has so long for a verdict.")]
+_MinStepSeconds = Annotated[
+    float, typer.Option(min=0, help="A stage lasts at least so long; in the mode kayenta its interval.")
+]
+_Mode = Annotated[
+    Mode,
+    typer.Option(
+        help="`sequential` judges at every look, `kayenta` once, at the end of a stage's least time."
+    ),
+]
+_Passing = Annotated[float, typer.Option(min=0, max=100, help="Kayenta's score from which on it goes on.")]
+_Marginal = Annotated[float, typer.Option(min=0, max=100, help="Kayenta's score below which it goes back.")]
 _AutoPromote = Annotated[bool, typer.Option(help="Go on from stage to stage by itself.")]
 _AutoRollback = Annotated[bool, typer.Option(help="Take the traffic away by itself.")]
 _Every = Annotated[float, typer.Option(min=0.05, max=3600, help="Seconds between two looks.")]
@@ -74,6 +85,10 @@ def start(  # noqa: PLR0913 - one option each
     reason: Annotated[str, typer.Option(help="Why; it is kept in history.")],
     stage: _Stages = None,
     step_seconds: _StepSeconds = 900,
+    min_step_seconds: _MinStepSeconds = 0,
+    mode: _Mode = Mode.SEQUENTIAL,
+    passing: _Passing = 95,
+    marginal: _Marginal = 75,
     auto_promote: _AutoPromote = True,
     auto_rollback: _AutoRollback = True,
     every: _Every = 5.0,
@@ -110,9 +125,11 @@ def start(  # noqa: PLR0913 - one option each
         "on_silence": on_silence,
         "undecided": undecided.value,
         **_named(noise),
+        "mode": mode.value,
+        "kayenta": {"passing": passing, "marginal": marginal},
     }
     course = {
-        "stages": [_stage(text, step_seconds) for text in stage or _STAGES],
+        "stages": [_stage(text, min_step_seconds, step_seconds) for text in stage or _STAGES],
         "auto_promote": auto_promote,
         "auto_rollback": auto_rollback,
         "interval_seconds": every,
@@ -150,8 +167,13 @@ def _pin(arm: str, header: str, cookie: str) -> dict[str, Any] | None:
     return {"arm": arm, "value": value, kind: name}
 
 
-def _stage(text: str, seconds: float) -> dict[str, Any]:
+def _stage(text: str, least: float, seconds: float) -> dict[str, Any]:
     weight = text.removesuffix("m")
     if not (weight.isascii() and weight.isdecimal() and len(weight) <= len("100")):
         raise typer.BadParameter(f"{text!r} is no weight in percent", param_hint="--stage")
-    return {"weight": int(weight), "manual": text.endswith("m"), "max_seconds": seconds}
+    return {
+        "weight": int(weight),
+        "manual": text.endswith("m"),
+        "min_seconds": least,
+        "max_seconds": seconds,
+    }

@@ -17,10 +17,13 @@ LIMITS = frozenset({"error_limit", "p99_limit"})
 
 
 class Guarded(NamedTuple):
-    """Whether the canary, and whether the control, breaks a limit beyond doubt; `shared`: both look as if they did."""
+    """Whether the canary, and whether the control, breaks a limit beyond doubt; `suspect`: the canary looks as if it did,
+    `shared`: both do.
+    """
 
     canary: bool
     control: bool
+    suspect: bool
     shared: bool
 
 
@@ -34,6 +37,7 @@ def guarded(spec: AnalysisSpec, state: AnalysisState) -> Guarded:
     return Guarded(
         canary=bool((stands.by_test[-_GUARDS:] >= enough).any()),
         control=bool((control >= min(enough, _MOST_OF_CONTROL)).any()),
+        suspect=bool(stands.suspect.any()),
         shared=bool((stands.shared & stands.suspect).any()),
     )
 

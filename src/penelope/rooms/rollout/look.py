@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from penelope.domain.analysis import AnalysisState, ArmTotals, Assessment, Scrape
+from penelope.domain.analysis import AnalysisState, ArmTotals, Assessment, Mode, Scrape
 from penelope.domain.analysis import ArmCounts as AnalysedCounts
 from penelope.domain.counts import ArmCounts, Counts, Doubt, Totals, counted
 from penelope.domain.deployment import WHOLE, Cause, Course, Deployment
@@ -13,6 +13,7 @@ from penelope.kit.codec import to_data
 from penelope.rooms.rollout.assess import assess, at_step, begin
 from penelope.rooms.rollout.calibrating import calibration_judged
 from penelope.rooms.rollout.course import Judged, judged
+from penelope.rooms.rollout.horizon import Interval, gathered, horizon_judged
 from penelope.rooms.rollout.lesson import Lesson, broken, heard
 from penelope.rooms.rollout.reckoning import sound, span, timed, untimed
 from penelope.rooms.rollout.share import Share, ShareRecord, ShareRule, explained, started
@@ -25,13 +26,14 @@ _SHARE = ShareRule()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """What is remembered from one look to the next: the counters as they stood, and what the analysis made of them;
-    of a calibration, what it has seen of noise.
+    of a calibration, what it has seen of noise, and of one that Kayenta's judge judges the samples of its interval.
     """
 
     totals: Totals | None = None
     analysis: AnalysisState | None = None
     share: ShareRecord | None = None
     lesson: Lesson | None = None
+    interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +71,8 @@ def judge_look(kept: Kept, seen: Seen, now: datetime) -> Kept:
     counts, doubts = _counts(memory.totals, seen)
     scrape = None if counts is None else _scrape(counts, course)
     state, assessment = assess(spec, state, scrape, now)
-    lesson = memory.lesson
-    if course.calibrates:
-        lesson = _heard(lesson or Lesson(), state, scrape)
-        assessment = calibration_judged(deployment, state, lesson, assessment, now)
+    remembered = replace(memory, totals=seen.totals or memory.totals, analysis=state)
+    remembered, assessment = _by_course(deployment, remembered, scrape, assessment, now)
     share = _shared(memory.share, deployment, counts)
     if share_judged(share, _SHARE) is Share.NOT_AS_PLANNED:
         doubts = (*doubts, f"traffic drifts: {explained(share, _SHARE)}")
@@ -95,17 +95,33 @@ def judge_look(kept: Kept, seen: Seen, now: datetime) -> Kept:
     }
     return Kept(
         deployment=judged(deployment, answer, now),
-        memory=Memory(totals=seen.totals or memory.totals, analysis=state, share=share, lesson=lesson),
+        memory=replace(remembered, share=share),
         look=look,
     )
 
 
-def _heard(lesson: Lesson, state: AnalysisState, scrape: Scrape | None) -> Lesson:
-    canary = _totals(scrape.canary if scrape else None, state.edges)
-    control = _totals(scrape.control if scrape else None, state.edges)
-    if scrape is None or canary is None or control is None:
-        return broken(lesson)
-    return heard(lesson, canary, control, span(scrape))
+def _by_course(
+    deployment: Deployment, memory: Memory, scrape: Scrape | None, assessment: Assessment, now: datetime
+) -> tuple[Memory, Assessment]:
+    """What is remembered and answered where the comparison has no say: in a calibration, and in the mode of Kayenta."""
+    state, course = memory.analysis, deployment.course
+    if state is None or not (course.calibrates or course.analysis.mode is Mode.KAYENTA):
+        return memory, assessment
+    arms = _arms(scrape, state.edges)
+    if course.calibrates:
+        before = memory.lesson or Lesson()
+        lesson = heard(before, *arms, span(scrape)) if scrape and arms else broken(before)
+        return replace(memory, lesson=lesson), calibration_judged(deployment, state, lesson, assessment, now)
+    interval = gathered(memory.interval, deployment, arms, state.edges, now)
+    interval, answer = horizon_judged(deployment, state, interval, assessment, now)
+    return replace(memory, interval=interval), answer
+
+
+def _arms(scrape: Scrape | None, edges: tuple[float, ...]) -> tuple[ArmTotals, ArmTotals] | None:
+    """The canary and the control, where both could be read."""
+    canary = _totals(scrape.canary if scrape else None, edges)
+    control = _totals(scrape.control if scrape else None, edges)
+    return None if canary is None or control is None else (canary, control)
 
 
 def _totals(arm: AnalysedCounts | None, edges: tuple[float, ...]) -> ArmTotals | None:
