@@ -248,6 +248,17 @@ def test_without_leave_or_without_another_arm_a_person_is_asked() -> None:
     assert "cannot take its traffic" in alone.reason
 
 
+def test_a_calibration_ends_with_nothing_on_the_canary_where_the_other_arm_lives() -> None:
+    stages = alike(900, 30)
+    it = gone(plain(stages=stages, calibrates=True))
+    assert it.weight == 30
+    dead = judged(it, Judged(step=Step.PROMOTE, reason="seen", control_alive=False), START)
+    assert (dead.wanted, dead.awaits, dead.status) == (30, "rollback", DeploymentStatus.PROGRESSING)
+    ended = gone(it, Step.PROMOTE)
+    assert (ended.status, ended.weight) == (DeploymentStatus.CONCLUDED, 0)
+    assert gone(it, Step.ROLLBACK).status is DeploymentStatus.ROLLED_BACK
+
+
 def test_a_router_that_does_not_obey_gets_no_more_traffic_to_shift_but_is_asked_for_ever_to_take_it_away() -> (
     None
 ):

@@ -75,7 +75,7 @@ def change_of(kept: Kept, event: str, actor: str, reason: str, version: int | No
             "revision": deployment.revision,
             "awaits": deployment.awaits,
             "cause": deployment.cause and deployment.cause.value,
-            "noise": deployment.noise,
+            "noise": None if look else deployment.noise,
             "look": look,
             "step": look and look["assessment"]["step"],
             "seconds": _lasted_seconds(deployment),

@@ -70,6 +70,7 @@ def test_a_hostile_server_styles_nothing() -> None:
         awaits=HOSTILE,
         cause=HOSTILE,
         reason=HOSTILE,
+        noise=HOSTILE,
         course={
             "canary": HOSTILE,
             "stages": [{"weight": 10}],

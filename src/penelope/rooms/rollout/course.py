@@ -107,7 +107,7 @@ def judged(deployment: Deployment, answer: Judged, now: datetime) -> Deployment:
         return looked
     if answer.step is Step.PROMOTE and _lasted(deployment, now):
         if deployment.course.calibrates:
-            return replace(_toward(looked, 0), status=DeploymentStatus.CONCLUDING)
+            return _concluding(looked, answer)
         waits = deployment.at.manual or not deployment.course.auto_promote
         return replace(looked, awaits="promotion") if waits else _onward(looked)
     return looked
@@ -117,6 +117,13 @@ def _lasted(deployment: Deployment, now: datetime) -> bool:
     """Whether the stage may end. A calibration lasts by what it has seen, and that is judged by who looked."""
     lasted = (now - (deployment.since or now)).total_seconds()
     return deployment.course.calibrates or lasted >= deployment.at.min_seconds
+
+
+def _concluding(looked: Deployment, answer: Judged) -> Deployment:
+    """A calibration has seen enough; its traffic goes back, if there is anybody to take it."""
+    if not answer.control_alive:
+        return _due(looked, answer)
+    return replace(_toward(looked, 0), status=DeploymentStatus.CONCLUDING)
 
 
 def _due(looked: Deployment, answer: Judged) -> Deployment:
