@@ -1,7 +1,8 @@
-"""A rollout in a process that kills itself once at every boundary of a step: ``undying.py STORE ENGINE FOLDER good|bad``.
+"""A rollout in a process that kills itself once at every boundary of a step: ``undying.py STORE ENGINE FOLDER good|bad|alike``.
 
 The parent imports everything once and then only forks and waits. The router's weights are a file of the FOLDER, so that
-they outlive each child: ``weights`` has one line for each weight that was put in force.
+they outlive each child: ``weights`` has one line for each weight that was put in force. `alike` is a calibration; of what
+its source counts ``looks`` has one line each.
 """
 
 import asyncio
@@ -11,14 +12,17 @@ import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 from phoenix import Graves, make_mortal
 from stage import Script, performing
 
 from penelope.adapters.routers.ordering import Order
 from penelope.domain.analysis import AnalysisSpec
-from penelope.domain.deployment import Course, Stage
+from penelope.domain.counts import Series, Totals
+from penelope.domain.deployment import Course, Stage, alike
 from penelope.domain.rollout import RolloutLimits
 from penelope.domain.service import Service
 from penelope.flow.deployments import NewDeployment, resume
@@ -51,6 +55,34 @@ class FileRouter(FakeRouter):
         await super()._carry_out(service, order)
 
 
+class FileHalves:
+    """Two arms with bad looks of their own. Half a minute goes by at each look, whoever lives then."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    async def totals(self, service: Service) -> Totals:
+        del service
+        with self._file.open("a", encoding="ascii") as stream:
+            stream.write("look\n")
+        looks = len(self._file.read_text(encoding="ascii").split())
+        arms = {}
+        for arm in "ab":
+            chance = Random(arm)  # noqa: S311 - traffic, no secret
+            errors = sum(chance.choice((4, 20, 36)) for _ in range(looks))
+            requests = 1000 * looks
+            buckets = {"0.1": requests, "+Inf": requests}
+            arms[arm] = {"1": Series(requests=requests, errors=errors, buckets=buckets)}
+        return Totals(at=datetime(2026, 11, 22, tzinfo=UTC) + timedelta(seconds=30 * looks), arms=arms)
+
+
+def calibration() -> Course:
+    analysis = AnalysisSpec(silence_seconds=60, limits=RolloutLimits(max_error_ratio=0.2))
+    return Course(
+        canary="b", control="a", stages=alike(900), calibrates=True, interval_seconds=0.05, analysis=analysis
+    )
+
+
 def course() -> Course:
     analysis = AnalysisSpec(silence_seconds=60, limits=RolloutLimits(min_requests=10))
     stages = (Stage(weight=20), Stage(weight=100))
@@ -61,9 +93,11 @@ async def live(databases: tuple[str, str], folder: Path, manner: str) -> None:
     router = FileRouter(folder / "weights")
     counter = FakeCounter(SystemClock(), router)
     counter.manners["b"] = Manner(error_ratio=0.5 if manner == "bad" else 0.0)
-    script = replace(Script(), router=router, counter=counter)
+    source = FileHalves(folder / "looks") if manner == "alike" else counter
+    script = replace(Script(), router=router, counter=source)
     async with performing(databases, script) as stage:
-        wanted = NewDeployment(service="shop", course=course(), actor="anna", reason="v2", key="v2")
+        asked = calibration() if manner == "alike" else course()
+        wanted = NewDeployment(service="shop", course=asked, actor="anna", reason="v2", key="v2")
         deployment = await stage.deployments.start(wanted)
         reading = open_reader(parse_url(databases[0]))
         try:
