@@ -68,7 +68,7 @@ class FileHalves:
         looks = len(self._file.read_text(encoding="ascii").split())
         arms = {}
         for arm in "ab":
-            chance = Random(arm)  # noqa: S311 - traffic, no secret
+            chance = Random(arm)
             errors = sum(chance.choice((4, 20, 36)) for _ in range(looks))
             requests = 1000 * looks
             buckets = {"0.1": requests, "+Inf": requests}
