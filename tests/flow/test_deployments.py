@@ -122,10 +122,11 @@ def test_a_bad_one_loses_its_traffic(databases: Databases) -> None:
     play_on(databases, scene)
 
 
+KAYENTAS_OWN = Thresholds()
 KAYENTA = (Step(weight=20, min_seconds=1.0, max_seconds=30), Step(weight=100, max_seconds=30))
 
 
-def by_kayenta(scores: Thresholds = Thresholds()) -> Course:  # noqa: B008 - frozen
+def by_kayenta(scores: Thresholds = KAYENTAS_OWN) -> Course:
     return course(stages=KAYENTA, analysis=replace(ANALYSIS, mode=Mode.KAYENTA, kayenta=scores))
 
 

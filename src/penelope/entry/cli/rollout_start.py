@@ -116,18 +116,10 @@ def start(  # noqa: PLR0913 - one option each
 ) -> None:
     """Begin a rollout: traffic goes over to the changed arm stage by stage, or back."""
     limits = (max_error_ratio, min_success_ratio, max_p99_increase, min_requests)
-    analysis = {
-        "alpha": alpha,
-        "factor": factor,
-        "limits": dict(zip(_LIMITS, limits, strict=True)),
-        "latency": latency,
-        "silence_seconds": silence_seconds,
-        "on_silence": on_silence,
-        "undecided": undecided.value,
-        **_named(noise),
-        "mode": mode.value,
-        "kayenta": {"passing": passing, "marginal": marginal},
-    }
+    plain = {"alpha": alpha, "factor": factor, "latency": latency, "undecided": undecided.value}
+    silence = {"silence_seconds": silence_seconds, "on_silence": on_silence}
+    judge = _judging(mode, passing, marginal, noise)
+    analysis = {**plain, **silence, **judge, "limits": dict(zip(_LIMITS, limits, strict=True))}
     course = {
         "stages": [_stage(text, min_step_seconds, step_seconds) for text in stage or _STAGES],
         "auto_promote": auto_promote,
@@ -144,9 +136,12 @@ def start(  # noqa: PLR0913 - one option each
     rollout_screens.answered(answer, rollout_screens.line, as_json=as_json)
 
 
-def _named(noise: float | None) -> dict[str, Any]:
-    """The tempering of an analysis, where one is named."""
-    return {} if noise is None else {"tempering": {kind: {"factor": noise} for kind in ("errors", "latency")}}
+def _judging(mode: Mode, passing: float, marginal: float, noise: float | None) -> dict[str, Any]:
+    """The judge of an analysis, and the tempering where one is named."""
+    judge = {"mode": mode.value, "kayenta": {"passing": passing, "marginal": marginal}}
+    if noise is None:
+        return judge
+    return {**judge, "tempering": {kind: {"factor": noise} for kind in ("errors", "latency")}}
 
 
 def _arms(canary: str, control: str, mirror: int | None, header: str, cookie: str) -> dict[str, Any]:
