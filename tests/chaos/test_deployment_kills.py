@@ -13,6 +13,7 @@ from stage import Script, performing
 from penelope.domain.deployment import DeploymentStatus
 from penelope.domain.incident import IncidentState
 from penelope.flow.deploying import place_of
+from penelope.flow.noise import unit_of
 from penelope.flow.ports import Transaction
 
 _SCRIPT = Path(__file__).with_name("undying.py")
@@ -25,7 +26,11 @@ pytestmark = pytest.mark.chaos
 
 @pytest.mark.parametrize(
     ("manner", "status", "weights"),
-    [("good", DeploymentStatus.PROMOTED, [20, 100]), ("bad", DeploymentStatus.ROLLED_BACK, [20, 0])],
+    [
+        ("good", DeploymentStatus.PROMOTED, [20, 100]),
+        ("bad", DeploymentStatus.ROLLED_BACK, [20, 0]),
+        ("alike", DeploymentStatus.CONCLUDED, [50, 0]),
+    ],
 )
 def test_every_boundary_of_a_rollout(
     databases: tuple[str, str], tmp_path: Path, manner: str, status: DeploymentStatus, weights: list[int]
@@ -35,9 +40,8 @@ def test_every_boundary_of_a_rollout(
     graves = (tmp_path / "graves").read_text(encoding="utf-8").splitlines()
     print(f"\n{len(graves)} deaths: " + ", ".join(graves))
     assert len(graves) == len(set(graves)) >= 15
-    assert {"before turn", "before shift to 20 %", "before shifted", "before look", "before judged"} <= set(
-        graves
-    )
+    places = ("turn", f"shift to {weights[0]} %", "shifted", "look", "judged", "finalise", "settled")
+    assert {f"before {place}" for place in places} <= set(graves)
     given = [int(line) for line in (tmp_path / "weights").read_text(encoding="ascii").split()]
     assert [
         weight for number, weight in enumerate(given) if number == 0 or given[number - 1] != weight
@@ -71,7 +75,13 @@ async def ended(databases: tuple[str, str], status: DeploymentStatus, *, of_inci
             assert (await stage.until(deployment.incident)).state is IncidentState.ESCALATED
         events = [entry.event for entry in await stage.deployments.history(deployment.id)]
         assert events.count("RolloutBegun") == 1
-        assert events.count("RolloutPromoted") + events.count("RolloutRolledBack") == 1
+        ends = ("RolloutPromoted", "RolloutRolledBack", "RolloutConcluded")
+        assert sum(events.count(end) for end in ends) == 1
+        learned = [entry.event for entry in await stage.deployments.history(unit_of("shop"))]
+        assert learned == (["NoiseLearned"] if status is DeploymentStatus.CONCLUDED else [])
+        if deployment.learned is not None:
+            assert deployment.learned.seconds == 900
+            assert deployment.learned.errors
         assert await stage.flaws() == []
         assert await stage.engine.transaction("look", holder_of_the_traffic) is None
 

@@ -1,8 +1,9 @@
 """A rollout in a process that kills itself once at every boundary of a step: ``undying.py STORE ENGINE FOLDER HOW``.
 
-HOW is ``good`` or ``bad`` for a rollout by itself, and ``playbook`` for a bad one that an incident's playbook begins. The
-parent imports everything once and then only forks and waits. The router's weights and what actions change are files of
-the FOLDER, so that they outlive each child: ``weights`` has one line for each weight that was put in force.
+HOW is ``good`` or ``bad`` for a rollout by itself, ``alike`` for a calibration, and ``playbook`` for a bad rollout that an
+incident's playbook begins. The parent imports everything once and then only forks and waits. The router's weights and what
+actions change are files of the FOLDER, so that they outlive each child: ``weights`` has one line for each weight that was
+put in force, ``looks`` one for each time that the source of a calibration was asked.
 """
 
 import asyncio
@@ -12,7 +13,9 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 from phoenix import Graves, make_mortal
 from stage import Script, Stage, performing, playbook, step
@@ -21,7 +24,8 @@ from stage import signal as signal_of_trouble
 from penelope.adapters.routers.ordering import Order
 from penelope.domain.action import Action, Effect, Snapshot
 from penelope.domain.analysis import AnalysisSpec
-from penelope.domain.deployment import Course
+from penelope.domain.counts import Series, Totals
+from penelope.domain.deployment import Course, alike
 from penelope.domain.deployment import Stage as Portion
 from penelope.domain.rollout import RolloutLimits
 from penelope.domain.service import Service
@@ -89,6 +93,34 @@ class FileAction(FakeAction):
         self._file.write_text(json.dumps(kept), encoding="utf-8")
 
 
+class FileHalves:
+    """Two arms with bad looks of their own. Half a minute goes by at each look, whoever lives then."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    async def totals(self, service: Service) -> Totals:
+        del service
+        with self._file.open("a", encoding="ascii") as stream:
+            stream.write("look\n")
+        looks = len(self._file.read_text(encoding="ascii").split())
+        arms = {}
+        for arm in "ab":
+            chance = Random(arm)
+            errors = sum(chance.choice((4, 20, 36)) for _ in range(looks))
+            requests = 1000 * looks
+            buckets = {"0.1": requests, "+Inf": requests}
+            arms[arm] = {"1": Series(requests=requests, errors=errors, buckets=buckets)}
+        return Totals(at=datetime(2026, 11, 22, tzinfo=UTC) + timedelta(seconds=30 * looks), arms=arms)
+
+
+def calibration() -> Course:
+    analysis = AnalysisSpec(silence_seconds=60, limits=RolloutLimits(max_error_ratio=0.2))
+    return Course(
+        canary="b", control="a", stages=alike(900), calibrates=True, interval_seconds=0.05, analysis=analysis
+    )
+
+
 def course() -> Course:
     analysis = AnalysisSpec(silence_seconds=60, limits=RolloutLimits(min_requests=10))
     stages = (Portion(weight=20), Portion(weight=100))
@@ -98,15 +130,17 @@ def course() -> Course:
 async def live(databases: tuple[str, str], folder: Path, manner: str) -> None:
     router = FileRouter(folder / "weights")
     counter = FakeCounter(SystemClock(), router)
-    counter.manners["b"] = Manner(error_ratio=0.0 if manner == "good" else 0.5)
+    counter.manners["b"] = Manner(error_ratio=0.5 if manner in {"bad", "playbook"} else 0.0)
+    source = FileHalves(folder / "looks") if manner == "alike" else counter
     book = playbook(steps=(step("first"),), rollout=course())
     adapter = FileAction(folder / "world")
-    script = Script(router=router, counter=counter, adapter=adapter, playbooks=[book])
+    script = Script(router=router, counter=source, adapter=adapter, playbooks=[book])
     async with performing(databases, script) as stage:
         if manner == "playbook":
             await heal(stage)
             return
-        wanted = NewDeployment(service="shop", course=course(), actor="anna", reason="v2", key="v2")
+        asked = calibration() if manner == "alike" else course()
+        wanted = NewDeployment(service="shop", course=asked, actor="anna", reason="v2", key="v2")
         deployment = await stage.deployments.start(wanted)
         reading = open_reader(parse_url(databases[0]))
         try:

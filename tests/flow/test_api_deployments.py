@@ -443,3 +443,70 @@ def test_the_last_of_a_long_history_is_there_at_once(door: Doorstep, service: st
     assert door.get(path, params={"newest": True, "limit": 2, "after": after})["events"] == everything[-2:]
     assert door.get(path, params={"newest": True, "limit": 9, "after": after})["events"] == everything[-3:]
     assert door.get(path, params={"newest": True, "after": len(everything)})["events"] == []
+
+
+INTERVALS = [{"weight": 20, "min_seconds": 36000, "max_seconds": 36000}]
+
+
+def test_kayentas_judge_is_asked_for_with_its_thresholds(door: Doorstep, service: str) -> None:
+    analysis = {**PATIENT, "mode": "kayenta", "kayenta": {"passing": 90, "marginal": 60}}
+    identifier = begun(door, service, course=course(stages=INTERVALS, analysis=analysis))
+    told = shown(door, identifier)["course"]["analysis"]
+    assert (told["mode"], told["kayenta"]) == ("kayenta", {"passing": 90.0, "marginal": 60.0})
+    end(door, identifier)
+    for wrong in (
+        {"analysis": {**analysis, "kayenta": {"passing": 50, "marginal": 60}}},
+        {"stages": [{"weight": 20}]},
+        {"stages": [{"weight": 20, "min_seconds": 36000, "max_seconds": 900}]},
+    ):
+        asked = wanted(service, course=course(**{"stages": INTERVALS, "analysis": analysis, **wrong}))
+        door.problem(400, "invalid_request", lambda asked=asked: door.ask("POST", PATH, json=asked))
+    for malformed in ({"mode": "guess"}, {"kayenta": {"passing": 101}}, {"kayenta": {"pass": 95}}):
+        asked = wanted(service, course=course(stages=INTERVALS, analysis={**analysis, **malformed}))
+        answer = door.ask("POST", PATH, json=asked)
+        assert answer.status_code in {400, 422}, answer.text
+
+
+CALIBRATION = {"stages": [{"weight": 50, "min_seconds": 900, "max_seconds": 1800}], "interval_seconds": 30}
+
+
+def test_a_calibration_is_asked_for_as_any_other(door: Doorstep, service: str) -> None:
+    identifier = begun(door, service, course=course(**CALIBRATION, calibrates=True))
+    found = until(door, identifier, weight=50, moving=False)
+    assert found["course"]["calibrates"] is True
+    assert (found["noise"], found["learned"]) == ("learns the noise of this service", None)
+    for order in ("step", "promote"):
+        door.problem(400, "invalid_request", lambda order=order: tell(door, identifier, order))
+    revised = {"revision": "v3", "reason": "mended"}
+    door.problem(
+        400,
+        "invalid_request",
+        lambda: door.ask("POST", f"{PATH}/{identifier}/revision", json=revised),
+    )
+    end(door, identifier)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"stages": HAND_LED},
+        {"stages": [{"weight": 50, "min_seconds": 60}]},
+        {"stages": [{"weight": 100, "min_seconds": 900}]},
+        {"interval_seconds": 60},
+        {"auto_rollback": False},
+    ],
+)
+def test_a_calibration_that_could_teach_nothing_is_refused(
+    door: Doorstep, service: str, wrong: dict[str, Any]
+) -> None:
+    asked = wanted(service, course=course(**{**CALIBRATION, "calibrates": True, **wrong}))
+    door.problem(400, "invalid_request", lambda: door.ask("POST", PATH, json=asked))
+
+
+def test_a_rollout_says_what_noise_it_goes_by(door: Doorstep, service: str) -> None:
+    identifier = begun(door, service)
+    assert "no noise was ever learned" in shown(door, identifier)["noise"]
+    end(door, identifier)
+    identifier = begun(door, service, course=course(learned_noise=False))
+    assert "as the course says" in shown(door, identifier)["noise"]
+    end(door, identifier)

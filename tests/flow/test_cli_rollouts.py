@@ -206,6 +206,8 @@ def test_words_end_others(server: Server) -> None:
         (["--on-silence=promote"], 2, "rollback"),
         (["--alpha=1"], 1, "alpha"),
         (["--noise=0.5"], 1, "factor"),
+        (["--mode=kayenta"], 1, "min_seconds of at least 10 looks"),
+        (["--mode=kayenta", "--min-step-seconds=60", "--marginal=99"], 1, "marginal <= passing"),
         (["--canary=z"], 1, "no arm 'z'"),
         (["--reason=a\x1b[2Jb"], 1, "may hold no control characters"),
         (["--reason=a\0b"], 1, "Take out NUL"),
@@ -218,6 +220,47 @@ def test_what_cannot_be_is_refused(server: Server, arguments: list[str], code: i
     assert refused.exit_code == code, refused.output
     assert said_why in " ".join(refused.stderr.replace("│", " ").split())
     assert "Traceback" not in refused.output
+
+
+def test_kayentas_judge_judges_when_an_interval_is_over(server: Server) -> None:
+    deployment = begun(
+        server, "--stage=50m", "--mode=kayenta", "--min-step-seconds=3", "--passing=90", "--marginal=60"
+    )
+    found = until(server, deployment, lambda item: item["deployment"]["awaits"] == "promotion")
+    assert found["deployment"]["course"]["analysis"]["kayenta"] == {"passing": 90.0, "marginal": 60.0}
+    events = json.loads(said(server, "show", deployment, "--json"))["deployment"]
+    assert events["course"]["stages"][0]["min_seconds"] == 3
+    screen = " ".join(shown(server, "show", deployment).split())
+    assert "limit (at most 2.0% errors)" in screen
+    said(server, "cancel", deployment, "--reason=enough")
+    until(server, deployment, lambda item: item["deployment"]["status"] == "cancelled")
+
+
+def test_a_calibration_is_begun_and_shown(server: Server) -> None:
+    plain = ["calibrate", "shop", "--canary=b", "--control=a", "--every=0.1"]
+    deployment = str(json.loads(said(server, *plain, "--once=noise", "--json"))["id"])
+    assert json.loads(said(server, *plain, "--once=noise", "--json"))["id"] == deployment
+    found = until(
+        server,
+        deployment,
+        lambda item: item["look"] is not None and "of 1800 s seen" in item["deployment"]["reason"],
+    )
+    (stage,) = found["deployment"]["course"]["stages"]
+    assert (stage["weight"], stage["min_seconds"], found["deployment"]["weight"]) == (50, 1800, 50)
+    screen = " ".join(shown(server, "show", deployment).split())
+    assert "noise: learns the noise of this service" in screen
+    assert "of 1800 s seen" in screen
+    refused = server.run("rollout", "promote", deployment, "--reason=good")
+    assert refused.exit_code == 1
+    assert "calibration" in refused.stderr
+    said(server, "cancel", deployment, "--reason=enough")
+    until(server, deployment, lambda item: item["deployment"]["status"] == "cancelled")
+    later = begun(server, "--stage=50m")
+    assert "noise: no noise was ever learned" in shown(server, "show", later)
+    said(server, "cancel", later, "--reason=enough")
+    until(server, later, lambda item: item["deployment"]["status"] == "cancelled")
+    short = server.run("rollout", *plain, "--seconds=60")
+    assert short.exit_code == 2
 
 
 def test_unknown_ones_are_told(server: Server) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stage import PATIENCE_SECONDS, Stage, play, shop
 
-from penelope.domain.analysis import AnalysisSpec, Otherwise
+from penelope.domain.analysis import AnalysisSpec, Mode, Otherwise, Thresholds
 from penelope.domain.deployment import (
     Cause,
     Course,
@@ -118,6 +118,39 @@ def test_a_bad_one_loses_its_traffic(databases: Databases) -> None:
         assert weights(stage) == [20, 0]
         assert "errors" in deployment.reason
         assert (await events(stage, deployment.id))[-1] == "RolloutRolledBack"
+
+    play_on(databases, scene)
+
+
+KAYENTAS_OWN = Thresholds()
+KAYENTA = (Step(weight=20, min_seconds=1.0, max_seconds=30), Step(weight=100, max_seconds=30))
+
+
+def by_kayenta(scores: Thresholds = KAYENTAS_OWN) -> Course:
+    return course(stages=KAYENTA, analysis=replace(ANALYSIS, mode=Mode.KAYENTA, kayenta=scores))
+
+
+def test_kayentas_judge_speaks_when_an_interval_is_over(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        deployment = await until(stage, (await start(stage, by_kayenta())).id, ended)
+        assert (deployment.status, weights(stage)) == (DeploymentStatus.PROMOTED, [20, 100])
+        history = await stage.deployments.history(deployment.id)
+        looks: list[Any] = [entry.details["look"] for entry in history if entry.details.get("look")]
+        first = [look["assessment"] for look in looks if look["weight"] == 20]
+        assert [each["step"] for each in first[:-1]] == ["hold"] * (len(first) - 1)
+        assert "Kayenta's judge: Pass" in first[-1]["reasons"][0]
+
+    play_on(databases, scene)
+
+
+def test_kayentas_judge_sends_a_worse_one_back(databases: Databases) -> None:
+    async def scene(stage: Stage) -> None:
+        counter(stage).manners.update(a=Manner(seconds=0.02), b=Manner(seconds=0.2))
+        begun = await start(stage, by_kayenta(Thresholds(passing=95.0, marginal=60.0)))
+        deployment = await until(stage, begun.id, ended)
+        assert (deployment.status, deployment.cause) == (DeploymentStatus.ROLLED_BACK, Cause.WORSE)
+        assert "Kayenta's judge: Fail, 50 of 100" in deployment.reason
+        assert "latency_p99 was classified as High" in deployment.reason
 
     play_on(databases, scene)
 

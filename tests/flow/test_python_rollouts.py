@@ -9,7 +9,7 @@ from doorstep import PATIENCE_SECONDS, SERVICES, settings
 
 from penelope.bootstrap import application
 from penelope.domain.analysis import AnalysisSpec, Otherwise
-from penelope.domain.deployment import Course, DeploymentStatus, fixed_split
+from penelope.domain.deployment import Course, DeploymentStatus, alike, fixed_split
 from penelope.entry.rollouts import Rollouts
 from penelope.errors import AlreadyDecided, InvalidRequest, UnknownDeployment, UnknownService
 
@@ -55,6 +55,13 @@ async def scene(folder: Path) -> None:
             await asyncio.sleep(0.02)
         assert (ended.status, ended.weight) == (DeploymentStatus.CANCELLED, 0)
         assert [item.id for item in await rollouts.get_active_deployments()] == [other.id]
+        learning = await rollouts.calibrate("web", "b", "a", reason="monthly", key="month-11")
+        assert (await rollouts.calibrate("web", "b", "a", reason="monthly", key="month-11")).id == learning.id
+        assert learning.course.calibrates
+        assert learning.course.stages == alike(1800)
+        with pytest.raises(InvalidRequest, match="at least 900 seconds"):
+            await rollouts.calibrate("api", "b", "a", seconds=60)
+        await rollouts.cancel_deployment(learning.id, "enough")
         history = await penelope.deployments.history(begun.id)
         assert [entry.actor for entry in history if entry.event == "RolloutCancelRequested"] == [
             "program:nightly"

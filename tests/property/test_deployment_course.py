@@ -17,6 +17,7 @@ from penelope.domain.deployment import (
     DeploymentStatus,
     Order,
     Stage,
+    alike,
     blue_green,
     fixed_split,
 )
@@ -44,6 +45,11 @@ START = datetime(2026, 11, 22, tzinfo=UTC)
 weights = st.lists(st.integers(0, WHOLE), min_size=1, max_size=5, unique=True).map(sorted)
 
 
+calibrations = st.integers(1, WHOLE - 1).map(
+    lambda weight: Course(canary="b", control="a", stages=alike(900, weight), calibrates=True)
+)
+
+
 @st.composite
 def courses(draw: st.DrawFn) -> Course:
     stages = tuple(
@@ -68,7 +74,7 @@ def deployment(course: Course) -> Deployment:
 class Going(RuleBasedStateMachine):
     """A deployment beside a router that may not obey, may obey and not answer, and outlives every crash."""
 
-    @initialize(course=courses())
+    @initialize(course=courses() | calibrations)
     def start(self, course: Course) -> None:
         self.now = START
         self.it = deployment(course)
@@ -118,6 +124,10 @@ class Going(RuleBasedStateMachine):
         except AlreadyDecided:
             assert before.status is not DeploymentStatus.PROGRESSING
             return
+        except InvalidRequest:
+            assert before.course.calibrates
+            assert order in {Order.STEP, Order.PROMOTE}
+            return
         if order is not Order.STEP:
             assert ordered(self.it, order, "again", self.now) == self.it
 
@@ -128,6 +138,8 @@ class Going(RuleBasedStateMachine):
             self.it = revised(before, f"revision {number}")
         except AlreadyDecided:
             assert before.status not in {DeploymentStatus.PROGRESSING, DeploymentStatus.PROMOTING}
+        except InvalidRequest:
+            assert before.course.calibrates
 
     @invariant()
     def only_what_was_planned(self) -> None:
@@ -142,10 +154,18 @@ class Going(RuleBasedStateMachine):
             DeploymentStatus.CANCELLING,
             DeploymentStatus.ROLLED_BACK,
             DeploymentStatus.CANCELLED,
+            DeploymentStatus.CONCLUDING,
+            DeploymentStatus.CONCLUDED,
         }
         assert back or not self.was_going_back
         self.was_going_back = back
         assert not back or self.it.wanted == 0
+
+    @invariant()
+    def a_calibration_never_takes_all_traffic(self) -> None:
+        if self.it.course.calibrates:
+            assert self.router < WHOLE
+            assert self.it.status not in {DeploymentStatus.PROMOTING, DeploymentStatus.PROMOTED}
 
     @invariant()
     def an_end_is_at_nothing_or_all(self) -> None:
@@ -156,7 +176,8 @@ class Going(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Whatever came before: it can always be ended, and then is."""
-        if not self.it.status.ended and self.it.status is not DeploymentStatus.CANCELLING:
+        going_back = {DeploymentStatus.CANCELLING, DeploymentStatus.CONCLUDING}
+        if not self.it.status.ended and self.it.status not in going_back:
             self.say(Order.ABORT)
         for _ in range(4):
             self.now += timedelta(seconds=1)
@@ -225,6 +246,17 @@ def test_without_leave_or_without_another_arm_a_person_is_asked() -> None:
     alone = judged(gone(plain()), Judged(step=Step.ROLLBACK, reason="bad", control_alive=False), START)
     assert (alone.wanted, alone.awaits) == (10, "rollback")
     assert "cannot take its traffic" in alone.reason
+
+
+def test_a_calibration_ends_with_nothing_on_the_canary_where_the_other_arm_lives() -> None:
+    stages = alike(900, 30)
+    it = gone(plain(stages=stages, calibrates=True))
+    assert it.weight == 30
+    dead = judged(it, Judged(step=Step.PROMOTE, reason="seen", control_alive=False), START)
+    assert (dead.wanted, dead.awaits, dead.status) == (30, "rollback", DeploymentStatus.PROGRESSING)
+    ended = gone(it, Step.PROMOTE)
+    assert (ended.status, ended.weight) == (DeploymentStatus.CONCLUDED, 0)
+    assert gone(it, Step.ROLLBACK).status is DeploymentStatus.ROLLED_BACK
 
 
 def test_a_router_that_does_not_obey_gets_no_more_traffic_to_shift_but_is_asked_for_ever_to_take_it_away() -> (

@@ -35,6 +35,21 @@ class Otherwise(StrEnum):
     PROMOTE = "promote"
 
 
+class Mode(StrEnum):
+    """By what a canary is judged: tests that stay valid at every look, or Kayenta's judge at the end of an interval."""
+
+    SEQUENTIAL = "sequential"
+    KAYENTA = "kayenta"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """Scores, 0 to 100: from `passing` on a canary goes on, below `marginal` it goes back; Kayenta's usual ones."""
+
+    passing: float = 95.0
+    marginal: float = 75.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisSpec:
     """What is asked of an analysis.
@@ -43,7 +58,8 @@ class AnalysisSpec:
     control and within the limits, `beta` the chance that a step goes on though its errors or slow requests are
     `factor` times as frequent as the control's. A ratio below the negligible ones is never too much.
     `on_silence` (never PROMOTE) is for figures that are missing for `silence_seconds`, `undecided` for a step that
-    has figures and no verdict after `max_step_seconds`. Without `latency` only errors are judged.
+    has figures and no verdict after `max_step_seconds`. Without `latency` only errors are judged. In the mode KAYENTA
+    `alpha` is for the limits alone, and `beta`, `factor`, the negligible ratios and `tempering` have no say.
     """
 
     alpha: float = 0.05
@@ -58,6 +74,8 @@ class AnalysisSpec:
     undecided: Otherwise = Otherwise.ROLLBACK
     latency: bool = True
     tempering: Tempering = Tempering()
+    mode: Mode = Mode.SEQUENTIAL
+    kayenta: Thresholds = Thresholds()
 
     def __post_init__(self) -> None:
         """Raises ValueError for what could not be judged."""
@@ -76,6 +94,8 @@ class AnalysisSpec:
         noises = (self.tempering.errors, self.tempering.latency)
         if not all(1.0 <= each.factor < float("inf") and each.information >= 0 for each in noises):
             raise ValueError("a factor of noise is at least 1 and finite")
+        if not 0.0 <= self.kayenta.marginal <= self.kayenta.passing <= 100.0:
+            raise ValueError("Kayenta's scores: 0 <= marginal <= passing <= 100")
         if self.on_silence is Otherwise.PROMOTE:
             raise ValueError("silence never promotes: on_silence is rollback or hold")
 

@@ -7,7 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 
-from penelope.domain.analysis import AnalysisSpec
+from penelope.domain import calibration
+from penelope.domain.analysis import AnalysisSpec, Mode, Tempering
+from penelope.domain.calibration import Learned
 from penelope.domain.traffic import Affinity, Mirror, Pin, unfit
 from penelope.errors import InvalidRequest
 
@@ -15,6 +17,8 @@ WHOLE = 100
 """Percent of the traffic: the weights of a deployment run from 0 to this."""
 
 MOST_STAGES = 20
+LEAST_SAMPLES = 10
+"""Kayenta's judge needs so many looks of both arms in an interval; its makers recommend 50."""
 LONGEST_NAME = 256
 LONGEST_SECONDS = 30 * 86_400.0
 SHORTEST_INTERVAL_SECONDS = 0.05
@@ -45,6 +49,12 @@ def fixed_split(weight: int) -> tuple[Stage, ...]:
     return (Stage(weight=weight, manual=True),)
 
 
+def alike(seconds: float = calibration.USUAL_SECONDS, weight: int = WHOLE // 2) -> tuple[Stage, ...]:
+    """The stage of a calibration: it looks until it has seen `seconds`, and gives up after twice that time."""
+    longest = min(2 * seconds, LONGEST_SECONDS)
+    return (Stage(weight=weight, min_seconds=seconds, max_seconds=longest),)
+
+
 def blue_green(*, manual: bool = True) -> tuple[Stage, ...]:
     """The stages of blue-green: all traffic stays where it is until the changed arm is switched to at once.
 
@@ -58,6 +68,9 @@ class Course:
     """How a deployment is to go. Without `auto_promote` each stage waits for a person; without `auto_rollback` a person
     is told that a rollback is due, and the weight stays. One look each `interval_seconds`, judged by `analysis`.
     `mirror`, `pin` and `affinity` are in force from the first stage to the end.
+
+    An analysis that names no tempering has what was learned of the service, unless `learned_noise` is False. A course
+    that `calibrates` is what that is learned by: both arms run the same revision, and no traffic stays on the canary.
     """
 
     canary: str
@@ -70,6 +83,8 @@ class Course:
     mirror: Mirror | None = None
     pin: Pin | None = None
     affinity: Affinity | None = None
+    learned_noise: bool = True
+    calibrates: bool = False
 
     def __post_init__(self) -> None:
         """Raises InvalidRequest for stages that cannot be gone through, and for what is beyond all reason."""
@@ -82,13 +97,25 @@ class Course:
             raise InvalidRequest(f"each stage has a larger weight than the one before: {weights}")
         if self.canary == self.control:
             raise InvalidRequest(f"{self.canary!r} cannot be compared with itself")
-        for wrong in (*_wrong_times(self), *_wrong_limits(self.analysis), *_wrong_extras(self)):
+        wrongs = (
+            *_wrong_times(self),
+            *_wrong_limits(self.analysis),
+            *_wrong_extras(self),
+            *_wrong_calibration(self),
+            *_wrong_intervals(self),
+        )
+        for wrong in wrongs:
             raise InvalidRequest(wrong)
 
     @property
     def weights(self) -> tuple[int, ...]:
         """The changed arm's, in percent, stage by stage."""
         return tuple(stage.weight for stage in self.stages)
+
+    @property
+    def asks_for_noise(self) -> bool:
+        """Whether it is to be tempered by what was learned of the service."""
+        return self.learned_noise and not self.calibrates and self.analysis.tempering == Tempering()
 
 
 def _wrong_times(course: Course) -> Iterator[str]:
@@ -123,6 +150,32 @@ def _wrong_extras(course: Course) -> Iterator[str]:
         yield f"arms have names of 1 to {LONGEST_NAME} letters"
 
 
+def _wrong_calibration(course: Course) -> Iterator[str]:
+    if not course.calibrates:
+        return
+    stage, *more = course.stages
+    if more or not 0 < stage.weight < WHOLE or stage.manual:
+        yield "a calibration has one stage, in which both arms have traffic and which ends by itself"
+    if not calibration.SHORTEST_SECONDS <= stage.min_seconds <= stage.max_seconds:
+        yield f"a calibration lasts at least {calibration.SHORTEST_SECONDS:.0f} seconds, and max_seconds is no less"
+    if course.interval_seconds > calibration.LONGEST_LOOK_SECONDS:
+        yield f"a calibration looks at least each {calibration.LONGEST_LOOK_SECONDS:.0f} seconds"
+    if not course.auto_rollback:
+        yield "a calibration that breaks a limit ends by itself: auto_rollback cannot be off"
+
+
+def _wrong_intervals(course: Course) -> Iterator[str]:
+    """Kayenta's judge speaks at the end of a stage's min_seconds: there must be such an end, and enough before it."""
+    if course.analysis.mode is not Mode.KAYENTA or course.calibrates:
+        return
+    least = LEAST_SAMPLES * course.interval_seconds
+    compared = [stage for stage in course.stages if 0 < stage.weight < WHOLE]
+    if any(stage.min_seconds < least for stage in compared):
+        yield f"in the mode kayenta a stage has min_seconds of at least {LEAST_SAMPLES} looks, here {least:g}"
+    if any(stage.max_seconds < stage.min_seconds and not stage.manual for stage in compared):
+        yield "in the mode kayenta the max_seconds of a stage are no less than its min_seconds"
+
+
 class Cause(StrEnum):
     """Why a deployment goes back."""
 
@@ -136,20 +189,22 @@ class Cause(StrEnum):
 
 class DeploymentStatus(StrEnum):
     """PROGRESSING includes being paused, or waiting for a word. Those that begin with an -ING but that one go on to
-    their end whatever is said, but for an abort of a promotion.
+    their end whatever is said, but for an abort of a promotion. CONCLUDED is a calibration that came to its end.
     """
 
     PROGRESSING = "progressing"
     PROMOTING = "promoting"
     ROLLING_BACK = "rolling_back"
     CANCELLING = "cancelling"
+    CONCLUDING = "concluding"
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
     CANCELLED = "cancelled"
+    CONCLUDED = "concluded"
 
     @property
     def ended(self) -> bool:
-        return self in {self.PROMOTED, self.ROLLED_BACK, self.CANCELLED}
+        return self in {self.PROMOTED, self.ROLLED_BACK, self.CANCELLED, self.CONCLUDED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +214,10 @@ class Deployment:
     `weight` is the last that was seen in force, in percent. `wanted` is what is to be in force; while it is `moving` there
     nobody knows which of the two is. `since` is when the stage got its traffic, `looked_at` when it was judged last.
     `epoch` counts the revisions: what was seen of an earlier one says nothing of this one. `awaits` is the word that a
-    person is asked for; `tries` how often on end the router did not obey; `cause` why it goes back, if it does. `incident` is whose fix it is:
-    what halts that takes its traffic away.
+    person is asked for; `tries` how often on end the router did not obey; `cause` why it goes back, if it does.
+    `incident` is whose fix it is: what halts that takes its traffic away. `learned` is the noise that its looks are
+    tempered by where the course names none, and what a calibration has learned at its end; `noise` says which, or why
+    there is none.
     """
 
     id: str
@@ -185,6 +242,14 @@ class Deployment:
     tries: int = 0
     cause: Cause | None = None
     ended_at: datetime | None = None
+    learned: Learned | None = None
+    noise: str = ""
+
+    @property
+    def tempering(self) -> Tempering:
+        """What its looks are tempered by: what the course names, or what was learned of the service."""
+        named = self.course.analysis.tempering
+        return self.learned.tempering if self.learned and self.course.asks_for_noise else named
 
     @property
     def at(self) -> Stage:

@@ -75,6 +75,7 @@ _RESTS: Mapping[str, Mapping[str, str]] = {
     "deployment": {
         "progressing": "rollout",
         "promoting": "rollout",
+        "concluding": "rollout",
         "rolling_back": "undo",
         "cancelling": "undo",
     },

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from penelope.domain.deployment import Course, Deployment, Order
+from penelope.domain.calibration import USUAL_SECONDS
+from penelope.domain.deployment import Course, Deployment, Order, alike
 from penelope.flow.deployments import DeploymentDesk, NewDeployment, Word
 
 
@@ -47,6 +48,24 @@ class Rollouts:
             key=key,
         )
         return await self.desk.start(wanted)
+
+    async def calibrate(
+        self,
+        service_name: str,
+        canary: str,
+        control: str,
+        *,
+        reason: str = "",
+        seconds: float = USUAL_SECONDS,
+        key: str = "",
+    ) -> Deployment:
+        """Begins to learn the noise of a service from two arms that run the same revision, each with half of the traffic.
+
+        It ends once it has seen `seconds`, with no traffic on `canary`; what it learned is used by the deployments after
+        it. `key` and what is raised are as of `start_canary`.
+        """
+        course = Course(canary=canary, control=control, stages=alike(seconds), calibrates=True)
+        return await self.start_canary("", service_name, course, reason=reason, key=key)
 
     async def get_deployment_status(self, deployment_id: str) -> Deployment:
         """How a deployment stands. Raises UnknownDeployment."""

@@ -7,6 +7,7 @@ from penelope.flow import records
 from penelope.flow.deploying import DEPLOY, KIND, change_of, kept_from, place_of
 from penelope.flow.engine import Engine
 from penelope.flow.halting import stopping
+from penelope.flow.noise import with_noise
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.ids import digest_id
@@ -63,6 +64,7 @@ class Canary:
             lease = await transaction.leases.of(place)
             holder = "another rollout" if lease is None else lease.holder
             return {"reason": f"the traffic of {deployment.service} is held by {holder}", "halted": False}
+        deployment = await with_noise(transaction, deployment)
         incident = await records.incident_of(transaction, self._plan.incident)
         incident = records.moved(incident, IncidentState.ROLLING_OUT, transaction)
         change = change_of(

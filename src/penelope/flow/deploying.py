@@ -13,11 +13,13 @@ from penelope.flow.acting import Acting, Done
 from penelope.flow.engine import Chapter, Engine
 from penelope.flow.executing import unforeseen
 from penelope.flow.halting import breakers, stopping
+from penelope.flow.noise import concluded
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data, to_data
 from penelope.rooms.rollout.course import (
+    BACK,
     Look,
     Over,
     Rest,
@@ -74,6 +76,7 @@ def change_of(kept: Kept, event: str, actor: str, reason: str, version: int | No
             "revision": deployment.revision,
             "awaits": deployment.awaits,
             "cause": deployment.cause and deployment.cause.value,
+            "noise": None if look else deployment.noise,
             "look": look,
             "step": look and look["assessment"]["step"],
             "seconds": _lasted_seconds(deployment),
@@ -114,7 +117,7 @@ class _Turn:
     @property
     def back(self) -> bool:
         """Whether its traffic is taken away: nothing else may get in the way of that."""
-        return self.status in {DeploymentStatus.ROLLING_BACK, DeploymentStatus.CANCELLING}
+        return self.status in BACK
 
 
 async def _set_beside(router: Router, service: Service, course: Course) -> None:
@@ -131,6 +134,7 @@ _ENDS = {
     DeploymentStatus.PROMOTING: "RolloutPromoted",
     DeploymentStatus.ROLLING_BACK: "RolloutRolledBack",
     DeploymentStatus.CANCELLING: "RolloutCancelled",
+    DeploymentStatus.CONCLUDING: "RolloutConcluded",
 }
 
 
@@ -282,12 +286,14 @@ class Deploying:
             after = settled(kept.deployment, transaction.now())
             if not after.status.ended:
                 return  # an abort overtook it: its traffic is to move again, and stays its own
+            changes: tuple[Change, ...] = ()
+            if after.status is DeploymentStatus.CONCLUDED:
+                after, changes = await concluded(transaction, kept, after)
             if trouble:
                 # The traffic is well where it is: what is left over is said, and does not keep the deployment open.
                 after = replace(after, reason=f"{after.reason}; {trouble}" if after.reason else trouble)
-            await transaction.save(
-                change_of(kept.going(after), _ENDS[turn.status], records.PENELOPE, after.reason, version)
-            )
+            ended = change_of(kept.going(after), _ENDS[turn.status], records.PENELOPE, after.reason, version)
+            await transaction.save(ended, *changes)
             await transaction.leases.give_back(place_of(after.service), after.id)
 
         await self._engine.transaction("settled", body)

@@ -21,6 +21,7 @@ from penelope.errors import (
 )
 from penelope.flow.deploying import DEPLOY, KIND, change_of, kept_from, place_of
 from penelope.flow.engine import Engine
+from penelope.flow.noise import with_noise
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data, to_data
@@ -154,6 +155,7 @@ class DeploymentDesk:
             )
             await _expect_patch(transaction, wanted)
             await _take_traffic(transaction, deployment)
+            deployment = await with_noise(transaction, deployment)
             change = change_of(Kept(deployment=deployment), "RolloutBegun", wanted.actor, wanted.reason)
             await transaction.save(change)
             return to_data(deployment)
@@ -311,6 +313,11 @@ async def _expect_patch(transaction: Transaction, wanted: NewDeployment) -> None
     """Raises InvalidRequest for a patch that is none of the service's, or not in force."""
     if not wanted.patch:
         return
+    if wanted.course.calibrates:
+        raise InvalidRequest(
+            "a calibration compares what is alike, and so runs no patch",
+            hint="Name no patch; begin a rollout for it afterwards.",
+        )
     unit = (await transaction.peek([wanted.patch])).get(wanted.patch)
     if unit is None or not _in_force(unit, wanted.service):
         raise InvalidRequest(

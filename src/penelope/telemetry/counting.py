@@ -131,6 +131,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
     "RolloutPromoted": _DEPLOYMENT_ENDED,
     "RolloutRolledBack": (*_DEPLOYMENT_ENDED, _DEPLOYMENT_TAKEN_BACK),
     "RolloutCancelled": _DEPLOYMENT_ENDED,
+    "RolloutConcluded": _DEPLOYMENT_ENDED,
     "OutcomeRecorded": (
         Rule("penelope_incidents_total", {"service": "service", "outcome": "status"}),
         Rule("penelope_heal_seconds", {}, seconds="seconds", only="healed"),

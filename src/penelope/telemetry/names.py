@@ -65,7 +65,7 @@ DEPLOYMENTS = (
         "penelope_canary_deployments_total",
         "counter",
         ("service", "status"),
-        "Deployments: progressing when begun, then how they ended: promoted, rolled_back, cancelled.",
+        "Deployments: progressing when begun, then how they ended: promoted, rolled_back, cancelled, concluded.",
     ),
     Metric(
         "penelope_canary_active_deployments",

@@ -20,6 +20,7 @@ _ROUTING = frozenset(
         "RolloutPromoted",
         "RolloutRolledBack",
         "RolloutCancelled",
+        "RolloutConcluded",
         "RolloutStuck",
     }
 )

@@ -53,6 +53,8 @@ RESTS = {
     ("deployment", DeploymentStatus.PROMOTING): "rollout",
     ("deployment", DeploymentStatus.ROLLING_BACK): "undo",
     ("deployment", DeploymentStatus.CANCELLING): "undo",
+    ("deployment", DeploymentStatus.CONCLUDING): "rollout",
+    ("deployment", DeploymentStatus.CONCLUDED): "done",
     ("deployment", DeploymentStatus.PROMOTED): "done",
     ("deployment", DeploymentStatus.ROLLED_BACK): "done",
     ("deployment", DeploymentStatus.CANCELLED): "done",

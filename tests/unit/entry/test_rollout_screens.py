@@ -70,6 +70,7 @@ def test_a_hostile_server_styles_nothing() -> None:
         awaits=HOSTILE,
         cause=HOSTILE,
         reason=HOSTILE,
+        noise=HOSTILE,
         course={
             "canary": HOSTILE,
             "stages": [{"weight": 10}],
@@ -90,7 +91,7 @@ def test_a_hostile_server_styles_nothing() -> None:
         text = printed(screen, 200)
         assert "\x1b[2J" not in text
         assert SHOWN in text
-    assert printed(screens[2], 200).count(SHOWN) == 9
+    assert printed(screens[2], 200).count(SHOWN) == 10
 
 
 def test_a_deployment_shows_where_it_is_and_what_it_waits_for() -> None:

@@ -22,6 +22,7 @@ Reason = Annotated[
 """The desk says which text has control characters, and what to do: the document tells callers beforehand."""
 Seconds = Annotated[float, Field(ge=0, le=domain.LONGEST_SECONDS, allow_inf_nan=False)]
 Chance = Annotated[float, Field(gt=0, lt=1)]
+Score = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Token = Annotated[str, Field(pattern=traffic.NAME_FORM)]
 
@@ -66,12 +67,23 @@ class Noise(BaseModel):
 
 
 class Tempering(BaseModel):
-    """The noise of errors and of slow requests."""
+    """The noise of errors and of slow requests; where none is named, what was learned of the service is used."""
 
     model_config = _STRICT
 
     errors: Noise = Field(default_factory=Noise)
     latency: Noise = Field(default_factory=Noise)
+
+
+class Thresholds(BaseModel):
+    """Scores of Kayenta's judge, 0 to 100."""
+
+    model_config = _STRICT
+
+    passing: Score = 95.0
+    """From it on the canary goes on."""
+    marginal: Score = 75.0
+    """Below it the canary goes back."""
 
 
 class Analysis(BaseModel):
@@ -97,16 +109,21 @@ class Analysis(BaseModel):
     latency: bool = True
     """Without it only errors are judged."""
     tempering: Tempering = Field(default_factory=Tempering)
+    mode: analysis.Mode = analysis.Mode.SEQUENTIAL
+    """`kayenta` judges each stage once, at the end of its `min_seconds`: a test of fixed horizon."""
+    kayenta: Thresholds = Field(default_factory=Thresholds)
+    """For that mode."""
 
     def spec(self) -> analysis.AnalysisSpec:
         """Raises InvalidRequest."""
-        wanted = self.model_dump(exclude={"limits", "tempering", "on_silence"})
+        wanted = self.model_dump(exclude={"limits", "tempering", "on_silence", "kayenta"})
         noises = self.tempering.model_dump()
         try:
             return analysis.AnalysisSpec(
                 **wanted,
                 on_silence=analysis.Otherwise(self.on_silence),
                 limits=RolloutLimits(**self.limits.model_dump()),
+                kayenta=analysis.Thresholds(**self.kayenta.model_dump()),
                 tempering=analysis.Tempering(
                     **{name: analysis.Noise(**noise) for name, noise in noises.items()}
                 ),
@@ -173,6 +190,10 @@ class Course(BaseModel):
     """Requests that go to an arm whatever the weights."""
     affinity: Affinity | None = None
     """Clients that come back to their arm."""
+    learned_noise: bool = True
+    """An analysis that names no tempering has what was learned of the service."""
+    calibrates: bool = False
+    """Learns the noise of the service from two arms that run the same: one stage, after which no traffic stays on the canary."""
 
     def course(self) -> domain.Course:
         """Raises InvalidRequest."""
@@ -187,7 +208,27 @@ class Course(BaseModel):
             mirror=None if self.mirror is None else traffic.Mirror(**self.mirror.model_dump()),
             pin=None if self.pin is None else traffic.Pin(**self.pin.model_dump()),
             affinity=None if self.affinity is None else traffic.Affinity(**self.affinity.model_dump()),
+            learned_noise=self.learned_noise,
+            calibrates=self.calibrates,
         )
+
+
+class Learned(BaseModel):
+    """What a calibration has learned of a service's noise."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
+
+    deployment: str
+    """The calibration."""
+    at: datetime
+    seconds: float
+    """So long it has seen both arms."""
+    requests: float
+    tempering: Tempering
+    errors: bool
+    """Whether there was enough to learn the noise of errors from."""
+    latency: bool
+    """Whether there was enough to learn the noise of slow requests from."""
 
 
 class Deployment(BaseModel):
@@ -222,6 +263,10 @@ class Deployment(BaseModel):
     """Since when the stage has its traffic."""
     looked_at: datetime | None
     ended_at: datetime | None
+    noise: str
+    """What noise its looks are tempered by and where that is from, or why there is none."""
+    learned: Learned | None
+    """What was learned by the calibration that it goes by; of a calibration what it has learned itself."""
 
 
 class DeploymentPage(BaseModel):

@@ -26,6 +26,7 @@ from penelope.entry.cli import (
     playbooks,
     policies,
     remote,
+    rollout_calibrate,
     rollout_plan,
     rollout_start,
     rollouts,
@@ -177,6 +178,7 @@ app.add_typer(_missions, name="missions")
 _rollout = _group("Bring traffic to a changed arm in steps, watched all the time, and see how that goes.")
 _rollout.command("plan")(rollout_plan.plan)
 _rollout.command("start")(rollout_start.start)
+_rollout.command("calibrate")(rollout_calibrate.calibrate)
 _rollout.command("list")(rollouts.list_deployments)
 _rollout.command("show")(rollouts.show)
 _rollout.command("watch")(rollouts.watch)

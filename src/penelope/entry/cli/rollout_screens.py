@@ -16,7 +16,13 @@ _BAR = 40
 COLUMNS = 45
 """Looks that a chart has room for."""
 _LEVELS = " ▁▂▃▄▅▆▇█"
-_STYLES = {"promoted": "green", "rolled_back": "red", "rolling_back": "red", "cancelled": "yellow"}
+_STYLES = {
+    "promoted": "green",
+    "rolled_back": "red",
+    "rolling_back": "red",
+    "cancelled": "yellow",
+    "concluded": "green",
+}
 _LAST = 8
 
 Data = Mapping[str, Any]
@@ -52,6 +58,8 @@ def detail(answer: Data) -> RenderableType:
     if item.get("cause"):
         parts.append(Text(f"goes back for: {visible(item['cause'])}", "red"))
     found = _findings(look)
+    if item.get("noise"):
+        parts.append(Text(f"noise: {visible(item['noise'])}", "dim"))
     # After a look its findings are the reason, and are shown each in a line of its own.
     if item["reason"] and item["reason"] != _joined(look):
         parts.append(Text(visible(item["reason"]), "dim"))

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from penelope.domain.analysis import Otherwise
+from penelope.domain.analysis import Mode, Otherwise
 from penelope.entry.cli import rollout_screens
 from penelope.entry.cli.remote import ApiKey, AsJson, Server, connected
 
@@ -22,6 +22,17 @@ _Stages = Annotated[
     ),
 ]
 _StepSeconds = Annotated[float, typer.Option(min=1, help="A stage has so long for a verdict.")]
+_MinStepSeconds = Annotated[
+    float, typer.Option(min=0, help="A stage lasts at least so long; in the mode kayenta its interval.")
+]
+_Mode = Annotated[
+    Mode,
+    typer.Option(
+        help="`sequential` judges at every look, `kayenta` once, at the end of a stage's least time."
+    ),
+]
+_Passing = Annotated[float, typer.Option(min=0, max=100, help="Kayenta's score from which on it goes on.")]
+_Marginal = Annotated[float, typer.Option(min=0, max=100, help="Kayenta's score below which it goes back.")]
 _AutoPromote = Annotated[bool, typer.Option(help="Go on from stage to stage by itself.")]
 _AutoRollback = Annotated[bool, typer.Option(help="Take the traffic away by itself.")]
 _Every = Annotated[float, typer.Option(min=0.05, max=3600, help="Seconds between two looks.")]
@@ -45,7 +56,12 @@ _OnSilence = Annotated[
     Literal["rollback", "hold"], typer.Option(help="`rollback` or `hold` when they are missing for longer.")
 ]
 _Undecided = Annotated[Otherwise, typer.Option(help="What becomes of a stage without a verdict in its time.")]
-_Noise = Annotated[float, typer.Option(help="How many times more errors scatter than dice; 1 is not at all.")]
+_Noise = Annotated[
+    float | None,
+    typer.Option(
+        help="How many times more errors scatter than dice; 1 is not at all. Without it, what was learned."
+    ),
+]
 _Mirror = Annotated[
     int | None, typer.Option(metavar="PERCENT", help="Send copies of requests to the changed arm.")
 ]
@@ -69,6 +85,10 @@ def start(  # noqa: PLR0913 - one option each
     reason: Annotated[str, typer.Option(help="Why; it is kept in history.")],
     stage: _Stages = None,
     step_seconds: _StepSeconds = 900,
+    min_step_seconds: _MinStepSeconds = 0,
+    mode: _Mode = Mode.SEQUENTIAL,
+    passing: _Passing = 95,
+    marginal: _Marginal = 75,
     auto_promote: _AutoPromote = True,
     auto_rollback: _AutoRollback = True,
     every: _Every = 5.0,
@@ -82,7 +102,7 @@ def start(  # noqa: PLR0913 - one option each
     silence_seconds: _SilenceSeconds = 120.0,
     on_silence: _OnSilence = "rollback",
     undecided: _Undecided = Otherwise.ROLLBACK,
-    noise: _Noise = 1.0,
+    noise: _Noise = None,
     mirror: _Mirror = None,
     pin_header: _PinHeader = "",
     pin_cookie: _PinCookie = "",
@@ -96,22 +116,17 @@ def start(  # noqa: PLR0913 - one option each
 ) -> None:
     """Begin a rollout: traffic goes over to the changed arm stage by stage, or back."""
     limits = (max_error_ratio, min_success_ratio, max_p99_increase, min_requests)
-    analysis = {
-        "alpha": alpha,
-        "factor": factor,
-        "limits": dict(zip(_LIMITS, limits, strict=True)),
-        "latency": latency,
-        "silence_seconds": silence_seconds,
-        "on_silence": on_silence,
-        "undecided": undecided.value,
-        "tempering": {kind: {"factor": noise} for kind in ("errors", "latency")},
-    }
+    plain = {"alpha": alpha, "factor": factor, "latency": latency, "undecided": undecided.value}
+    silence = {"silence_seconds": silence_seconds, "on_silence": on_silence}
+    judge = _judging(mode, passing, marginal, noise)
+    analysis = {**plain, **silence, **judge, "limits": dict(zip(_LIMITS, limits, strict=True))}
     course = {
-        "stages": [_stage(text, step_seconds) for text in stage or _STAGES],
+        "stages": [_stage(text, min_step_seconds, step_seconds) for text in stage or _STAGES],
         "auto_promote": auto_promote,
         "auto_rollback": auto_rollback,
         "interval_seconds": every,
         "analysis": analysis,
+        "learned_noise": noise is None,
         "affinity": {"cookie": affinity} if affinity else None,
         **_arms(canary, control, mirror, pin_header, pin_cookie),
     }
@@ -119,6 +134,14 @@ def start(  # noqa: PLR0913 - one option each
     with connected(context, server, key) as client:
         answer = client.post(PATH, {**begun, "key": once})
     rollout_screens.answered(answer, rollout_screens.line, as_json=as_json)
+
+
+def _judging(mode: Mode, passing: float, marginal: float, noise: float | None) -> dict[str, Any]:
+    """The judge of an analysis, and the tempering where one is named."""
+    judge = {"mode": mode.value, "kayenta": {"passing": passing, "marginal": marginal}}
+    if noise is None:
+        return judge
+    return {**judge, "tempering": {kind: {"factor": noise} for kind in ("errors", "latency")}}
 
 
 def _arms(canary: str, control: str, mirror: int | None, header: str, cookie: str) -> dict[str, Any]:
@@ -139,8 +162,13 @@ def _pin(arm: str, header: str, cookie: str) -> dict[str, Any] | None:
     return {"arm": arm, "value": value, kind: name}
 
 
-def _stage(text: str, seconds: float) -> dict[str, Any]:
+def _stage(text: str, least: float, seconds: float) -> dict[str, Any]:
     weight = text.removesuffix("m")
     if not (weight.isascii() and weight.isdecimal() and len(weight) <= len("100")):
         raise typer.BadParameter(f"{text!r} is no weight in percent", param_hint="--stage")
-    return {"weight": int(weight), "manual": text.endswith("m"), "max_seconds": seconds}
+    return {
+        "weight": int(weight),
+        "manual": text.endswith("m"),
+        "min_seconds": least,
+        "max_seconds": seconds,
+    }

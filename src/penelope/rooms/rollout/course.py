@@ -5,12 +5,15 @@ from datetime import datetime, timedelta
 
 from penelope.domain.deployment import WHOLE, Cause, Deployment, DeploymentStatus, Order
 from penelope.domain.rollout import Step
-from penelope.errors import AlreadyDecided
+from penelope.errors import AlreadyDecided, InvalidRequest
 
 TRIES = 3
 """So often the router is asked for more traffic before it is given up. To take traffic away it is asked for ever."""
 
-_BACK = frozenset({DeploymentStatus.ROLLING_BACK, DeploymentStatus.CANCELLING})
+BACK = frozenset({DeploymentStatus.ROLLING_BACK, DeploymentStatus.CANCELLING, DeploymentStatus.CONCLUDING})
+"""What is on its way to no traffic."""
+
+_RISING = frozenset({Order.STEP, Order.PROMOTE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def refused(deployment: Deployment, why: str) -> Deployment:
     if deployment.status.ended:
         return deployment
     tried = replace(deployment, tries=deployment.tries + 1)
-    if deployment.status in _BACK or tried.tries < TRIES:
+    if deployment.status in BACK or tried.tries < TRIES:
         return tried
     return _back(tried, Cause.ROUTER, f"traffic could not be shifted: {why}")
 
@@ -102,11 +105,25 @@ def judged(deployment: Deployment, answer: Judged, now: datetime) -> Deployment:
         return _due(looked, answer)
     if deployment.paused:
         return looked
-    lasted = (now - (deployment.since or now)).total_seconds()
-    if answer.step is Step.PROMOTE and lasted >= deployment.at.min_seconds:
+    if answer.step is Step.PROMOTE and _lasted(deployment, now):
+        if deployment.course.calibrates:
+            return _concluding(looked, answer)
         waits = deployment.at.manual or not deployment.course.auto_promote
         return replace(looked, awaits="promotion") if waits else _onward(looked)
     return looked
+
+
+def _lasted(deployment: Deployment, now: datetime) -> bool:
+    """Whether the stage may end. A calibration lasts by what it has seen, and that is judged by who looked."""
+    lasted = (now - (deployment.since or now)).total_seconds()
+    return deployment.course.calibrates or lasted >= deployment.at.min_seconds
+
+
+def _concluding(looked: Deployment, answer: Judged) -> Deployment:
+    """A calibration has seen enough; its traffic goes back, if there is anybody to take it."""
+    if not answer.control_alive:
+        return _due(looked, answer)
+    return replace(_toward(looked, 0), status=DeploymentStatus.CONCLUDING)
 
 
 def _due(looked: Deployment, answer: Judged) -> Deployment:
@@ -120,7 +137,14 @@ def _due(looked: Deployment, answer: Judged) -> Deployment:
 
 
 def ordered(deployment: Deployment, order: Order, reason: str, now: datetime) -> Deployment:
-    """After a person's word; one that changes nothing is harmless. Raises AlreadyDecided where it comes too late."""
+    """After a person's word; one that changes nothing is harmless. Raises AlreadyDecided where it comes too late, and
+    InvalidRequest for one that would give a calibration more traffic.
+    """
+    if deployment.course.calibrates and order in _RISING:
+        raise InvalidRequest(
+            f"deployment {deployment.id} is a calibration, which ends with no traffic on the canary",
+            hint="Begin a rollout of its own for what is to be promoted.",
+        )
     if _said_before(deployment, order):
         return deployment
     if deployment.status is not DeploymentStatus.PROGRESSING:
@@ -169,7 +193,7 @@ def halted(deployment: Deployment, reason: str) -> Deployment:
 
 def is_stuck(deployment: Deployment) -> bool:
     """Whether its traffic is to be taken away, and the router has refused so often that a person must hear of it."""
-    return deployment.status in _BACK and deployment.moving and deployment.tries >= TRIES
+    return deployment.status in BACK and deployment.moving and deployment.tries >= TRIES
 
 
 def overdue(deployment: Deployment, now: datetime) -> bool:
@@ -185,8 +209,13 @@ def overdue(deployment: Deployment, now: datetime) -> bool:
 def revised(deployment: Deployment, revision: str) -> Deployment:
     """With a new revision in the changed arm: from the first stage, and nothing that was seen before counts.
 
-    Raises AlreadyDecided for one that is on its way back, or has ended.
+    Raises AlreadyDecided for one that is on its way back, or has ended, and InvalidRequest for a calibration.
     """
+    if deployment.course.calibrates:
+        raise InvalidRequest(
+            f"deployment {deployment.id} is a calibration, in which both arms run the same",
+            hint="Cancel it, and begin it anew once both arms run the new revision.",
+        )
     if revision == deployment.revision:
         return deployment
     if deployment.status not in {DeploymentStatus.PROGRESSING, DeploymentStatus.PROMOTING}:
@@ -209,6 +238,7 @@ def settled(deployment: Deployment, now: datetime) -> Deployment:
         DeploymentStatus.PROMOTING: (WHOLE, DeploymentStatus.PROMOTED),
         DeploymentStatus.ROLLING_BACK: (0, DeploymentStatus.ROLLED_BACK),
         DeploymentStatus.CANCELLING: (0, DeploymentStatus.CANCELLED),
+        DeploymentStatus.CONCLUDING: (0, DeploymentStatus.CONCLUDED),
     }
     weight, status = ends.get(deployment.status, (None, deployment.status))
     if deployment.moving or weight is None or deployment.weight != weight:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from penelope.domain.analysis import AnalysisState, Assessment, Scrape
+from penelope.domain.analysis import AnalysisState, ArmTotals, Assessment, Mode, Scrape
 from penelope.domain.analysis import ArmCounts as AnalysedCounts
 from penelope.domain.counts import ArmCounts, Counts, Doubt, Totals, counted
 from penelope.domain.deployment import WHOLE, Cause, Course, Deployment
@@ -11,7 +11,11 @@ from penelope.domain.rollout import Step
 from penelope.kit.canonical import Json
 from penelope.kit.codec import to_data
 from penelope.rooms.rollout.assess import assess, at_step, begin
+from penelope.rooms.rollout.calibrating import calibration_judged
 from penelope.rooms.rollout.course import Judged, judged
+from penelope.rooms.rollout.horizon import Interval, gathered, horizon_judged
+from penelope.rooms.rollout.lesson import Lesson, broken, heard
+from penelope.rooms.rollout.reckoning import sound, span, timed, untimed
 from penelope.rooms.rollout.share import Share, ShareRecord, ShareRule, explained, started
 from penelope.rooms.rollout.share import judged as share_judged
 from penelope.rooms.rollout.share import looked as share_looked
@@ -21,11 +25,15 @@ _SHARE = ShareRule()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What is remembered from one look to the next: the counters as they stood, and what the analysis made of them."""
+    """What is remembered from one look to the next: the counters as they stood, and what the analysis made of them;
+    of a calibration, what it has seen of noise, and of one that Kayenta's judge judges the samples of its interval.
+    """
 
     totals: Totals | None = None
     analysis: AnalysisState | None = None
     share: ShareRecord | None = None
+    lesson: Lesson | None = None
+    interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +65,19 @@ def judge_look(kept: Kept, seen: Seen, now: datetime) -> Kept:
     course, at = deployment.course, deployment.since or now
     state = memory.analysis or begin(deployment.revision, deployment.weight, at)
     state = replace(at_step(state, deployment.revision, deployment.weight, at), step_started_at=at)
-    spec, patience = course.analysis, deployment.patience_seconds
-    if spec.max_step_seconds != patience:
-        spec = replace(spec, max_step_seconds=patience)
+    spec = replace(
+        course.analysis, max_step_seconds=deployment.patience_seconds, tempering=deployment.tempering
+    )
     counts, doubts = _counts(memory.totals, seen)
-    state, assessment = assess(spec, state, None if counts is None else _scrape(counts, course), now)
+    scrape = None if counts is None else _scrape(counts, course)
+    state, assessment = assess(spec, state, scrape, now)
+    remembered = replace(memory, totals=seen.totals or memory.totals, analysis=state)
+    remembered, assessment = _by_course(deployment, remembered, scrape, assessment, now)
     share = _shared(memory.share, deployment, counts)
     if share_judged(share, _SHARE) is Share.NOT_AS_PLANNED:
         doubts = (*doubts, f"traffic drifts: {explained(share, _SHARE)}")
-        if assessment.step is Step.PROMOTE:
+        # Noise is learned from the shares as they are.
+        if assessment.step is Step.PROMOTE and not course.calibrates:
             assessment = replace(assessment, step=Step.HOLD)
     answer = Judged(
         step=assessment.step,
@@ -83,9 +95,38 @@ def judge_look(kept: Kept, seen: Seen, now: datetime) -> Kept:
     }
     return Kept(
         deployment=judged(deployment, answer, now),
-        memory=Memory(totals=seen.totals or memory.totals, analysis=state, share=share),
+        memory=replace(remembered, share=share),
         look=look,
     )
+
+
+def _by_course(
+    deployment: Deployment, memory: Memory, scrape: Scrape | None, assessment: Assessment, now: datetime
+) -> tuple[Memory, Assessment]:
+    """What is remembered and answered where the comparison has no say: in a calibration, and in the mode of Kayenta."""
+    state, course = memory.analysis, deployment.course
+    if state is None or not (course.calibrates or course.analysis.mode is Mode.KAYENTA):
+        return memory, assessment
+    arms = _arms(scrape, state.edges)
+    if course.calibrates:
+        before = memory.lesson or Lesson()
+        lesson = heard(before, *arms, span(scrape)) if scrape and arms else broken(before)
+        return replace(memory, lesson=lesson), calibration_judged(deployment, state, lesson, assessment, now)
+    interval = gathered(memory.interval, deployment, arms, state.edges, now)
+    interval, answer = horizon_judged(deployment, state, interval, assessment, now)
+    return replace(memory, interval=interval), answer
+
+
+def _arms(scrape: Scrape | None, edges: tuple[float, ...]) -> tuple[ArmTotals, ArmTotals] | None:
+    """The canary and the control, where both could be read."""
+    canary = _totals(scrape.canary if scrape else None, edges)
+    control = _totals(scrape.control if scrape else None, edges)
+    return None if canary is None or control is None else (canary, control)
+
+
+def _totals(arm: AnalysedCounts | None, edges: tuple[float, ...]) -> ArmTotals | None:
+    counts = sound(arm)
+    return None if counts is None else timed(counts, edges) or untimed(counts, edges)
 
 
 def _shared(before: ShareRecord | None, deployment: Deployment, counts: Counts | None) -> ShareRecord:

@@ -7,11 +7,13 @@ calibration, not a theorem: it holds as far as the service stays as noisy as it 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from penelope.domain.analysis import Noise, Tempering
 from penelope.rooms.rollout.eprocess import Array, Table
@@ -19,9 +21,10 @@ from penelope.rooms.rollout.eprocess import Array, Table
 BLOCKS_SECONDS = (30.0, 60.0)
 MARGIN = 1.3
 """What the measured factor is multiplied by, since half an hour of blocks measures it within about a quarter."""
-_LEAST_BLOCKS = 10
+LEAST_BLOCKS = 10
+LEAST_EVENTS = 20.0
+"""With fewer blocks of either length, or fewer events, nothing is learned."""
 _TENTH = NormalDist().inv_cdf(0.9)
-_LEAST_EVENTS = 20.0
 
 
 class Learned(NamedTuple):
@@ -84,19 +87,43 @@ def measured(table: Table, looks_seconds: float) -> tuple[Array, Array]:
     make of it; the greater of both, times `MARGIN`. Blocks see what lasts for several looks. The factor is 1
     where there is too little to learn from.
     """
+    seen = moments(table)
+    sizes = [max(1, round(each / looks_seconds)) for each in BLOCKS_SECONDS]
+    ratios = [_dispersion(seen.excess, seen.spread, size) for size in sizes]
+    blocks = [table.own.shape[-1] // size for size in sizes]
+    factor = factor_of(ratios, blocks, table.events.sum(axis=-1))
+    return factor, seen.information.mean(axis=-1) / looks_seconds
+
+
+class Moments(NamedTuple):
+    """Of a look: what one slice had too much, the variance of that by dice, and how much there was to be seen."""
+
+    excess: Array
+    spread: Array
+    information: Array
+
+
+def moments(table: Table) -> Moments:
+    """What a look tells of noise."""
     share = table.own_total / np.maximum(table.total, 1.0)
     information = table.events * share * (1.0 - share)
     finite = (table.total - table.events) / np.maximum(table.total - 1.0, 1.0)
-    excess = table.own - table.events * share
-    sizes = [max(1, round(each / looks_seconds)) for each in BLOCKS_SECONDS]
-    ratios = [_dispersion(excess, information * finite, size) for size in sizes]
-    blocks = [table.own.shape[-1] // size for size in sizes]
+    return Moments(table.own - table.events * share, information * finite, information)
+
+
+def factor_of(ratios: Sequence[Array], blocks: Sequence[int], events: Array) -> Array:
+    """The factor, from the dispersion in the blocks of each length, their number, and the events in all looks."""
     noisy = np.logical_or.reduce(
         [ratio > _by_chance(number) for ratio, number in zip(ratios, blocks, strict=True)]
     )
-    factor = np.maximum(1.0, MARGIN * np.maximum.reduce(ratios))
-    enough = (table.events.sum(axis=-1) >= _LEAST_EVENTS) & (min(blocks) >= _LEAST_BLOCKS)
-    return np.where(enough & noisy, factor, 1.0), information.mean(axis=-1) / looks_seconds
+    factor = np.maximum(1.0, MARGIN * np.maximum.reduce(list(ratios)))
+    return np.where(enough(blocks, events) & noisy, factor, 1.0)
+
+
+def enough(blocks: Sequence[int], events: Array) -> NDArray[np.bool_]:
+    """Whether there was enough to learn from."""
+    answer: NDArray[np.bool_] = (events >= LEAST_EVENTS) & (min(blocks) >= LEAST_BLOCKS)
+    return answer
 
 
 def _dispersion(excess: Array, spread: Array, size: int) -> Array:
