@@ -87,6 +87,16 @@ class Rollouts:
         # Without -P the modules of the script's folder would be found before others of the same name.
         self._penelope.start([sys.executable, "-P", str(script), str(self._doom)])
 
+    def await_serving(self) -> None:
+        """Until the API answers. Raises RuntimeError where it never does."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline and self._penelope.runs:
+            with suppress(httpx.TransportError):
+                self._asked("GET", "/deployments?limit=1")
+                return
+            time.sleep(_POLL_SECONDS)
+        raise RuntimeError(f"Penelope does not serve; see {self._penelope.log_file}")
+
     def die_at(self, boundary: str) -> None:
         """Dooms her to die at a boundary of `shop.mortal`."""
         new = self._doom.with_name("doom.new")

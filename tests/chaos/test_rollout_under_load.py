@@ -48,7 +48,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         rollouts.launch(_DOOMED)
         load.start()
         try:
-            penelope.await_ready()
+            rollouts.await_serving()
             yield Scene(penelope, rollouts, load)
         finally:
             load.stop()
