@@ -116,7 +116,7 @@ class Scene:
 
 def line(row: Row) -> str:
     verdict = "BROKEN" if row.broken else {None: "", True: "kept", False: "MISSED"}[row.kept]
-    return f"  {row.what:<58} {row.measured:<62} {row.goal:<22} {verdict}".rstrip()
+    return f"  {row.what:<66} {row.measured:<72} {row.goal:<22} {verdict}".rstrip()
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def roll_out(scene: Scene, release: Release, status: str) -> None:
     late = [each for each in scene.answers(over + 0.25, over + 1.0) if each.instance == "b"]
     if status == "rolled_back":
         scene.note("  on the canary later than 0.25 s after the end", str(len(late)), "0", kept=not late)
-        decided = moment(scene, decision(events))
+        decided = moment(decision(events))
         last = max((each.at for each in answers if each.instance == "b"), default=decided)
         scene.note(
             "  decision to the canary's last answer",
@@ -109,7 +109,7 @@ def seconds_to_decision(events: Sequence[dict[str, Any]]) -> float:
     return (decision(events) - datetime.fromisoformat(shifted["at"])).total_seconds()
 
 
-def moment(_: Scene, at: datetime) -> float:
+def moment(at: datetime) -> float:
     """A moment of the wall's clock on the monotonic one."""
     return at.timestamp() - time.time() + time.monotonic()
 
@@ -157,7 +157,7 @@ def lose_canary(scene: Scene, what: str) -> None:
         kept=len(failed) <= bound,
     )
     scene.note("  the last one that failed, after the death", f"{last:.2f} s", "2.5 s", kept=last <= 2.5)
-    decided = moment(scene, decision(events)) - lost
+    decided = moment(decision(events)) - lost
     scene.note("  death to decision; to its end", f"{decided:.2f} s; {over - lost:.2f} s")
     scene.world.bring_back("b")
 
@@ -299,6 +299,7 @@ def summary(scene: Scene, deaths: Sequence[Death], began: float) -> None:
     whole = [death.seconds_from_start for death in deaths]
     requests, failed = sum(death.requests for death in deaths), sum(death.failed for death in deaths)
     planned = {0, *STAGES}
+    assert scene.sampler.is_alive(), "nobody looked at Traefik's weights"
     strange = {weight for at, weight in scene.sampler.changes if at >= began} - planned
     scene.note(
         f"{len(deaths)} kills: serving to a safe known weight, p50 / max",
@@ -335,7 +336,9 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, help="one part of it")
     parser.add_argument("--rate", type=float, default=60.0, help="requests a second")
     parser.add_argument("--seed", type=int, default=20261122)
-    parser.add_argument("--latency", action="store_true", help="judge latency as well as errors")
+    parser.add_argument(
+        "--latency", action=argparse.BooleanOptionalAction, default=True, help="judged beside errors"
+    )
     parser.add_argument("--json", help="a file for the rows")
     given = parser.parse_args()
     print(f"{given.rate:g} requests/s asked for, seed {given.seed}, load of the machine {loads()}")
