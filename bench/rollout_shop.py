@@ -269,9 +269,7 @@ def kills(scene: Scene) -> None:
         promote(scene, killing, f"{when} shift to 100 %")
     promote(scene, killing, "before finalise")
     for boundary in (*(f"{when} shift to 0 %" for when in UP), "before finalise"):
-        deployment = scene.at_stage(50)
-        killing.at_boundary(boundary, 0, lambda each=deployment: scene.rollouts.say(each, "abort"))  # type: ignore[misc]
-        killing.check(deployment, "rolled_back", 0)
+        roll_back(scene, killing, boundary)
     roll_back_by_herself(scene, killing)
     summary(scene, killing.deaths, began)
 
@@ -281,6 +279,12 @@ def promote(scene: Scene, killing: Killing, boundary: str) -> None:
     killing.at_boundary(boundary, 100, lambda: scene.rollouts.say(deployment, "promote"))
     killing.check(deployment, "promoted", 100)
     scene.back_on_a()
+
+
+def roll_back(scene: Scene, killing: Killing, boundary: str) -> None:
+    deployment = scene.at_stage(50)
+    killing.at_boundary(boundary, 0, lambda: scene.rollouts.say(deployment, "abort"))
+    killing.check(deployment, "rolled_back", 0)
 
 
 def roll_back_by_herself(scene: Scene, killing: Killing) -> None:
