@@ -55,7 +55,7 @@ check: sync ## Check style, types, import contracts, news fragments and generate
 bench: sync ## Run every benchmark in bench/ and print what it measured
 	@for file in bench/[!_]*.py; do \
 		[ -f "$$file" ] || { echo "No benchmark in bench/ yet."; continue; }; \
-		echo "== $$file"; $(RUN) python "$$file" || exit 1; \
+		echo "== $$file"; PYTHONPATH="$(CURDIR)/examples" $(RUN) python "$$file" || exit 1; \
 	done
 
 docs: sync ## Write docs/reference/ and the picture of the imports anew from the code

@@ -110,6 +110,7 @@ def write_traefik(
         },
         "api": {"insecure": True},
         "ping": {},
+        "metrics": {"prometheus": {"addRoutersLabels": True}},
         # The default of 2 s would make every weight change that slow.
         "providers": {
             "providersThrottleDuration": "10ms",

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import httpx
 
+from shop.measures import INSTANCE_HEADER
+
 _TIMEOUT_SECONDS = 2.0
 _MOST_IN_FLIGHT = 200
 _MOST_BEHIND_SECONDS = 1.0
@@ -17,11 +19,15 @@ _REMEMBERED_SECONDS = 120
 
 
 class Answer(NamedTuple):
-    """One request: the monotonic time of its end, whether it was served, and how long it took."""
+    """One request: the monotonic time of its end, whether it was served, how long it took, and which instance answered.
+
+    `instance` is empty where none did: then it was a proxy, or nobody.
+    """
 
     at: float
     ok: bool
     seconds: float
+    instance: str = ""
 
 
 class Figures(NamedTuple):
@@ -38,13 +44,21 @@ class Load:
     `lost` counts answers of 500 and above, transport errors, and requests not sent because too many hung.
     """
 
-    def __init__(self, url: str, rate_per_second: float = 40.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        rate_per_second: float = 40.0,
+        *,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
+        remembered_seconds: float = _REMEMBERED_SECONDS,
+    ) -> None:
         self.sent = 0
         self.ok = 0
         self.lost = 0
         self._url = url
         self._interval = 1.0 / rate_per_second
-        self._answers: deque[Answer] = deque(maxlen=math.ceil(rate_per_second * _REMEMBERED_SECONDS))
+        self._timeout_seconds = timeout_seconds
+        self._answers: deque[Answer] = deque(maxlen=math.ceil(rate_per_second * remembered_seconds))
         self._in_flight = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load", daemon=True)
@@ -57,6 +71,10 @@ class Load:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
+
+    def answers(self) -> list[Answer]:
+        """All that are remembered, in the order of their ends."""
+        return list(self._answers.copy())
 
     def figures(self, window_seconds: float) -> Figures:
         """How the last `window_seconds` went (at most two minutes back)."""
@@ -71,7 +89,7 @@ class Load:
     async def _run(self) -> None:
         client = httpx.AsyncClient(
             base_url=self._url,
-            timeout=_TIMEOUT_SECONDS,
+            timeout=self._timeout_seconds,
             limits=httpx.Limits(max_connections=_MOST_IN_FLIGHT),
             trust_env=False,
         )
@@ -87,26 +105,27 @@ class Load:
     def _dispatch(self, group: asyncio.TaskGroup, client: httpx.AsyncClient, number: int) -> None:
         self.sent += 1
         if self._in_flight >= _MOST_IN_FLIGHT:
-            self._remember(ok=False, seconds=_TIMEOUT_SECONDS)
+            self._remember(ok=False, seconds=self._timeout_seconds)
             return
         self._in_flight += 1
         group.create_task(self._send(client, _request(client, number)))
 
     async def _send(self, client: httpx.AsyncClient, request: httpx.Request) -> None:
-        began = time.monotonic()
+        began, instance = time.monotonic(), ""
         try:
-            ok = (await client.send(request)).status_code < 500
+            answer = await client.send(request)
+            ok, instance = answer.status_code < 500, answer.headers.get(INSTANCE_HEADER, "")
         except httpx.HTTPError:
             ok = False
         self._in_flight -= 1
-        self._remember(ok=ok, seconds=time.monotonic() - began)
+        self._remember(ok=ok, seconds=time.monotonic() - began, instance=instance)
 
-    def _remember(self, *, ok: bool, seconds: float) -> None:
+    def _remember(self, *, ok: bool, seconds: float, instance: str = "") -> None:
         if ok:
             self.ok += 1
         else:
             self.lost += 1
-        self._answers.append(Answer(time.monotonic(), ok, seconds))
+        self._answers.append(Answer(time.monotonic(), ok, seconds, instance))
 
 
 def _request(client: httpx.AsyncClient, number: int) -> httpx.Request:

@@ -10,6 +10,9 @@ from prometheus_client import (
 )
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+INSTANCE_HEADER = "X-Shop-Instance"
+"""By it an answer says which instance gave it."""
+
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shop.configuration import FILE_NAME, Configuration, ConfigurationInvalid, read_configuration
 from shop.database import SHARED, AlreadyMigrated, Database
-from shop.measures import CONTENT_TYPE, Measures
+from shop.measures import CONTENT_TYPE, INSTANCE_HEADER, Measures
 from shop.release import Release
 
 _COUNTED = frozenset({"/", "/products", "/checkout"})
@@ -148,7 +148,9 @@ class Shop:
             Route("/admin/migrate", self.migrate, methods=["POST"]),
             Route("/admin/operations/{key:path}", self.operation),
         ]
-        middleware = [Middleware(CustomerRequests, release=self.release, measures=self.measures)]
+        middleware = [
+            Middleware(CustomerRequests, instance=self.instance, release=self.release, measures=self.measures)
+        ]
         return Starlette(routes=routes, middleware=middleware, lifespan=self._lifespan)
 
     @asynccontextmanager
@@ -161,10 +163,14 @@ class Shop:
 
 
 class CustomerRequests:
-    """Counts and times what customers ask for, and lets it suffer what the release does to it."""
+    """Counts and times what customers ask for, and lets it suffer what the release does to it.
 
-    def __init__(self, app: ASGIApp, *, release: Release, measures: Measures) -> None:
+    Each answer says which instance gave it.
+    """
+
+    def __init__(self, app: ASGIApp, *, instance: str, release: Release, measures: Measures) -> None:
         self._app = app
+        self._header = (INSTANCE_HEADER.encode("ascii"), instance.encode("ascii"))
         self._release = release
         self._measures = measures
         self._numbers = itertools.count()
@@ -180,6 +186,7 @@ class CustomerRequests:
             nonlocal code
             if message["type"] == "http.response.start":
                 code = message["status"]
+                message["headers"] = [*message["headers"], self._header]
             await send(message)
 
         fails, delay = self._release.fate(next(self._numbers), time.monotonic() - self._born)

@@ -10,11 +10,11 @@ import sysconfig
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from xmlrpc.client import ServerProxy
+from xmlrpc.client import Fault, ServerProxy
 
 import httpx
 
@@ -186,6 +186,24 @@ class World:
         with ServerProxy(self.supervisor_url) as server:
             server.supervisor.stopProcess(f"shop-{instance}", True)
             server.supervisor.startProcess(f"shop-{instance}", True)
+
+    def lose(self, instance: str) -> None:
+        """What the loss of a machine does: the process is gone at once (kill -9), and nothing brings it back."""
+        with ServerProxy(self.supervisor_url) as server:
+            link = self.release_link(instance)
+            # Without its release it cannot start; supervisord, which tries at once, gives up after some tries.
+            link.rename(link.with_name(link.name + ".lost"))
+            server.supervisor.signalProcess(f"shop-{instance}", "KILL")
+
+    def bring_back(self, instance: str) -> None:
+        """After `lose`: with the release that it had."""
+        link = self.release_link(instance)
+        link.with_name(link.name + ".lost").rename(link)
+        with ServerProxy(self.supervisor_url) as server:
+            with suppress(Fault):  # supervisord may still be trying by itself
+                server.supervisor.stopProcess(f"shop-{instance}", True)
+            server.supervisor.startProcess(f"shop-{instance}", True)
+        self._await_release(None, (instance,))
 
     def corrupt_config(self) -> None:
         """Somebody commits a merge conflict, and both instances read it."""

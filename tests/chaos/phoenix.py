@@ -72,11 +72,10 @@ def _mortal(graves: Graves, original: Callable[..., Awaitable[Any]]) -> Callable
     return run
 
 
-def live(graves: str, arguments: list[str]) -> None:
-    """The life of a child."""
+def live(prepare: Callable[[], None], arguments: list[str]) -> None:
+    """The life of a child; `prepare` says where it is to die."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if graves != "-":
-        make_mortal(Graves(Path(graves)))
+    prepare()
     sys.argv = ["penelope", *arguments]
     try:
         main()
@@ -84,7 +83,7 @@ def live(graves: str, arguments: list[str]) -> None:
         os._exit(0)
 
 
-def rise_again(graves: str, arguments: list[str]) -> int:
+def rise_again(prepare: Callable[[], None], arguments: list[str]) -> int:
     """Forks until a child ends by itself, or this process is told to stop."""
     child = 0
 
@@ -97,7 +96,7 @@ def rise_again(graves: str, arguments: list[str]) -> int:
     while True:
         child = os.fork()
         if child == 0:
-            live(graves, arguments)
+            live(prepare, arguments)
         Path("child.new").write_text(str(child), encoding="ascii")
         Path("child.new").replace("child")
         _, status = os.waitpid(child, 0)
@@ -107,5 +106,10 @@ def rise_again(graves: str, arguments: list[str]) -> int:
             stream.write(f"{child}\n")
 
 
+def at_every_boundary(graves: str) -> None:
+    if graves != "-":
+        make_mortal(Graves(Path(graves)))
+
+
 if __name__ == "__main__":
-    sys.exit(rise_again(sys.argv[1], sys.argv[2:]))
+    sys.exit(rise_again(lambda: at_every_boundary(sys.argv[1]), sys.argv[2:]))

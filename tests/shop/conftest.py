@@ -12,7 +12,9 @@ import pytest
 class Desk:
     """An HTTP server that answers with `reply(method, path, body)` and remembers what it was sent."""
 
-    def __init__(self, port: int = 0, reply: Callable[[str, str, bytes], tuple[int, bytes]] | None = None):
+    def __init__(
+        self, port: int = 0, reply: Callable[[str, str, bytes], tuple[int, bytes]] | None = None, headers=None
+    ):
         self.received = []
         self.reply = reply or (lambda *_: (202, b""))
         desk = self
@@ -24,6 +26,8 @@ class Desk:
                 desk.received.append((dict(self.headers), json.loads(body) if body else None, status))
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(content)))
+                for name, value in (headers or {}).items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
 

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from shop.load import Load
+from shop.measures import INSTANCE_HEADER
 
 
 def run(load, seconds_at_most, until):
@@ -80,3 +81,23 @@ def test_stopping_what_never_started_is_harmless():
     load = Load("http://127.0.0.1:9")
     load.stop()
     assert load.sent == 0
+
+
+def test_remembers_which_instance_answered_as_long_as_it_is_told_to(open_desk):
+    with open_desk(reply=lambda *_: (200, b"{}"), headers={INSTANCE_HEADER: "b"}) as shop:
+        load = Load(shop.url, rate_per_second=100, remembered_seconds=0.1)
+        run(load, 30, lambda: load.sent >= 30)
+    answers = load.answers()
+    assert len(answers) == 10
+    assert {(each.ok, each.instance) for each in answers} == {(True, "b")}
+    assert answers == sorted(answers)
+
+
+def test_has_as_much_patience_as_it_is_given(open_desk):
+    release = threading.Event()
+    with open_desk(reply=lambda *_: (release.wait(10) and 200, b"")) as shop:
+        load = Load(shop.url, rate_per_second=10, timeout_seconds=0.1)
+        run(load, 30, lambda: load.lost)
+        release.set()
+    assert load.answers()[0].seconds < 2
+    assert load.answers()[0].instance == ""

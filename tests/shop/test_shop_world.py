@@ -57,6 +57,31 @@ def buy(world, **basket):
     return HTTP.post(world.url + "/checkout", json={"product": "loom"} | basket)
 
 
+def test_answers_say_who_gave_them_and_traefik_counts_them(world):
+    direct = {name: HTTP.get(f"{url}/products") for name, url in world.instance_urls.items()}
+    assert {name: answer.headers["X-Shop-Instance"] for name, answer in direct.items()} == {
+        "a": "a",
+        "b": "b",
+    }
+    through = {HTTP.get(world.url + "/products").headers["X-Shop-Instance"] for _ in range(4)}
+    assert through == {"a", "b"}
+    page = HTTP.get(world.traefik_api + "/metrics").text
+    assert 'traefik_service_requests_total{code="200"' in page
+    assert 'traefik_router_requests_total{code="200"' in page
+
+
+def test_a_lost_instance_stays_lost_until_it_is_brought_back(world):
+    url = world.instance_urls["b"] + "/health"
+    before = HTTP.get(url).json()
+    world.lose("b")
+    time.sleep(3)  # supervisord tries again meanwhile
+    with pytest.raises(httpx.ConnectError):
+        HTTP.get(url)
+    world.bring_back("b")
+    after = HTTP.get(url).json()
+    assert (after["release"], after["pid"] != before["pid"]) == (before["release"], True)
+
+
 def test_is_open_behind_traefik_soon_and_hides_its_admin_corner(world):
     assert world.started_in < 10
     answered = Counter(HTTP.get(world.url + "/").json()["shop"] for _ in range(20))
