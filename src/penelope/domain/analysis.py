@@ -163,6 +163,14 @@ class Finding:
     reason: str
 
 
+class Grounds(StrEnum):
+    """What an answer rests on, if it is a rollback: evidence against the canary, that nothing is seen, or that time is up."""
+
+    WORSE = "worse"
+    SILENCE = "silence"
+    UNDECIDED = "undecided"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
     """The answer of one look. `expected_seconds` is for HOLD: how long a canary that is as good as the control will yet take."""
@@ -173,3 +181,4 @@ class Assessment:
     harm: float = 0.0
     """All tests together, as a power of ten; a rollback comes at -log10(alpha)."""
     expected_seconds: float | None = None
+    grounds: Grounds = Grounds.WORSE

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 
 _LARGEST = 2.0**53 - 1  # beyond it floats are no exact counts any more
 INFINITY = "+Inf"
@@ -36,6 +37,13 @@ class Totals:
     at: datetime
     arms: Mapping[str, Mapping[str, Series]]
     total: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def finite(self) -> bool:
+        """Whether all are numbers; what is none cannot even be kept."""
+        each = (series for arm in self.arms.values() for series in arm.values())
+        said = ((one.requests, one.errors, one.began or 0.0, *one.buckets.values()) for one in each)
+        return all(map(math.isfinite, chain(self.total.values(), *said)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

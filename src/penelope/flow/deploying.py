@@ -273,6 +273,8 @@ class Deploying:
             return to_data(Seen(silence=error.message))
         except Exception as error:  # noqa: BLE001 - whatever breaks a source, silence is what is judged
             return to_data(Seen(silence=unforeseen(error)))
+        if not totals.finite:
+            return to_data(Seen(silence="the source of counts said what is no number"))
         return to_data(Seen(totals=totals))
 
     async def _settle(self, turn: _Turn) -> None:

@@ -12,6 +12,7 @@ from penelope.domain.analysis import (
     ArmTotals,
     Assessment,
     Finding,
+    Grounds,
     Otherwise,
     Scrape,
 )
@@ -79,16 +80,18 @@ def assess(
     stands = standing(rules, evidence)
     found = findings(spec, state, stands, alone=alone)
     judged = alone or not spec.latency or bool(state.edges)
-    seconds = None
+    seconds, grounds = None, Grounds.WORSE
     if condemned(rules, stands):
         step, reasons = Step.ROLLBACK, _worst(found)
     elif look.lack:
+        grounds = Grounds.SILENCE
         step, reasons = _silence(spec, state, look.lack, now)
     elif (stands.shared & stands.suspect).any():
         step, reasons = Step.HOLD, (f"shared incident: {_SHARED}", *_texts(found))
     elif judged and certified(rules, evidence, stands, alone=alone):
         step, reasons = Step.PROMOTE, _texts(found)
     elif (now - state.step_started_at).total_seconds() >= spec.max_step_seconds:
+        grounds = Grounds.UNDECIDED
         step, reasons = (
             _undecided(spec, evidence),
             (f"no verdict within {spec.max_step_seconds:g} s", *_texts(found)),
@@ -97,7 +100,14 @@ def assess(
         step, reasons = Step.HOLD, _texts(found)
         seconds = forecast(spec, state, stands, alone=alone)
     harm = round(float(stands.harm) / math.log(10.0), 3)
-    return state, Assessment(step=step, reasons=reasons, findings=found, harm=harm, expected_seconds=seconds)
+    return state, Assessment(
+        step=step,
+        reasons=reasons,
+        findings=found,
+        harm=harm,
+        expected_seconds=seconds,
+        grounds=grounds,
+    )
 
 
 class _Look(NamedTuple):

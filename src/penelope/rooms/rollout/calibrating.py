@@ -7,7 +7,7 @@ calibration; PROMOTE says that it has come to its end.
 from dataclasses import replace
 from datetime import datetime
 
-from penelope.domain.analysis import AnalysisState, Assessment, Finding
+from penelope.domain.analysis import AnalysisState, Assessment, Finding, Grounds
 from penelope.domain.calibration import Learned
 from penelope.domain.deployment import Deployment
 from penelope.domain.rollout import Step
@@ -29,10 +29,10 @@ def calibration_judged(
     if limits.canary or limits.control:
         whose = "the canary" if limits.canary else "the control"
         why = f"{whose} breaks a limit, and what is not well teaches nothing"
-        return replace(answer, step=Step.ROLLBACK, reasons=(why, *told(before)))
+        return replace(answer, step=Step.ROLLBACK, reasons=(why, *told(before)), grounds=Grounds.WORSE)
     if silenced(spec, state, now):
         why = f"no complete figures for {silent:.0f} s, {seen}"
-        return replace(answer, step=Step.ROLLBACK, reasons=(why,))
+        return replace(answer, step=Step.ROLLBACK, reasons=(why,), grounds=Grounds.SILENCE)
     if lesson.seconds >= stage.min_seconds or (lasted >= stage.max_seconds and not deployment.paused):
         return replace(answer, step=Step.PROMOTE, reasons=(seen,))
     left = max(0.0, stage.min_seconds - lesson.seconds)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from penelope.domain.analysis import AnalysisState, ArmTotals, Assessment, Finding, Otherwise
+from penelope.domain.analysis import AnalysisState, ArmTotals, Assessment, Finding, Grounds, Otherwise
 from penelope.domain.deployment import LEAST_SAMPLES, WHOLE, Deployment
 from penelope.domain.rollout import Step
 from penelope.rooms.rollout.kayenta import Classified, Direction, MetricConfig, Score, classify, score
@@ -106,13 +106,15 @@ def horizon_judged(
         findings=(*_means(interval), *limits_in(before.findings)),
         harm=0.0,
         expected_seconds=None,
+        grounds=Grounds.WORSE,
     )
     if limits.canary:
         why = "the canary breaks a limit"
         return interval, replace(answer, step=Step.ROLLBACK, reasons=(why, *told(before)))
     if silent := silent_seconds(state, now):
         step = Step.ROLLBACK if silenced(spec, state, now) else Step.HOLD
-        return interval, replace(answer, step=step, reasons=(f"no complete figures for {silent:.0f} s",))
+        why = f"no complete figures for {silent:.0f} s"
+        return interval, replace(answer, step=step, reasons=(why,), grounds=Grounds.SILENCE)
     if limits.shared:
         why = "shared incident: the canary and the control break the same limit"
         return interval, replace(answer, reasons=(why, *told(before)))
@@ -185,7 +187,7 @@ def _in_time(deployment: Deployment, state: AnalysisState, held: Assessment, now
     if spec.undecided is Otherwise.PROMOTE and state.canary.requests < spec.limits.min_requests:
         step = Step.HOLD
     reasons = (f"no verdict within {deployment.patience_seconds:g} s", *held.reasons)
-    return replace(held, step=step, reasons=reasons, expected_seconds=None)
+    return replace(held, step=step, reasons=reasons, expected_seconds=None, grounds=Grounds.UNDECIDED)
 
 
 def _means(interval: Interval) -> tuple[Finding, ...]:

@@ -82,7 +82,7 @@ def judge_look(kept: Kept, seen: Seen, now: datetime) -> Kept:
     answer = Judged(
         step=assessment.step,
         reason="; ".join((*assessment.reasons, *doubts)),
-        cause=_cause(assessment, counts),
+        cause=Cause(assessment.grounds),
         control_alive=seen.totals is None or bool(seen.totals.arms.get(course.control)),
     )
     look = {
@@ -137,12 +137,6 @@ def _shared(before: ShareRecord | None, deployment: Deployment, counts: Counts |
     if counts is None or not {course.canary, course.control} <= counts.arms.keys():
         return before
     return share_looked(before, counts.arms[course.canary].requests, counts.arms[course.control].requests)
-
-
-def _cause(assessment: Assessment, counts: Counts | None) -> Cause:
-    if assessment.reasons and assessment.reasons[0].startswith("no verdict within"):
-        return Cause.UNDECIDED
-    return Cause.SILENCE if counts is None else Cause.WORSE
 
 
 def _counts(before: Totals | None, seen: Seen) -> tuple[Counts | None, tuple[str, ...]]:
