@@ -214,7 +214,8 @@ class Deployment:
     `weight` is the last that was seen in force, in percent. `wanted` is what is to be in force; while it is `moving` there
     nobody knows which of the two is. `since` is when the stage got its traffic, `looked_at` when it was judged last.
     `epoch` counts the revisions: what was seen of an earlier one says nothing of this one. `awaits` is the word that a
-    person is asked for; `tries` how often on end the router did not obey; `cause` why it goes back, if it does.
+    person is asked for; `tries` how often on end the router did not obey; `strays` how often it
+    had given other weights than it was told; `cause` why it goes back, if it does.
     `incident` is whose fix it is: what halts that takes its traffic away. `learned` is the noise that its looks are
     tempered by where the course names none, and what a calibration has learned at its end; `noise` says which, or why
     there is none.
@@ -240,6 +241,7 @@ class Deployment:
     awaits: str = ""
     reason: str = ""
     tries: int = 0
+    strays: int = 0
     cause: Cause | None = None
     ended_at: datetime | None = None
     learned: Learned | None = None

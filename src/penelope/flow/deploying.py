@@ -1,5 +1,8 @@
 """Carries a deployment out: shifts traffic, waits, looks, records. Where each of these leads, the room says."""
 
+import asyncio
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from penelope.domain.action import Action, Snapshot
@@ -25,6 +28,7 @@ from penelope.rooms.rollout.course import (
     Rest,
     Settle,
     Shift,
+    astray,
     halted,
     is_stuck,
     next_move,
@@ -40,6 +44,8 @@ DEPLOY = "deploy"
 
 KIND = "deployment"
 """The kind of these units. One that a playbook began belongs to its incident, any other to none."""
+
+_log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE_SECONDS = 8.0
 """Between two tries to make a router obey."""
@@ -249,33 +255,57 @@ class Deploying:
         return ""
 
     async def _look(self, turn: _Turn) -> None:
-        """Of a look that an order or a new revision overtook nothing is kept."""
-        seen = await self._engine.step("look", lambda: self._count(turn))
+        """Of a look that an order or a new revision overtook nothing is kept; nor of one at traffic that went astray."""
+        seen = from_data(Seen, await self._engine.step("look", lambda: self._see(turn)))
 
         async def body(transaction: Transaction) -> Json:
             kept, version = await self._read(transaction)
-            if kept.deployment.epoch != turn.epoch or kept.deployment.moving:
+            before = kept.deployment
+            if before.epoch != turn.epoch or before.moving:
                 return
-            after = judge_look(kept, from_data(Seen, seen), transaction.now())
+            strayed = before if seen.weights is None else astray(before, seen.weights)
+            if strayed != before:
+                drift = change_of(
+                    kept.going(strayed), "TrafficDrifted", records.PENELOPE, strayed.reason, version
+                )
+                await transaction.save(drift)
+                return
+            after = judge_look(kept, seen, transaction.now())
             reason = after.deployment.reason
             await transaction.save(change_of(after, "CanaryLooked", records.PENELOPE, reason, version))
 
         await self._engine.transaction("judged", body)
 
-    async def _count(self, turn: _Turn) -> Json:
+    async def _see(self, turn: _Turn) -> Json:
+        seen, weights = await asyncio.gather(self._count(turn), self._weights(turn))
+        return to_data(replace(seen, weights=weights))
+
+    async def _weights(self, turn: _Turn) -> Mapping[str, int] | None:
+        """Those in force. Somebody may have changed them, and while nobody was there to look."""
+        try:
+            service = self._parts.service(turn.service)
+            return await self._parts.router(service).weights(service)
+        except PenelopeError as error:
+            why = error.message
+        except Exception as error:  # noqa: BLE001 - what a router that cannot be read does to traffic, the counts tell
+            why = unforeseen(error)
+        _log.warning("the weights of %s cannot be read: %s", turn.service, why)
+        return None
+
+    async def _count(self, turn: _Turn) -> Seen:
         """The counters of all arms, and whether the other arm could take the traffic; or why nobody can say."""
         try:
             service = self._parts.service(turn.service)
             if self._parts.counter is None:
-                return to_data(Seen(silence="there is no source of counts"))
+                return Seen(silence="there is no source of counts")
             totals = await self._parts.counter.totals(service)
         except PenelopeError as error:
-            return to_data(Seen(silence=error.message))
+            return Seen(silence=error.message)
         except Exception as error:  # noqa: BLE001 - whatever breaks a source, silence is what is judged
-            return to_data(Seen(silence=unforeseen(error)))
+            return Seen(silence=unforeseen(error))
         if not totals.finite:
-            return to_data(Seen(silence="the source of counts said what is no number"))
-        return to_data(Seen(totals=totals))
+            return Seen(silence="the source of counts said what is no number")
+        return Seen(totals=totals)
 
     async def _settle(self, turn: _Turn) -> None:
         """Its traffic is where it stays: what served the comparison goes, and what it was made by, if it was bad."""

@@ -227,6 +227,7 @@ _WORDS: Mapping[str, tuple[str, str, Callable[[Entry], Text]]] = {
     "BenchmarkRun": ("benchmark", "cyan", _benchmark),
     "RolloutBegun": (_ROLLOUT, "blue", _reason("")),
     "TrafficHandedOver": (_ROLLOUT, "blue", _reason("dim")),
+    "TrafficDrifted": ("traffic", "yellow", _reason("yellow", "! ")),
     "TrafficNotShifted": ("traffic", "red", _reason("red", "✗ ")),
     "TrafficShifted": ("traffic", "blue", _reason("bold")),
     "CanaryLooked": ("canary", "blue", _look),

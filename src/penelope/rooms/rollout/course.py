@@ -1,5 +1,6 @@
 """The way of a deployment: what is to be done next, and where each thing that happens leads."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -189,6 +190,23 @@ def halted(deployment: Deployment, reason: str) -> Deployment:
     if deployment.status in {DeploymentStatus.PROGRESSING, DeploymentStatus.PROMOTING}:
         return _back(deployment, Cause.HALT, reason)
     return deployment
+
+
+def astray(deployment: Deployment, weights: Mapping[str, int]) -> Deployment:
+    """After a reading of the weights in force (percent by arm). Where they are not those that were put in force, they are put
+    in force again; who undoes that again and again is stronger, and what cannot be judged goes back.
+    """
+    course, weight = deployment.course, deployment.weight
+    planned = {course.canary: weight, course.control: WHOLE - weight}
+    found = {arm: share for arm, share in weights.items() if share}
+    if deployment.moving or found == {arm: share for arm, share in planned.items() if share}:
+        return deployment
+    given = ", ".join(f"{arm} {share} %" for arm, share in sorted(found.items())) or "nobody anything"
+    reason = f"the router gives {given}, where {course.canary} {weight} % was put in force"
+    strayed = replace(deployment, strays=deployment.strays + 1, moving=True, reason=reason)
+    if strayed.strays <= TRIES or deployment.status is not DeploymentStatus.PROGRESSING:
+        return strayed
+    return _back(strayed, Cause.ROUTER, f"{reason}, time and again: somebody else moves this traffic")
 
 
 def is_stuck(deployment: Deployment) -> bool:

@@ -1,5 +1,6 @@
 """One look at a deployment: from what was seen to what becomes of it, and what is remembered for the next."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -53,10 +54,11 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What a look saw: counters, or why there are none."""
+    """What a look saw: counters, or why there are none; and the weights in force, None where the router did not say."""
 
     totals: Totals | None = None
     silence: str = ""
+    weights: Mapping[str, int] | None = None
 
 
 def judge_look(kept: Kept, seen: Seen, now: datetime) -> Kept:
