@@ -147,6 +147,21 @@ def test_a_look_at_a_canary_tells_each_reason_in_a_line() -> None:
     ]
 
 
+def test_a_look_that_goes_well_is_one_line() -> None:
+    errors = {"metric": "errors", "canary": 0.001, "control": 0.3}
+    seen = {"assessment": {"findings": [errors], "expected_seconds": 12.3}}
+    reason = "errors are not 2 times as frequent; slow requests: undecided"
+    (held,) = shown("CanaryLooked", reason, weight=25, step="hold", look=seen)
+    assert held.endswith("25 % hold: errors 0.1%, control 30.0%, about 12 s left")
+    seen["assessment"] |= {"findings": [{**errors, "control": None}], "expected_seconds": None}
+    (promoted,) = shown("CanaryLooked", reason, weight=100, step="promote", look=seen)
+    assert promoted.endswith("100 % promote: errors 0.1%")
+    # Whoever loses its traffic is told all that speaks against it.
+    assert len(shown("CanaryLooked", reason, weight=25, step="rollback", look=seen)) == 3
+    (ended,) = shown("RolloutPromoted", reason, seconds=42.0)
+    assert ended.endswith("✓ has all traffic after 42.0 s")
+
+
 def test_what_people_say_to_a_canary_is_told_as_theirs() -> None:
     assert shown("RolloutPaused", "lunch")[0].endswith("paused: lunch")
     assert shown("RolloutStuck", "the router is away")[0].endswith("✗ the router is away")

@@ -177,7 +177,26 @@ def _look(entry: Entry) -> Text:
     step = visible(details.get("step", ""))
     text = Text(f"{details.get('weight', '?')} % ")
     text.append(step, _LOOKS.get(step, ""))
+    compared = _compared((details.get("look") or {}).get("assessment") or {})
+    if compared and step != "rollback":
+        return text.append(compared, "dim")
     return text.append("".join(f"\n {visible(reason)}" for reason in entry["reason"].split("; ")), "dim")
+
+
+def _compared(assessment: Mapping[str, Any]) -> str:
+    """The errors of both arms, and how long a verdict may yet take; empty where nothing was seen."""
+    errors = next((each for each in assessment.get("findings", ()) if each["metric"] == "errors"), None)
+    if errors is None or errors["canary"] is None:
+        return ""
+    control = "" if errors["control"] is None else f", control {errors['control']:.1%}"
+    left = assessment.get("expected_seconds")
+    soon = "" if left is None else f", about {left:.0f} s left"
+    return f": errors {errors['canary']:.1%}{control}{soon}"
+
+
+def _promoted(entry: Entry) -> Text:
+    lasted = entry["details"].get("seconds")
+    return Text("✓ has all traffic" + ("" if lasted is None else f" after {seconds(lasted)}"), "green")
 
 
 def _outcome(entry: Entry) -> Text:
@@ -231,7 +250,7 @@ _WORDS: Mapping[str, tuple[str, str, Callable[[Entry], Text]]] = {
     "TrafficNotShifted": ("traffic", "red", _reason("red", "✗ ")),
     "TrafficShifted": ("traffic", "blue", _reason("bold")),
     "CanaryLooked": ("canary", "blue", _look),
-    "RolloutPromoted": (_ROLLOUT, "green", _reason("green", "✓ ")),
+    "RolloutPromoted": (_ROLLOUT, "green", _promoted),
     "RolloutRolledBack": (_ROLLOUT, "red", _reason("red", "✗ ")),
     "RolloutCancelRequested": (_ROLLOUT, "yellow", _reason("yellow")),
     "RolloutCancelled": (_ROLLOUT, "yellow", _reason("yellow")),
