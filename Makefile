@@ -10,7 +10,7 @@ RUN := $(UV) run --no-sync --quiet
 
 # A process a processor; whoever has nothing left to do takes tests of another's.
 SHARED := --numprocesses=auto --dist=worksteal
-# Hundreds of lives that mostly end in a kill, which leaves no coverage: measuring them takes twice the time for nothing.
+# Hundreds of lives that mostly end in a kill, which leaves no coverage.
 KILLING := tests/chaos tests/playbooks
 
 # Empty where the interpreter is missing or too old: the target `interpreter` then says so.
@@ -22,7 +22,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs clean interpreter sync
+.PHONY: help demo test coverage check bench docs clean interpreter sync
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -33,16 +33,14 @@ demo: $(UV_STAMP) ## Break a small real shop and watch it being healed (KEEP=1 s
 	@[ -d .venv ] || echo "Installing Penelope and the shop into .venv ..."
 	@KEEP="$(KEEP)" PYTHONPATH="$(CURDIR)/examples" $(UV) run --locked --quiet --no-dev --group shop python -m shop.demo
 
-test: sync ## Run all tests on all processors, with branch coverage (ARGS="-k gate": only those, without it)
-ifdef ARGS
-	@$(RUN) pytest $(ARGS)
-else
+test: sync ## Run all tests on all processors (or with ARGS="-k gate" what that asks pytest for)
+	@$(RUN) pytest $(or $(ARGS),$(SHARED))
+
+coverage: sync ## Run the tests that kill nothing, with branch coverage of every process: twice the time
 	@$(RUN) coverage erase
 	@$(RUN) coverage run -m pytest $(SHARED) $(addprefix --ignore=,$(KILLING))
 	@$(RUN) coverage combine --quiet
 	@$(RUN) coverage report
-	@$(RUN) pytest $(SHARED) $(KILLING)
-endif
 
 check: sync ## Check style, types, import contracts, news fragments and generated docs
 	@$(RUN) ruff check --quiet .
