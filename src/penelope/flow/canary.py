@@ -1,6 +1,6 @@
 """The part of a story in which traffic goes over to what was changed: it begins a deployment, and waits for its end."""
 
-from penelope.domain.deployment import Cause, Deployment, DeploymentStatus, Order
+from penelope.domain.deployment import Cause, Course, Deployment, DeploymentStatus, Order
 from penelope.domain.incident import IncidentState
 from penelope.domain.plan import Plan
 from penelope.flow import records
@@ -21,9 +21,10 @@ _LOOK_AGAIN_SECONDS = 15.0
 class Canary:
     """The rollout of one plan that has one, told beside its story: people may pause, abort or promote it like any other."""
 
-    def __init__(self, engine: Engine, plan: Plan) -> None:
+    def __init__(self, engine: Engine, plan: Plan, course: Course) -> None:
         self._engine = engine
         self._plan = plan
+        self._course = course
         self._id = f"{KIND}_{digest_id(plan.id)}"
         self.stopped = False
         """Whether a halt ended it."""
@@ -47,17 +48,14 @@ class Canary:
         """Begins the deployment, in the transaction in which the incident goes over to it; or says why not."""
         if why := await stopping(transaction, self._plan.incident):
             return {"reason": why, "halted": True}
-        course = self._plan.rollout
-        if course is None:
-            return {"reason": f"{self._plan.playbook} has no rollout", "halted": False}
         deployment = Deployment(
             id=self._id,
             service=self._plan.service,
-            course=course,
+            course=self._course,
             created_by=records.PENELOPE,
             created_at=transaction.now(),
             incident=self._plan.incident,
-            reason=f"canary {course.canary} of {self._plan.playbook}",
+            reason=f"canary {self._course.canary} of {self._plan.playbook}",
         )
         place = place_of(deployment.service)
         if await transaction.leases.take(place, deployment.id, "") is None:

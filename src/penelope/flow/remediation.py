@@ -107,7 +107,7 @@ class Remediation:
 
     async def _intervene(self, plan: Plan, answer: Assessment) -> Ending:
         done: list[Done] = []
-        canary = None if plan.rollout is None else Canary(self._engine, plan)
+        canary = None if plan.rollout is None else Canary(self._engine, plan, plan.rollout)
         try:
             trouble = await self._forward(plan, canary, done)
             if not trouble and answer.regresses:
