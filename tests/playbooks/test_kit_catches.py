@@ -265,6 +265,9 @@ def test_actions_are_told_apart_by_their_names_and_else_by_when_they_begin() -> 
     first.done(0, 99, 9.9)
     assert (first.names, first.events, first.seconds) == (("one", "two of it"), (3, 7), (0.1, 0.5))
     assert first.keys == {"k1": "one", "k2": "two of it"}
+    sided = Course.first(["write ${it}", "write two"])
+    # Whichever branch begins first.
+    assert [sided.place("k1", "write two"), sided.place("k2", "write one")] == [1, 0]
     again = Course.first(["each ${it}", "last"])
     assert [again.place(name, name) for name in ("each 1", "each 2", "each 3", "last")] == [0, 1, 2, 3]
     later = Course(("one", "two at 7", "same", "same"))

@@ -35,7 +35,9 @@ class Course:
             same = (
                 place for place in free if place < len(self._known) and self._known[place].fullmatch(name)
             )
-            self._places[key], self._names[key] = next(same, free[0]), name
+            # A name with a value in it may be any: what says more of the name goes before it, whoever begins first.
+            telling = max(same, key=lambda place: len(self._known[place].pattern), default=free[0])
+            self._places[key], self._names[key] = telling, name
         return self._places[key]
 
     def done(self, place: int, events: int, seconds: float) -> None:
