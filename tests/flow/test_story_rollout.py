@@ -154,7 +154,7 @@ def test_a_playbook_does_not_take_traffic_that_another_rollout_has(databases: Da
         incident = await begin(stage)
         state, reason = await ended(stage, incident)
         assert state is IncidentState.ESCALATED
-        assert reason.startswith(f"the traffic of shop is held by {begun.id}")
+        assert reason.startswith(f"the traffic of 'shop' is held by {begun.id}")
         assert not (await stage.deployments.shown(begun.id)).deployment.status.ended
         assert stage.adapter.world == {}
 

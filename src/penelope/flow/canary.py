@@ -3,15 +3,15 @@
 from penelope.domain.deployment import Cause, Course, Deployment, DeploymentStatus, Order
 from penelope.domain.incident import IncidentState
 from penelope.domain.plan import Plan
+from penelope.errors import AlreadyDecided
 from penelope.flow import records
-from penelope.flow.deploying import DEPLOY, KIND, change_of, kept_from, place_of
+from penelope.flow.deploying import DEPLOY, KIND, change_of, kept_from, set_out
 from penelope.flow.engine import Engine
 from penelope.flow.halting import stopping
-from penelope.flow.noise import with_noise
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.ids import digest_id
-from penelope.rooms.rollout.course import begun, is_stuck, ordered, overdue
+from penelope.rooms.rollout.course import is_stuck, ordered, overdue
 from penelope.rooms.rollout.look import Kept
 
 _LOOK_AGAIN_SECONDS = 15.0
@@ -57,17 +57,13 @@ class Canary:
             incident=self._plan.incident,
             reason=f"canary {self._course.canary} of {self._plan.playbook}",
         )
-        place = place_of(deployment.service)
-        if await transaction.leases.take(place, deployment.id, "") is None:
-            lease = await transaction.leases.of(place)
-            holder = "another rollout" if lease is None else lease.holder
-            return {"reason": f"the traffic of {deployment.service} is held by {holder}", "halted": False}
-        deployment = await with_noise(transaction, deployment)
+        try:
+            deployment = await set_out(transaction, deployment)
+        except AlreadyDecided as error:
+            return {"reason": error.message, "halted": False}
         incident = await records.incident_of(transaction, self._plan.incident)
         incident = records.moved(incident, IncidentState.ROLLING_OUT, transaction)
-        change = change_of(
-            Kept(deployment=begun(deployment)), "RolloutBegun", records.PENELOPE, deployment.reason
-        )
+        change = change_of(Kept(deployment=deployment), "RolloutBegun", records.PENELOPE, deployment.reason)
         await transaction.save(
             records.of_incident(incident, "TrafficHandedOver", f"to {deployment.id}"), change
         )

@@ -10,13 +10,13 @@ from penelope.domain.deployment import WHOLE, Course, Deployment, DeploymentStat
 from penelope.domain.halt import FLEET, Scope, ScopeKind
 from penelope.domain.service import Service
 from penelope.domain.work import Change, UnitOfWork
-from penelope.errors import PenelopeError, UnknownDeployment
+from penelope.errors import AlreadyDecided, PenelopeError, UnknownDeployment
 from penelope.flow import records
 from penelope.flow.acting import Acting, Done
 from penelope.flow.engine import Chapter, Engine
 from penelope.flow.executing import unforeseen
 from penelope.flow.halting import breakers, stopping
-from penelope.flow.noise import concluded
+from penelope.flow.noise import concluded, with_noise
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
@@ -29,6 +29,7 @@ from penelope.rooms.rollout.course import (
     Settle,
     Shift,
     astray,
+    begun,
     halted,
     is_stuck,
     next_move,
@@ -58,6 +59,22 @@ def kept_from(unit: UnitOfWork) -> Kept:
 def place_of(service: str) -> str:
     """What the lease on a service's traffic is kept under; no target can bear this name."""
     return f"{service}/~traffic"
+
+
+async def set_out(transaction: Transaction, deployment: Deployment) -> Deployment:
+    """A new deployment on its way, with its service's traffic and what is known of its noise; it is yet to be saved.
+
+    Raises AlreadyDecided where another rollout has the traffic.
+    """
+    place = place_of(deployment.service)
+    if await transaction.leases.take(place, deployment.id, "") is None:
+        lease = await transaction.leases.of(place)
+        holder = "another rollout" if lease is None else lease.holder
+        raise AlreadyDecided(
+            f"the traffic of {deployment.service!r} is held by {holder}",
+            hint="Wait until it has ended, or cancel it.",
+        )
+    return await with_noise(transaction, begun(deployment))
 
 
 def change_of(kept: Kept, event: str, actor: str, reason: str, version: int | None = 0) -> Change:

@@ -13,21 +13,19 @@ from penelope.domain.service import Service
 from penelope.domain.traffic import Feature
 from penelope.domain.work import Entry, UnitOfWork
 from penelope.errors import (
-    AlreadyDecided,
     AppendConflict,
     InvalidRequest,
     UnknownDeployment,
     UnknownService,
 )
-from penelope.flow.deploying import DEPLOY, KIND, change_of, kept_from, place_of
+from penelope.flow.deploying import DEPLOY, KIND, change_of, kept_from, set_out
 from penelope.flow.engine import Engine
-from penelope.flow.noise import with_noise
 from penelope.flow.ports import Transaction
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data, to_data
 from penelope.kit.harmless import is_plain
 from penelope.kit.ids import digest_id, new_id
-from penelope.rooms.rollout.course import begun, ordered, revised
+from penelope.rooms.rollout.course import ordered, revised
 from penelope.rooms.rollout.look import Kept
 from penelope.rooms.rollout.ports import Router
 
@@ -141,21 +139,18 @@ class DeploymentDesk:
             unit = await transaction.unit(identifier) if wanted.key else None
             if unit is not None:
                 return to_data(_same(kept_from(unit).deployment, wanted))
-            deployment = begun(
-                Deployment(
-                    id=identifier,
-                    service=wanted.service,
-                    course=wanted.course,
-                    created_by=wanted.actor,
-                    created_at=transaction.now(),
-                    revision=wanted.revision,
-                    patch=wanted.patch,
-                    reason=wanted.reason,
-                )
+            deployment = Deployment(
+                id=identifier,
+                service=wanted.service,
+                course=wanted.course,
+                created_by=wanted.actor,
+                created_at=transaction.now(),
+                revision=wanted.revision,
+                patch=wanted.patch,
+                reason=wanted.reason,
             )
             await _expect_patch(transaction, wanted)
-            await _take_traffic(transaction, deployment)
-            deployment = await with_noise(transaction, deployment)
+            deployment = await set_out(transaction, deployment)
             change = change_of(Kept(deployment=deployment), "RolloutBegun", wanted.actor, wanted.reason)
             await transaction.save(change)
             return to_data(deployment)
@@ -330,15 +325,3 @@ def _in_force(unit: UnitOfWork, service: str) -> bool:
     if unit.kind != "action" or unit.status != "done":
         return False
     return bool(unit.attributes["action"]["target"]["service"] == service)
-
-
-async def _take_traffic(transaction: Transaction, deployment: Deployment) -> None:
-    """One rollout has a service's traffic at a time."""
-    place = place_of(deployment.service)
-    if await transaction.leases.take(place, deployment.id, "") is None:
-        lease = await transaction.leases.of(place)
-        holder = "another rollout" if lease is None else lease.holder
-        raise AlreadyDecided(
-            f"the traffic of {deployment.service!r} is held by {holder}",
-            hint="Wait until it has ended, or cancel it.",
-        )

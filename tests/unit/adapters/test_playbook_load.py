@@ -87,7 +87,6 @@ def test_the_rollback_becomes_the_value_that_rooms_know():
         stages=tuple(Stage(weight=weight, min_seconds=4.0, max_seconds=60.0) for weight in (10, 25, 50, 100)),
         interval_seconds=2.0,
         analysis=AnalysisSpec(
-            max_step_seconds=60.0,
             silence_seconds=60.0,
             negligible_error_ratio=0.01,
             negligible_slow_ratio=0.05,

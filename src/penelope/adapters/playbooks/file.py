@@ -219,7 +219,6 @@ class RolloutRule(Part):
                 factor=self.factor,
                 negligible_error_ratio=self.negligible_error_ratio,
                 negligible_slow_ratio=self.negligible_slow_ratio,
-                max_step_seconds=self.max_step,
                 silence_seconds=self.max_step,
                 limits=RolloutLimits(
                     min_success_ratio=self.limits.min_success_ratio,
