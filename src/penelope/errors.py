@@ -17,6 +17,7 @@ PenelopeError
 │   ├── UnknownReview         no such review of a broken glass
 │   ├── UnknownMission        no such mission
 │   ├── UnknownDeployment     no such deployment
+│   ├── InvalidQuery          a question that the model or the graph cannot answer
 │   ├── InvalidLink           a link to answer with that was altered, used or has expired
 │   ├── AlreadyDecided        the approval was decided, expired or withdrawn before
 │   ├── UnknownDecision       no such decision
@@ -179,6 +180,13 @@ class UnknownDeployment(InputError):
 
     code = "unknown_deployment"
     hint = "List deployments with `penelope rollout list`."
+
+
+class InvalidQuery(InputError):
+    """A question that the semantic model or the graph cannot answer: an unknown member, a join that fans out."""
+
+    code = "invalid_query"
+    hint = "List what can be asked for with `penelope context model`."
 
 
 class InvalidLink(InputError):

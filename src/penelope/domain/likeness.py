@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+Vector = bytes
+"""A vector of length 1, as 32-bit floats in little-endian order: as it is stored, and as numpy reads it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Likeness:

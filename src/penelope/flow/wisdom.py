@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from penelope.domain.incident import Incident
-from penelope.domain.likeness import Hit
+from penelope.domain.likeness import Hit, Vector
 from penelope.domain.precedent import PastCase
 from penelope.errors import Unavailable
 from penelope.flow.ports import Reader
 from penelope.kit.clock import Clock, timestamp
-from penelope.rooms.decide.ports import Embedder, Vector
+from penelope.rooms.decide.ports import Embedder
 from penelope.rooms.decide.precedents import terms_of, text_of
 
 _BATCH = 64

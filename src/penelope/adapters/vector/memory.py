@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from penelope.domain.likeness import Hit
-from penelope.rooms.decide.ports import Vector
+from penelope.domain.likeness import Hit, Vector
 
 _KEYWORDS = 0.3
 """The weight of keywords beside meaning, as z-scores: measured to find more than reciprocal ranks do (docs/wisdom.md)."""

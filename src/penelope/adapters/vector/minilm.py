@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from penelope.domain.likeness import Vector
 from penelope.errors import Unavailable
-from penelope.rooms.decide.ports import Vector
 
 MODEL = "all-MiniLM-L6-v2-onnx-int8"
 WEIGHTS_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"

@@ -41,6 +41,7 @@ STATUS: Mapping[type[errors.PenelopeError], int] = {
     errors.InvalidCatalogue: 422,
     errors.InvalidPatch: 422,
     errors.InvalidPolicy: 422,
+    errors.InvalidQuery: 422,
     errors.PolicyFailed: 422,
     errors.UnknownService: 422,
     errors.UnknownAdapter: 422,

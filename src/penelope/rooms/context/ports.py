@@ -1,9 +1,14 @@
-"""What `context` needs from outside: figures, and what changed lately."""
+"""What `context` needs from outside: figures, what changed lately, and the stores that concepts are resolved over."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from penelope.domain.access import Access, AccessQuestion, Masking
+from penelope.domain.graph import Edge, Node
+from penelope.domain.likeness import Vector
 from penelope.domain.metrics import Reading
+from penelope.domain.passage import Passage
+from penelope.domain.semantics import Model, SemanticQuery, Table
 from penelope.domain.service import Service, Target
 from penelope.kit.canonical import Json
 
@@ -23,3 +28,45 @@ class ChangeReader(Protocol):
 
         Raises Unavailable when the target is out of reach.
         """
+
+
+class SemanticLayer(Protocol):
+    """Answers questions about governed measures."""
+
+    async def model(self) -> Model:
+        """All that can be asked for. Raises Unavailable, Timeout."""
+
+    async def run(self, query: SemanticQuery, masks: Mapping[str, Masking]) -> Table:
+        """The table of a query, with masked dimensions masked in it.
+
+        Raises InvalidQuery for what the model cannot answer (an unknown member, a fan-out); Unavailable, Timeout.
+        """
+
+
+class Graph(Protocol):
+    """Answers named questions about how things hang together."""
+
+    async def ask(self, name: str, parameters: Mapping[str, Json]) -> Sequence[Mapping[str, Json]]:
+        """The rows of a named query, in its order. Raises InvalidQuery; Unavailable, Timeout."""
+
+    async def replace(self, nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
+        """Makes these all that there is, at once: whoever asks meanwhile sees the old or the new. Raises Unavailable."""
+
+
+class Passages(Protocol):
+    """Finds passages of documents."""
+
+    async def search(
+        self, words: str, vector: Vector | None, allowed: Collection[str], limit: int
+    ) -> Sequence[Passage]:
+        """The best first, among documents of the classifications in `allowed`; by words alone where there is no vector.
+
+        Raises Unavailable, Timeout.
+        """
+
+
+class Governor(Protocol):
+    """Says who may know and see what."""
+
+    async def judge(self, questions: Sequence[AccessQuestion]) -> Sequence[Access]:
+        """An answer each, in the order of the questions. Whatever goes wrong is a no that says why; never raises."""

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-Vector = bytes
-"""A vector of length 1, as 32-bit floats in little-endian order: as it is stored, and as numpy reads it."""
+from penelope.domain.likeness import Vector
 
 
 class Embedder(Protocol):
