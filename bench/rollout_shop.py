@@ -39,6 +39,7 @@ def releases(scene: Scene) -> None:
         scene.world.deploy(release.name, ("b",))
         roll_out(scene, release, status)
     scene.back_on_a()
+    scene.world.deploy(NEW_AND_GOOD.name, ("b",))  # as the other parts find it when they run alone
 
 
 def roll_out(scene: Scene, release: Release, status: str) -> None:

@@ -29,6 +29,7 @@ from penelope.domain.counts import Counts, counted
 from penelope.domain.service import CountsReference, RouterReference, Service
 from penelope.kit.clock import SystemClock
 from penelope.rooms.rollout.share import Share, ShareRule, judged, looked, started
+from penelope.testing.own_certificate import traefik_section
 from penelope.testing.supervised import free_ports
 
 CLIENTS = 16
@@ -127,7 +128,9 @@ class Ground:
     web: int
 
 
-def ground(folder: Path, ports: dict[str, int]) -> tuple[Ground, "subprocess.Popen[bytes]"]:
+def ground(
+    folder: Path, ports: dict[str, int], *, certificate: bool
+) -> tuple[Ground, "subprocess.Popen[bytes]"]:
     """Traefik before two servers, all traffic on blue, ready."""
     web, api = free_ports(2)
     arms = {arm: f"shop-{arm}" for arm in ports}
@@ -139,7 +142,9 @@ def ground(folder: Path, ports: dict[str, int]) -> tuple[Ground, "subprocess.Pop
     services["shop"] = {"weighted": {"services": weighted}}
     router = {"rule": "PathPrefix(`/`)", "service": "shop", "entryPoints": ["web"]}
     file = folder / "dynamic.yml"
-    file.write_text(json.dumps({"http": {"routers": {"shop": router}, "services": services}}))
+    tls = traefik_section(folder) if certificate else {}
+    http = {"routers": {"shop": router}, "services": services}
+    file.write_text(json.dumps({"http": http, "tls": tls}))
     options = {
         "file": str(file),
         "service": "shop",
@@ -238,7 +243,7 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
     }
 
 
-def measure(rollbacks: int, step_seconds: float, pace_seconds: float) -> Result:
+def measure(rollbacks: int, step_seconds: float, pace_seconds: float, *, certificate: bool) -> Result:
     processes = []
     ports = {}
     for arm in ("blue", "green"):
@@ -247,7 +252,7 @@ def measure(rollbacks: int, step_seconds: float, pace_seconds: float) -> Result:
         processes[-1].start()
         ports[arm] = here.recv()
     with tempfile.TemporaryDirectory() as folder:
-        made, traefik = ground(Path(folder), ports)
+        made, traefik = ground(Path(folder), ports, certificate=certificate)
         try:
             asyncio.run(until_ready(made))
             ending, (here, there) = SPAWN.Event(), SPAWN.Pipe()
@@ -275,9 +280,15 @@ def main() -> None:
     parser.add_argument("--rollbacks", type=int, default=20)
     parser.add_argument("--step-seconds", type=float, default=1.5)
     parser.add_argument("--pace-ms", type=float, default=3.0, help="pause of each client after an answer")
+    parser.add_argument(
+        "--no-certificate",
+        dest="certificate",
+        action="store_false",
+        help="give Traefik no default certificate: it makes a key at each change",
+    )
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    result = measure(given.rollbacks, given.step_seconds, given.pace_ms / 1000)
+    result = measure(given.rollbacks, given.step_seconds, given.pace_ms / 1000, certificate=given.certificate)
     if given.json:
         print(json.dumps(asdict(result)))
         return

@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from penelope.testing.own_certificate import traefik_section
+
 SHOP_TOML = """\
 currency = "EUR"
 
@@ -121,7 +123,10 @@ def write_traefik(
     arms = {f"shop-{name}": {"loadBalancer": {"servers": [{"url": url}]}} for name, url in instances.items()}
     weighted = {"weighted": {"services": [{"name": arm, "weight": share} for arm in arms]}}
     router = {"entryPoints": ["web"], "rule": "PathPrefix(`/`) && !PathPrefix(`/admin`)", "service": "shop"}
-    dynamic = {"http": {"routers": {"shop": router}, "services": {"shop": weighted, **arms}}}
+    dynamic = {
+        "http": {"routers": {"shop": router}, "services": {"shop": weighted, **arms}},
+        "tls": traefik_section(dynamic_file.parent),
+    }
     # JSON is YAML.
     static_file.write_text(json.dumps(static, indent=2), encoding="utf-8")
     dynamic_file.write_text(json.dumps(dynamic, indent=2), encoding="utf-8")

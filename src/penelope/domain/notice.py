@@ -16,6 +16,8 @@ class NoticeKind(StrEnum):
     GLASS_BROKEN = "glass_broken"
     REVIEW_OVERDUE = "review_overdue"
     COMPENSATION_FAILED = "compensation_failed"
+    ROLLED_BACK = "rolled_back"
+    ROLLOUT_STUCK = "rollout_stuck"
 
 
 class NoticeState(StrEnum):

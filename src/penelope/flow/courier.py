@@ -168,6 +168,8 @@ class Courier:
             return _of_request(notice, from_data(Approval, unit.attributes))
         if unit.kind == "action":
             return _of_alarm(notice, unit)
+        if unit.kind == "deployment":
+            return _of_rollout(notice, unit)
         return _of_glass(notice, from_data(BreakGlass, unit.attributes))
 
     async def _settled(self, notice: Notice, event: tuple[str, str] | None) -> None:
@@ -245,6 +247,23 @@ def _of_alarm(notice: Notice, unit: UnitOfWork) -> Message:
         f"Target {target['name']}, {action['adapter']}.{action['operation']}.",
         f"Healing of {target['service']} is halted until a person resumes it. Incident {notice.incident}.",
     ]
+    return Message(
+        kind=notice.kind, about=unit.id, incident=notice.incident, title=title, text="\n".join(lines)
+    )
+
+
+def _of_rollout(notice: Notice, unit: UnitOfWork) -> Message:
+    deployment = unit.attributes["deployment"]
+    course, service = deployment["course"], deployment["service"]
+    if notice.kind is NoticeKind.ROLLOUT_STUCK:
+        title = f"TRAFFIC CANNOT BE TAKEN AWAY: {course['canary']} of {service}"
+        closing = "The router is asked on until it obeys. Take the traffic away by hand."
+    else:
+        title = f"rolled back: {course['canary']} of {service}"
+        closing = f"All traffic is on {course['control']}."
+    lines = [_short(_quoted(str(deployment["reason"]))), f"Rollout {unit.id}. {closing}"]
+    if notice.incident:
+        lines.append(f"Incident {notice.incident}.")
     return Message(
         kind=notice.kind, about=unit.id, incident=notice.incident, title=title, text="\n".join(lines)
     )

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from penelope.domain.action import Action, Snapshot
-from penelope.domain.deployment import WHOLE, Course, Deployment, DeploymentStatus
+from penelope.domain.deployment import WHOLE, Cause, Course, Deployment, DeploymentStatus
 from penelope.domain.halt import FLEET, Scope, ScopeKind
+from penelope.domain.notice import NoticeKind
 from penelope.domain.service import Service
 from penelope.domain.work import Change, UnitOfWork
 from penelope.errors import AlreadyDecided, PenelopeError, UnknownDeployment
@@ -247,6 +248,8 @@ class Deploying:
                 event = "RolloutStuck"
             reason = trouble or f"{weight} % to {turn.course.canary}"
             await transaction.save(change_of(kept.going(after), event, records.PENELOPE, reason, version))
+            if event == "RolloutStuck":
+                await self._tell(transaction, after, NoticeKind.ROLLOUT_STUCK)
 
         await self._engine.transaction("shifted", body)
         if trouble:
@@ -344,10 +347,18 @@ class Deploying:
             ended = change_of(kept.going(after), _ENDS[turn.status], records.PENELOPE, after.reason, version)
             await transaction.save(ended, *changes)
             await transaction.leases.give_back(place_of(after.service), after.id)
+            if after.status is DeploymentStatus.ROLLED_BACK and after.cause is not Cause.PERSON:
+                await self._tell(transaction, after, NoticeKind.ROLLED_BACK)
 
         await self._engine.transaction("settled", body)
         if turn.incident:
             await self._engine.nudge(turn.incident)
+
+    async def _tell(self, transaction: Transaction, deployment: Deployment, kind: NoticeKind) -> None:
+        """People hear by every channel of what nobody of them ordered."""
+        notices = self._parts.asking.to_all(kind, deployment.id, deployment.incident, transaction.now())
+        if notices:
+            await transaction.outbox.add(notices)
 
     async def _finalise(self, turn: _Turn) -> Json:
         try:

@@ -41,7 +41,8 @@ class Nursery:
         if self._begun:
             await self._give_up()
         self._begun = True
-        with suppress(ConnectionError):  # that it has ended is heard
+        # That it has ended is heard. Of a pipe that is closed already uvloop says RuntimeError.
+        with suppress(ConnectionError, RuntimeError):
             process.stdin.write(f"{argument}\n".encode())
             await process.stdin.drain()
         self.child = (await self._hear())["born"]

@@ -209,10 +209,13 @@ class Story:
                 "strayed": self._strayed,
                 "ended": self._end,
             }
-            writer.write(json.dumps(await answers[question["ask"]](question)).encode() + b"\n")
-            await writer.drain()
+            answer = json.dumps(await answers[question["ask"]](question)).encode() + b"\n"
+            # Who asked may have died meanwhile; of a connection that is closed already uvloop says RuntimeError.
+            with suppress(ConnectionError, RuntimeError):
+                writer.write(answer)
+                await writer.drain()
         except (ConnectionError, json.JSONDecodeError):
-            pass  # who asked has died meanwhile
+            pass  # who asked has died in the middle of the question
         except Exception as error:  # noqa: BLE001 - a world that breaks is shown as such, not as Penelope's fault
             self._seen.failure = f"the world cannot be looked at: {type(error).__name__}: {error}"
             self._scene.nursery.kill()

@@ -26,7 +26,7 @@ from penelope.testing.kube_kinds import Place, Refused, discovery, place
 from penelope.testing.kube_patch import patched
 from penelope.testing.kube_play import play, ready
 from penelope.testing.kube_store import Store, fits
-from penelope.testing.kube_tls import certificate
+from penelope.testing.own_certificate import certificate
 
 _BODY_LIMIT_BYTES = 3 * 1024 * 1024
 _LIFE_SECONDS = 3600

@@ -82,7 +82,8 @@ async def run(order: Order) -> Answer:
     assert guard.stdin is not None  # noqa: S101 - asked for as a pipe above
     assert guard.stdout is not None  # noqa: S101 - asked for as a pipe above
     try:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        # Of a pipe that is closed already uvloop says RuntimeError.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
             guard.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
             await guard.stdin.drain()
         said = await guard.stdout.read()

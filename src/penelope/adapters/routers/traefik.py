@@ -31,6 +31,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,127}")
 _POLL_SECONDS = 0.01
 _QUICK_SECONDS = 1.0
 """A change that takes longer, right after another, waits for a throttle: 2 s by default; with 10 ms it takes some 100 ms."""
+_PROMPT_SECONDS = 0.06
+"""With a default certificate a change takes some 25 ms; without one Traefik makes an RSA key each time, some 60 ms more."""
 
 
 class TraefikOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -179,6 +181,8 @@ def _quickness(seconds: float) -> list[RouterFinding]:
     said = f"a change right after another is followed after {seconds * 1000:.0f} ms"
     if not quick:
         said += "; set providersThrottleDuration to 10ms in Traefik: a rollback waits as long"
+    elif seconds > _PROMPT_SECONDS:
+        said += "; give Traefik a default certificate, or it makes a key at each change"
     return [
         RouterFinding(name="revision", works=True, said="Traefik follows the configuration"),
         RouterFinding(name="throttle", works=quick, said=said),

@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1 that vouches for itself, made anew for each server."""
+"""A certificate for 127.0.0.1 that vouches for itself, made anew for each server; and Traefik's section with one."""
 
 import ipaddress
 from datetime import UTC, datetime, timedelta
@@ -9,11 +9,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from penelope.kit.canonical import Json
+
 
 def certificate(folder: Path) -> Path:
     """Writes ``ca.pem``, which clients trust, and ``server.pem``, which also holds the key; returns the latter."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "penelope.testing.kube")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "penelope.testing")])
     now = datetime.now(UTC)
     made = (
         x509.CertificateBuilder()
@@ -39,3 +41,13 @@ def certificate(folder: Path) -> Path:
     path.touch(mode=0o600)
     path.write_bytes(private + public)
     return path
+
+
+def traefik_section(folder: Path) -> dict[str, Json]:
+    """The ``tls`` of a dynamic configuration that gives Traefik a default certificate, written to `folder`.
+
+    Without one Traefik makes an RSA key at each change of its configuration: the greatest part of the time that a
+    change takes (https://github.com/traefik/traefik/issues/7831).
+    """
+    file = str(certificate(folder))
+    return {"stores": {"default": {"defaultCertificate": {"certFile": file, "keyFile": file}}}}
