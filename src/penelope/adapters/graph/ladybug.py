@@ -141,7 +141,8 @@ class LadybugGraph:
             except RuntimeError as error:
                 if "Interrupted" in str(error):
                     raise Timeout(f"the graph takes too long to answer {query.name}") from error
-                raise Unavailable(f"the embedded graph cannot answer {query.name}") from error
+                why = ": it needs too much memory" if "Buffer manager" in str(error) else ""
+                raise Unavailable(f"the embedded graph cannot answer {query.name}{why}") from error
         return rows_of(query, found)
 
     @contextmanager
@@ -149,7 +150,7 @@ class LadybugGraph:
         """A connection to the graph that counts, None where there is no graph yet."""
         with self._guard:
             shelf = self._current()
-            connection = shelf.take() if shelf is not None else None
+            connection: Any = None if shelf is None else shelf.take()
         if shelf is None:
             yield None
             return

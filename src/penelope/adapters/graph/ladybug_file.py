@@ -17,7 +17,9 @@ from penelope.kit.canonical import Json
 GENERATION = "embedded"
 """A file holds one graph."""
 
-BUFFER_BYTES = 64 * 1024 * 1024
+BUFFER_BYTES = 256 * 1024 * 1024
+"""The most memory that the pages of a graph and the queries on it take together; what would need more is refused."""
+
 LARGEST_BYTES = 4 * 1024**3
 THREADS = 2
 
