@@ -165,12 +165,8 @@ class Neo4jGraph:
             return await session.execute_write(work)
 
     def _session(self) -> neo4j.AsyncSession:
-        if self._driver is None:
-            self._driver = self._open()
-        session: neo4j.AsyncSession = self._driver.session(  # type: ignore[no-untyped-call]  # the driver's
-            database=self._database
-        )
-        return session
+        driver = self._driver = self._driver or self._open()  # type: ignore[no-untyped-call]  # the driver's
+        return driver.session(database=self._database)
 
     @asynccontextmanager
     async def _answering(self, what: str, seconds: float) -> AsyncIterator[None]:
