@@ -18,7 +18,7 @@ from penelope.adapters.graph.library import library
 from penelope.adapters.graph.neo4j import Neo4jGraph
 from penelope.domain.access import Classification
 from penelope.domain.graph import Edge, Node
-from penelope.errors import InvalidQuery, Timeout, Unavailable
+from penelope.errors import BadSettings, InvalidQuery, Timeout, Unavailable
 from penelope.rooms.context.ports import Graph
 
 ALL = tuple(Classification)
@@ -307,3 +307,72 @@ def test_what_takes_too_long_is_stopped_and_the_next_one_is_answered(opening: Op
     spent, rows = asyncio.run(run())
     assert spent < 5
     assert [row["id"] for row in rows] == ["service:3"]
+
+
+class Dead(Exception):
+    """Stands for the death of the process."""
+
+
+class Mortal(Neo4jGraph):
+    """Dies right before the statement of that number, from 1."""
+
+    fatal = 0
+    done = 0
+
+    async def _change(self, text: str, parameters: Any) -> list[Any]:
+        self.done += 1
+        if self.done == self.fatal:
+            raise Dead
+        return await super()._change(text, parameters)
+
+
+def test_a_replacement_that_dies_before_any_statement_leaves_the_old_graph_or_the_new_one(
+    bolt_server: Any,
+) -> None:
+    place = (bolt_server.url, bolt_server.user, bolt_server.password)
+    more = {"database": bolt_server.database, "timeout_seconds": 30.0}
+
+    async def run() -> tuple[list[tuple[int, set[str]]], int]:
+        seen = []
+        async with Neo4jGraph(*place, **more) as healthy:
+            await healthy.replace(*versions(0, 30))
+            died = True
+            for fatal in range(1, 50):
+                async with Mortal(*place, **more) as mortal:
+                    mortal.fatal = fatal
+                    try:
+                        await mortal.replace(*versions(fatal, 30))
+                        died = False
+                    except Dead:
+                        pass
+                rows = await healthy.ask("things_like", {"name": "v", "allowed": ALL})
+                seen.append((len(rows), {row["name"] for row in rows}))
+                if not died:
+                    break
+            left = await healthy._change("MATCH (n:Thing) RETURN count(n) AS there", {})
+        return seen, left[0][0]
+
+    seen, left = asyncio.run(run())
+    assert len(seen) > 8
+    assert {size for size, _ in seen} == {30}
+    assert seen[0][1] == {"v0"}
+    assert seen[-1][1] == {f"v{len(seen)}"}
+    for fatal, (_, names) in enumerate(seen, 1):
+        assert names in ({"v0"}, {f"v{fatal}"}, {f"v{fatal - 1}"})
+    assert left == 30
+
+
+def test_a_server_that_is_gone_or_refuses_is_told_without_its_password(bolt_server: Any) -> None:
+    async def ask(url: str, password: str) -> str:
+        async with Neo4jGraph(url, bolt_server.user, password, database=bolt_server.database) as store:
+            try:
+                await store.ask("orphans", {"allowed": ALL})
+            except (Unavailable, BadSettings) as error:
+                return f"{type(error).__name__}: {error.message} {error.advice}"
+        return "answered"
+
+    gone = asyncio.run(ask("bolt://127.0.0.1:9", "hunter2-hunter2"))
+    refused = asyncio.run(ask(bolt_server.url, "hunter2-hunter2"))
+    assert gone.startswith("Unavailable: the graph cannot answer orphans")
+    assert refused.startswith("BadSettings: the graph's server refuses")
+    assert "hunter2" not in gone + refused
