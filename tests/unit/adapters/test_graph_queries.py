@@ -1,6 +1,7 @@
 """The library of named queries: only the tested subset of Cypher is admitted, and parameters are checked."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,3 +158,12 @@ def test_whatever_is_given_it_is_bound_or_refused(name: str, parameters: dict[st
     assert bound.keys() == query.parameters.keys()
     assert 1 <= bound.get("limit", 1) <= 1000
     assert set(bound["allowed"]) <= {"", *Classification}
+
+
+def test_every_query_is_on_the_page() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "graph.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z_]+)` \| (.*) \| (.*) \|$", page, re.MULTILINE)
+    told = {name: (words, meaning) for name, words, meaning in rows}
+    for name, query in library().items():
+        words = [f"`{word}`" for word in query.parameters if word not in {"allowed", "limit"}]
+        assert told.get(name) == (", ".join(words) or "—", query.meaning), name
