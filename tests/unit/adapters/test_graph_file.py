@@ -8,7 +8,7 @@ import pytest
 from penelope.adapters.graph.file import load_graph
 from penelope.adapters.graph.ladybug import LadybugGraph
 from penelope.adapters.graph.opened import BoltServer, open_graph
-from penelope.errors import BadSettings, InvalidCatalogue
+from penelope.errors import BadSettings, InvalidCatalogue, Unavailable
 from penelope.settings import load
 
 EXAMPLE = Path(__file__).parents[3] / "src" / "penelope" / "adapters" / "example" / "graph.yaml"
@@ -95,6 +95,16 @@ def test_a_folder_that_cannot_be_named_to_the_store_is_refused(tmp_path: Path) -
     graph = LadybugGraph(tmp_path / "it's [odd]")
     with pytest.raises(BadSettings, match=r"graph\.folder"):
         graph.replace_now([], [])
+
+
+def test_a_graph_that_was_closed_says_so(tmp_path: Path) -> None:
+    async def run() -> None:
+        graph = LadybugGraph(tmp_path)
+        await graph.close()
+        with pytest.raises(Unavailable, match="closed"):
+            await graph.ask("orphans", {"allowed": ["public"]})
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from penelope.errors import BadSettings, InvalidQuery
 def run(folder: Path, *words: str) -> Result:
     app = typer.Typer()
     app.command("graph")(context_graph.graph)
-    app.command("load-graph")(context_graph.load_graph)
+    app.command("draw")(context_graph.draw)
 
     @app.callback()
     def options(context: typer.Context) -> None:
@@ -24,7 +24,7 @@ def run(folder: Path, *words: str) -> Result:
 
 
 def test_the_example_is_loaded_and_asked(tmp_path: Path) -> None:
-    done = run(tmp_path, "load-graph", "--example")
+    done = run(tmp_path, "draw", "--example")
     assert done.exit_code == 0, done.output
     assert "40 nodes" in done.output
     shown = run(tmp_path, "graph", "blast_radius", "id=service:payments", "depth=2")
@@ -56,7 +56,7 @@ def test_what_cannot_be_asked_is_told(tmp_path: Path) -> None:
         error = run(tmp_path, "graph", *words).exception
         assert isinstance(error, InvalidQuery)
         assert why in error.message
-    nothing = run(tmp_path, "load-graph").exception
+    nothing = run(tmp_path, "draw").exception
     assert isinstance(nothing, BadSettings)
 
 
@@ -67,7 +67,7 @@ def test_hostile_names_reach_no_terminal(tmp_path: Path) -> None:
         'nodes: {service:a: {label: Service, name: "[red]\u202eadmin"}}\n',
         encoding="utf-8",
     )
-    assert run(tmp_path, "load-graph", str(file)).exit_code == 0
+    assert run(tmp_path, "draw", str(file)).exit_code == 0
     shown = run(tmp_path, "graph", "thing", "id=service:a").output
     assert "[red]\\u202eadmin" in shown
     assert "\u202e" not in shown

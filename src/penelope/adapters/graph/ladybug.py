@@ -95,11 +95,14 @@ class LadybugGraph:
         self._timeout_seconds = timeout_seconds
         self._guard = threading.Lock()
         self._shelf: _Shelf | None = None
+        self._closed = False
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="graph")
 
     async def ask(self, name: str, parameters: Mapping[str, Json]) -> Sequence[Mapping[str, Json]]:
         query, bound = bind(name, parameters)
         call = _Call()
+        if self._closed:
+            raise Unavailable("the graph was closed")
         work = asyncio.get_running_loop().run_in_executor(self._pool, self._answer, query, bound, call)
         try:
             async with asyncio.timeout(self._timeout_seconds):
@@ -124,6 +127,7 @@ class LadybugGraph:
 
     async def close(self) -> None:
         """Lets go of the file, after the queries under way."""
+        self._closed = True
         await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
         with self._guard:
             if self._shelf is not None:

@@ -59,7 +59,7 @@ def graph(
     screens.remark(f"{len(rows)} rows")
 
 
-def load_graph(
+def draw(
     context: typer.Context,
     file: Annotated[
         Path | None,
