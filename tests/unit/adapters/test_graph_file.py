@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from penelope.adapters.graph import ladybug_file
 from penelope.adapters.graph.file import load_graph
 from penelope.adapters.graph.ladybug import LadybugGraph
 from penelope.adapters.graph.opened import BoltServer, open_graph
-from penelope.errors import BadSettings, InvalidCatalogue, Unavailable
+from penelope.domain.graph import Edge, Node
+from penelope.errors import BadSettings, InvalidCatalogue, InvalidQuery, Unavailable
 from penelope.settings import load
 
 EXAMPLE = Path(__file__).parents[3] / "src" / "penelope" / "adapters" / "example" / "graph.yaml"
@@ -123,3 +125,27 @@ def test_settings_that_cannot_be_used_are_told(override: str, why: str) -> None:
         load(None, {}, [override])
     assert why in error.value.message
     assert "hunter2" not in error.value.message
+
+
+def test_what_would_need_too_much_memory_is_refused_and_less_of_it_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ladybug_file, "BUFFER_BYTES", 32 * 1024 * 1024)
+    nodes = [Node(id=f"service:{index}", label="Service", name="s") for index in range(200)]
+    edges = [
+        Edge(type="DEPENDS_ON", start=f"service:{index}", end=f"service:{(index * 7 + step) % 200}")
+        for index in range(200)
+        for step in range(60)
+    ]
+
+    async def run() -> int:
+        graph = LadybugGraph(tmp_path, timeout_seconds=60)
+        await graph.replace(nodes, edges)
+        asked = {"id": "service:1", "allowed": ["internal"]}
+        with pytest.raises(InvalidQuery, match="too much memory"):
+            await graph.ask("depends_on", asked)
+        rows = await graph.ask("depends_on", {**asked, "depth": 1})
+        await graph.close()
+        return len(rows)
+
+    assert asyncio.run(run()) == 60

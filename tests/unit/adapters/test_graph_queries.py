@@ -131,6 +131,16 @@ def test_wrong_parameters_are_told(name: str, parameters: dict[str, Any], why: s
     assert why in refused.value.message
 
 
+def test_a_depth_bounds_the_walk_itself() -> None:
+    query, bound = bind("depends_on", {"id": "a", "depth": 2, **ALLOWED})
+    assert "*1..2]" in query.text_for(bound)
+    assert query.text_for(bound).replace("..2]", "..4]") == query.text
+    with pytest.raises(NotAdmitted, match="one walk of at most 4 hops"):
+        parse(
+            "bad", WALK.replace("// param id", "// param depth: depth\n// param id").replace("1..4", "1..3")
+        )
+
+
 def test_who_may_see_nothing_is_bound_to_what_fits_nothing() -> None:
     _, bound = bind("owner_of", {"id": "a", "allowed": []})
     assert bound["allowed"] == [""]

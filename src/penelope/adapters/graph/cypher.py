@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from penelope.domain.graph_shape import EDGE_TYPES
+from penelope.kit.canonical import Json
 
 MOST_HOPS = 5
 PARAMETER_KINDS = frozenset({"text", "folded", "depth", "moment", "limit", "classifications"})
@@ -86,6 +87,7 @@ _GUARDED_WALK = "all ( x IN nodes ( p ) WHERE x . classification IN allowed )"
 _NODE = re.compile(r"\( ([a-z]+)(?: : Thing)?(?: \{ ([^}]*) \})? \)")
 _ANCHOR = f"{GENERATION} : ${GENERATION}"
 _HOPS = re.compile(r"\* (?:([0-9]+) \.\. ([0-9]+))?")
+_DEEPEST_WALK = "..4]"
 _ENDS_LIMITED = re.compile(r"LIMIT (?:\$limit|1)$")
 
 
@@ -98,6 +100,11 @@ class NamedQuery:
     text: str
     parameters: Mapping[str, str]
     columns: Mapping[str, str]
+
+    def text_for(self, bound: Mapping[str, Json]) -> str:
+        """The text to send: where a depth is asked for, the walk is bounded by it and not only its result."""
+        depth = bound.get("depth")
+        return self.text if depth is None else self.text.replace(_DEEPEST_WALK, f"..{int(depth)}]")
 
 
 class NotAdmitted(Exception):
@@ -143,6 +150,8 @@ def _flaws_of_text(query: NamedQuery) -> Iterator[str]:
     yield from _flaws_of_words(tokens)
     yield from _flaws_of_parameters(query, tokens)
     yield from _flaws_of_bounds(plain)
+    if "depth" in query.parameters and query.text.count(_DEEPEST_WALK) != 1:
+        yield "what takes a depth must hold one walk of at most 4 hops"
     yield from _flaws_of_guards(plain)
     returned = re.findall(r"AS ([a-z_]+)", plain.rpartition("RETURN")[2])
     if returned != list(query.columns):

@@ -17,7 +17,7 @@ from penelope.adapters.graph.library import bind, with_generation
 from penelope.adapters.graph.records import rows_of
 from penelope.domain.graph import Edge, Node
 from penelope.domain.graph_shape import check
-from penelope.errors import Timeout, Unavailable
+from penelope.errors import InvalidQuery, Timeout, Unavailable
 from penelope.kit.canonical import Json
 
 _READERS = 4
@@ -140,13 +140,17 @@ class LadybugGraph:
                 return []
             try:
                 found = connection.execute(
-                    query.text, with_generation(bound, ladybug_file.GENERATION)
+                    query.text_for(bound), with_generation(bound, ladybug_file.GENERATION)
                 ).get_all()
             except RuntimeError as error:
                 if "Interrupted" in str(error):
                     raise Timeout(f"the graph takes too long to answer {query.name}") from error
-                why = ": it needs too much memory" if "Buffer manager" in str(error) else ""
-                raise Unavailable(f"the embedded graph cannot answer {query.name}{why}") from error
+                if "Buffer manager" in str(error):
+                    # Not that the graph is unavailable: to ask the same again would fail the same.
+                    raise InvalidQuery(
+                        f"{query.name} would need too much memory here", hint="Ask with a smaller depth."
+                    ) from error
+                raise Unavailable(f"the embedded graph cannot answer {query.name}") from error
         return rows_of(query, found)
 
     @contextmanager

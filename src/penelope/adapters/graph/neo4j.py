@@ -117,7 +117,7 @@ class Neo4jGraph:
 
         @_within(self._timeout_seconds)
         async def work(transaction: neo4j.AsyncManagedTransaction) -> tuple[list[_Row], str]:
-            found = await _rows(transaction, query.text, bound) if bound[GENERATION] else []
+            found = await _rows(transaction, query.text_for(bound), bound) if bound[GENERATION] else []
             current = await _rows(transaction, _CURRENT, {})
             return found, current[0][0] if current else ""
 
