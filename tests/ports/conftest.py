@@ -1,9 +1,14 @@
-"""A real Traefik that watches a folder, for every suite that needs one."""
+"""Real servers for every suite that needs one: a Traefik that watches a folder, a graph that speaks Bolt."""
 
 import asyncio
+import importlib.util
+import secrets
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -102,6 +107,59 @@ def traefik(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traefik]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoltServer:
+    """A real server that speaks Bolt and Cypher: ArcadeDB, not Neo4j itself."""
+
+    url: str
+    user: str
+    password: str
+    database: str
+
+
+@pytest.fixture(scope="session")
+def bolt_server() -> Iterator[BoltServer]:
+    """One server for the session, in a process of its own."""
+    if importlib.util.find_spec("arcadedb_embedded") is None:
+        pytest.skip("no Bolt server here: pip install arcadedb-embedded")
+    folder = Path(tempfile.mkdtemp(prefix="penelope-bolt-"))
+    password = secrets.token_urlsafe(16)
+    command = [sys.executable, str(Path(__file__).with_name("bolt_server.py")), str(folder), password]
+    with (folder / "said").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    rest = None
+    try:
+        assert process.stdout is not None
+        said = ""
+        for line in process.stdout:
+            if "listens at " in line:
+                said = line
+                break
+        if not said:
+            reason = (folder / "said").read_text(errors="replace")[-500:]
+            pytest.skip(f"the Bolt server does not start here: {reason}")
+        port = said.rpartition("listens at ")[2].strip()
+        # What it goes on to say must not fill the pipe.
+        rest = threading.Thread(target=process.stdout.read, daemon=True)
+        rest.start()
+        yield BoltServer(url=f"bolt://127.0.0.1:{port}", user="root", password=password, database="things")
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if rest is not None:
+            rest.join()
+        if process.stdout is not None:
+            process.stdout.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -22,6 +22,7 @@ from penelope.settings.benchmark import Benchmark
 from penelope.settings.brakes import Brakes
 from penelope.settings.constitution import Constitution
 from penelope.settings.dependency import Dependency
+from penelope.settings.graph import Graph
 from penelope.settings.policy import Policy
 from penelope.settings.rest import Rest
 from penelope.settings.routers import Routers
@@ -315,6 +316,7 @@ class Settings(Section):
     policy: Policy = Policy()
     scanner: Scanner = Scanner()
     dependency: Dependency = Dependency()
+    graph: Graph = Graph()
     approval: Approval = Approval()
     autonomy: Autonomy = Autonomy()
     constitution: Constitution = Constitution()

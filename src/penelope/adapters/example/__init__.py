@@ -1,0 +1,1 @@
+"""The shop that ships as an example."""

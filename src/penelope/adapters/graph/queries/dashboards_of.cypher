@@ -1,0 +1,14 @@
+// The dashboards that show a metric.
+// param id: text
+// param allowed: classifications
+// param limit: limit
+// column id: text
+// column kind: text
+// column name: text
+// column classification: text
+MATCH (a:Thing {generation: $generation, id: $id})-[:SHOWN_ON]->(b:Thing)
+WHERE a.classification IN $allowed AND b.classification IN $allowed AND b.kind = 'Dashboard'
+WITH DISTINCT b
+RETURN b.id AS id, b.kind AS kind, b.name AS name, b.classification AS classification
+ORDER BY b.place
+LIMIT $limit

@@ -1,0 +1,14 @@
+// What has the same owner as a thing.
+// param id: text
+// param allowed: classifications
+// param limit: limit
+// column id: text
+// column kind: text
+// column name: text
+// column classification: text
+MATCH (a:Thing {generation: $generation, id: $id})-[:OWNED_BY]->(o:Thing)<-[:OWNED_BY]-(b:Thing)
+WHERE a.classification IN $allowed AND o.classification IN $allowed AND b.classification IN $allowed AND b.id <> $id
+WITH DISTINCT b
+RETURN b.id AS id, b.kind AS kind, b.name AS name, b.classification AS classification
+ORDER BY b.place
+LIMIT $limit
