@@ -222,5 +222,6 @@ def read_all(text: str, file: str) -> list[Document]:
     except (YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        found.append(Document(file=file, problems=[Problem(file, *position, _reason(error))]))
+        line, column = position
+        found.append(Document(file=file, problems=[Problem(file, line, column, _reason(error))]))
     return found
