@@ -28,7 +28,7 @@ class Documents(Section):
     overlap_tokens: int = Field(default=32, ge=0, le=64)
     """How many tokens before the end of a passage the next one begins; less than half of `documents.passage_tokens`."""
 
-    keywords: Share = 0.25
+    keywords: Share = 0.5
     """The weight, 0 to 1, of keywords beside meaning when passages are ranked."""
 
     patience_seconds: Seconds = 5

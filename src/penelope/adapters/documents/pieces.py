@@ -13,13 +13,17 @@ _BREAKS = (re.compile(r"\n\s*\n"), re.compile(r"\n"), re.compile(r"[.!?;:]\s"), 
 """Where a piece may end, the best first."""
 _LATEST = 0.5
 """A piece ends in the second half of its room at the soonest."""
+_LONGEST = 3000
+"""Characters: what has no spaces is few tokens however long it is, and the embedder reads 4,096 characters."""
 
 
 def cut(sections: tuple[Section, ...], *, tokens: int, overlap: int, most: int) -> list[Section]:
     """The pieces of a document. Raises LeftOut for one of more than `most`."""
     made: list[Section] = []
     for section in sections:
-        made += [Section(heading=section.heading, text=text) for text in _cut(section.text, tokens, overlap)]
+        for text in _cut(section.text, tokens, overlap):
+            parts = [text[at : at + _LONGEST] for at in range(0, len(text), _LONGEST)]
+            made += [Section(heading=section.heading, text=each) for each in parts]
         if len(made) > most:
             raise LeftOut(f"it has more than {most:,} passages")
     return made
