@@ -23,6 +23,10 @@ _EMAIL = re.compile(
 )
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
 _CARD = re.compile(r"(?<![0-9A-Za-z.-])[3-6][0-9]{3}(?:[ -]?[0-9]{2,6}){2,4}(?![0-9A-Za-z.-])")
+_NETWORK = re.compile(
+    r"4[0-9]{15}|5[1-5][0-9]{14}|3[47][0-9]{13}|3(?:0[0-5]|[68][0-9])[0-9]{11}|35[0-9]{14}|6[0-9]{15,18}"
+)
+"""Visa, Mastercard, American Express, Diners, JCB, and Discover, Maestro and UnionPay, by their first digits and length."""
 _PHONE = re.compile(
     r"(?<![\w.+])(?:\+[1-9][0-9]{0,2}(?:[ .()/-]{0,2}[0-9]{1,4}){3,7}|\([2-9][0-9]{2}\) ?[2-9][0-9]{2}-[0-9]{4})(?![\w-])"
 )
@@ -117,8 +121,7 @@ def _banks(text: str) -> Iterator[tuple[str, str]]:
 def _cards(text: str) -> Iterator[tuple[str, str]]:
     for found in _CARD.finditer(text):
         digits = re.sub(r"[ -]", "", found[0])
-        # Of the networks: American Express 15, Diners 14, others 16 to 19; never one digit alone over and over.
-        if 14 <= len(digits) <= 19 and len(set(digits)) > 2 and stdnum.luhn.is_valid(digits):
+        if _NETWORK.fullmatch(digits) and stdnum.luhn.is_valid(digits):
             yield "card number", digits
 
 
