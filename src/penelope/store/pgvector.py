@@ -87,8 +87,8 @@ def _rounded(score: str) -> str:
 _WORDS = f"""
 words AS (
     SELECT p.seq, p.document,
-        sum(a.worth * {SATURATION + 1}
-            / (1 + {SATURATION} * (1 - {LENGTH} + {LENGTH} * p.length / CAST(:mean AS float8))))
+        sum(a.worth) * {SATURATION + 1}
+            / (1 + {SATURATION} * (1 - {LENGTH} + {LENGTH} * p.length / CAST(:mean AS float8)))
         / {HIGHEST} / CAST(:whole AS float8) AS share
     FROM unnest(CAST(:terms AS text[]), CAST(:worths AS float8[])) AS a(term, worth)
     JOIN passages_text p ON p.words @@ CAST(a.term AS tsquery)
