@@ -1,7 +1,7 @@
 """Passages on PostgreSQL: meanings by pgvector, words by its text index, both ranked in one statement.
 
 Every allowed vector is looked at, and no approximate index: such an index lets passages that may not be known crowd
-others out of the candidates, and so change ranks. 50,000 take some ten milliseconds (docs/documents.md).
+others out of the candidates, and so change ranks. docs/documents.md says what that costs.
 """
 
 import asyncio
