@@ -207,3 +207,21 @@ def _decimal(text: str) -> int:
     # Python refuses to convert very long texts, with a message of its own; such a number is too large anyway.
     digits = text.lstrip("+-").lstrip("0")
     return int(text) if len(digits) <= len(str(_SAFE_INTEGER)) else _SAFE_INTEGER + 1
+
+
+def read_all(text: str, file: str) -> list[Document]:
+    """The documents of a text, one after the other. What cannot be read is a problem of the last one."""
+    loader = YAML(typ="safe", pure=True)
+    loader.Composer = _PlainComposer
+    found: list[Document] = []
+    try:
+        for root in loader.compose_all(text):
+            document = Document(file=file)
+            document.data = None if root is None else _Reader(document).value(root, ())
+            found.append(document)
+    except (YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        line, column = position
+        found.append(Document(file=file, problems=[Problem(file, line, column, _reason(error))]))
+    return found

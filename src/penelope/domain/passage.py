@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from penelope.domain.access import Classification
+from penelope.domain.likeness import Vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,3 +34,26 @@ class Passage:
     text: str
     score: float
     by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A part of a document as it is shelved: `terms` are the different words that it is found by, `length` how many words
+    it has in all. `vector` is None where nothing could embed it.
+    """
+
+    heading: str
+    text: str
+    terms: tuple[str, ...]
+    length: int
+    vector: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelved:
+    """What is kept of a document that was indexed before: `recipe` tells how its pieces were made of its content."""
+
+    id: str
+    source: str
+    digest: str
+    recipe: str

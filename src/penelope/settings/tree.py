@@ -22,6 +22,7 @@ from penelope.settings.benchmark import Benchmark
 from penelope.settings.brakes import Brakes
 from penelope.settings.constitution import Constitution
 from penelope.settings.dependency import Dependency
+from penelope.settings.documents import Documents
 from penelope.settings.graph import Graph
 from penelope.settings.policy import Policy
 from penelope.settings.rest import Rest
@@ -327,6 +328,7 @@ class Settings(Section):
     twin: Twin = Twin()
     verify: Verify = Verify()
     wisdom: Wisdom = Wisdom()
+    documents: Documents = Documents()
     log: Log = Log()
 
     _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 from penelope.errors import BadSettings
 from penelope.store.decisions import TIE
 from penelope.store.guards import APPEND_ONLY, ERASABLE, NUMBERED
+from penelope.store.pgvector import made_by_hand
 from penelope.store.tables import metadata
 
 _ENGINE = "dbos"
@@ -112,6 +113,8 @@ def _store(connection: Connection, role: str) -> Iterator[str]:
         # Identity columns count without asking; the guard of the numbers reads them.
         yield f"REVOKE ALL ON SEQUENCE {table}_seq_seq FROM {role}"
         yield f"GRANT SELECT ON SEQUENCE {table}_seq_seq TO {role}"
+    for table in made_by_hand(connection):
+        yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {role}"
     yield f"REVOKE ALL ON SEQUENCE {TIE} FROM {role}"
     yield f"GRANT USAGE ON SEQUENCE {TIE} TO {role}"
 

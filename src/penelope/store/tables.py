@@ -17,10 +17,19 @@ from sqlalchemy import (
     text,
 )
 
+from penelope.store.passage_tables import documents, passages, passages_revision
 from penelope.store.past_tables import case_vectors, past_cases, tallies
 from penelope.store.schema import SEQUENCE, metadata
 
-__all__ = ["case_vectors", "metadata", "past_cases", "tallies"]
+__all__ = [
+    "case_vectors",
+    "documents",
+    "metadata",
+    "passages",
+    "passages_revision",
+    "past_cases",
+    "tallies",
+]
 
 instance_contexts = Table(
     "instance_contexts",

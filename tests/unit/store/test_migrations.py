@@ -36,7 +36,7 @@ OLD_COLUMNS = [
 
 def is_ours(name: str | None, *_: Any) -> bool:
     """What finds words is made by hand, in another way on each database."""
-    return name is None or not name.startswith("decisions_text")
+    return name is None or not name.startswith(("decisions_text", "passages_text"))
 
 
 def differences(connection: Connection) -> list[Any]:

@@ -7,7 +7,7 @@ from penelope.domain.access import Access, AccessQuestion, Masking
 from penelope.domain.graph import Edge, Node
 from penelope.domain.likeness import Vector
 from penelope.domain.metrics import Reading
-from penelope.domain.passage import Passage
+from penelope.domain.passage import Document, Passage, Piece, Shelved
 from penelope.domain.semantics import Model, SemanticQuery, Table
 from penelope.domain.service import Service, Target
 from penelope.kit.canonical import Json
@@ -61,8 +61,32 @@ class Passages(Protocol):
     ) -> Sequence[Passage]:
         """The best first, among documents of the classifications in `allowed`; by words alone where there is no vector.
 
-        Raises Unavailable, Timeout.
+        Of each document the best passage. Raises Unavailable, Timeout.
         """
+
+
+class Shelf(Protocol):
+    """Keeps documents so that their passages are found. Whatever it is stopped in, it keeps each document whole."""
+
+    async def shelved(self) -> Sequence[Shelved]:
+        """All that is kept. Raises Unavailable."""
+
+    async def put(self, document: Document, pieces: Sequence[Piece], recipe: str, model: str) -> None:
+        """Keeps a document in place of what was kept under its id, at once. `model` made the vectors. Raises Unavailable."""
+
+    async def forget(self, ids: Collection[str]) -> int:
+        """Takes documents away, and says how many were there. Raises Unavailable."""
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors that lie the nearer to each other, the more alike the texts are in meaning."""
+
+    @property
+    def model(self) -> str:
+        """What made the vectors; those of different models do not compare."""
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[Vector]:
+        """A vector each, worked out beside the event loop. Raises Unavailable where the model cannot be used."""
 
 
 class Governor(Protocol):
