@@ -14,7 +14,7 @@ import regorus
 
 from penelope.adapters.policy.access_document import access_of, batches, denied, document
 from penelope.adapters.policy.load import files_required
-from penelope.adapters.policy.rego import engine_of
+from penelope.adapters.policy.rego import ASKED, engine_of, read_rego
 from penelope.adapters.yaml_source import Problem
 from penelope.domain.access import Access, AccessQuestion, Asset, Classification, Subject, Verb
 from penelope.errors import InvalidPolicy
@@ -129,7 +129,11 @@ def load_governor(paths: Sequence[Path]) -> EmbeddedGovernor:
 def read_governor(files: Sequence[Path]) -> tuple[EmbeddedGovernor | None, list[Problem]]:
     """The policy, or None and every mistake that was found."""
     batch = shipped_folder() / "context_batch.rego"
-    engine, packages, problems = engine_of([*(file for file in files if not _is(file, batch)), batch])
+    own = [file for file in files if not _is(file, batch)]
+    engine, packages, problems = engine_of([*own, batch])
+    if not problems and BATCH_PACKAGE in engine_of(own)[1]:
+        name = BATCH_PACKAGE[5:]
+        problems = [Problem(str(own[0]), 1, 1, f"the package {name} belongs to Penelope: leave it out")]
     if not problems and PACKAGE not in packages:
         where = str(files[0]) if files else str(batch)
         problems = [Problem(where, 1, 1, f"none of the files is of the package {PACKAGE[5:]}")]
@@ -137,6 +141,22 @@ def read_governor(files: Sequence[Path]) -> tuple[EmbeddedGovernor | None, list[
     if not problems:
         problems = _tried(governor, next(str(file) for file in files))
     return (None if problems else governor), sorted(problems)
+
+
+def linted(files: Sequence[Path]) -> tuple[int, list[Problem]]:
+    """How many policies of both kinds, of plans and of access, are in files of Rego, and every mistake in them."""
+    _, packages, problems = engine_of(files)
+    if problems or not files:
+        return 0, sorted(problems)
+    access, count = PACKAGE in packages, 0
+    if access:
+        problems += read_governor(files)[1]
+        count += 1
+    if not access or any(package.startswith(ASKED) for package in packages):
+        rego, more = read_rego(files)
+        problems += more
+        count += len(rego or ())
+    return count, sorted(problems)
 
 
 def _is(file: Path, other: Path) -> bool:
