@@ -1,6 +1,8 @@
 """Policies of access are checked when they are read: what evaluators read differently, what costs too much, what says too little."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,3 +156,32 @@ def test_a_case_that_comes_out_otherwise_is_told(change: tuple[str, str], told: 
     _, [problem] = failures(tmp_path / "context_test.yaml")
     assert told in str(problem)
     assert "context_test.yaml:" in str(problem)
+
+
+def test_any_thread_may_ask() -> None:
+    governor = load_governor([])
+    question = AccessQuestion(
+        subject=Subject(actor="ann", role="admin"),
+        verb=Verb.READ,
+        asset=Asset(name="a", kind="cube", classification=Classification.PUBLIC),
+    )
+    questions = [
+        replace(question, subject=Subject(actor=f"ann {number}", role="admin")) for number in range(40)
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda one: asyncio.run(governor.judge([one]))[0].allow, questions))
+    assert found == [True] * 40
+
+
+def test_a_file_that_changes_later_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "own.rego"
+    file.write_text(f"package penelope.context\n{GOOD}")
+    governor = load_governor([file])
+    file.write_text("package penelope.context\nallow := true\n")
+    question = AccessQuestion(
+        subject=Subject(actor="ann", role="nobody"),
+        verb=Verb.READ,
+        asset=Asset(name="a", kind="cube", classification=Classification.PUBLIC),
+    )
+    with ThreadPoolExecutor(1) as pool:
+        assert not pool.submit(lambda: asyncio.run(governor.judge([question]))[0].allow).result()

@@ -40,11 +40,14 @@ _SIZES = (0, 1, 4, 16, 64, 200)
 class EmbeddedGovernor:
     """Fulfils Governor. A policy that is undefined, breaks, is slow or answers in another shape denies.
 
-    Answers are remembered: policies read nothing but the question (see the lint), and files are read once.
+    Answers are remembered: policies read nothing but the question (see the lint), and files are read once. `sources` are
+    names and texts of files. Each thread gets an evaluator of its own, for one of regorus
+    belongs to the thread that made it.
     """
 
-    def __init__(self, engine: regorus.Engine) -> None:
-        self._engine = engine
+    def __init__(self, sources: Sequence[tuple[str, str]]) -> None:
+        self._sources = tuple(sources)
+        self._mine = threading.local()
         self._turn = threading.Lock()
         self._known: OrderedDict[bytes, Access] = OrderedDict()
 
@@ -85,18 +88,33 @@ class EmbeddedGovernor:
                     self._known.popitem(last=False)
         return access
 
+    def _engine(self) -> regorus.Engine:
+        engine = getattr(self._mine, "engine", None)
+        if engine is None:
+            engine = regorus.Engine()
+            for name, text in self._sources:
+                engine.add_policy(name, text)
+            self._mine.engine = engine
+        return engine
+
     def decisions(self, documents: Sequence[Json]) -> Sequence[Json | Access]:
         """What the policy says to documents, each as JSON: None where nothing, an Access that says why where it failed."""
+        engine = self._engine()
         began = time.thread_time()
         try:
-            with self._turn:
-                self._engine.set_input_json(json.dumps({"questions": list(documents)}))
-                found = json.loads(self._engine.eval_rule_as_json(f"{BATCH_PACKAGE}.decisions"))
+            engine.set_input_json(json.dumps({"questions": list(documents)}))
+            found = json.loads(engine.eval_rule_as_json(f"{BATCH_PACKAGE}.decisions"))
         except (RuntimeError, ValueError) as error:
             return [denied(f"the evaluation broke ({type(error).__name__})")] * len(documents)
         if time.thread_time() - began > SLOWEST_SECONDS * len(documents):
             return [denied(f"it took longer than {SLOWEST_SECONDS * 1000:g} ms a question")] * len(documents)
         return said(found, len(documents))
+
+
+def _sources(engine: regorus.Engine) -> list[tuple[str, str]]:
+    return [
+        (tree["source"]["file"], tree["source"]["contents"]) for tree in json.loads(engine.get_ast_as_json())
+    ]
 
 
 def said(found: Json, count: int) -> Sequence[Json]:
@@ -137,7 +155,7 @@ def read_governor(files: Sequence[Path]) -> tuple[EmbeddedGovernor | None, list[
     if not problems and PACKAGE not in packages:
         where = str(files[0]) if files else str(batch)
         problems = [Problem(where, 1, 1, f"none of the files is of the package {PACKAGE[5:]}")]
-    governor = EmbeddedGovernor(engine)
+    governor = EmbeddedGovernor([] if problems else _sources(engine))
     if not problems:
         problems = _tried(governor, next(str(file) for file in files))
     return (None if problems else governor), sorted(problems)
