@@ -212,6 +212,18 @@ def leaks(subject: Subject, query: SemanticQuery, told: Any) -> list[str]:
     return found
 
 
+def asked_by(query: SemanticQuery) -> set[str]:
+    """The columns that a question filters, orders or calculates with."""
+    found = {name for item in query.filters for name in named(item)} | {name for name, _ in query.order}
+    return found.union(*(READS[name] for name in (*query.measures, *query.segments)))
+
+
+def named(condition: Condition) -> set[str]:
+    if isinstance(condition, Filter):
+        return {condition.member}
+    return set().union(*(named(part) for part in condition.parts))
+
+
 def sums_leak(subject: Subject, table: Table) -> bool:
     """Whether a sum has a row of another region in it."""
     if not withheld(subject)[1] or "orders.revenue" not in table.columns:
@@ -236,6 +248,8 @@ async def play(governor: Governor, chance: random.Random, tally: Tally, *, down:
         assert leaks(subject, query, [found.reasons, access.failed]) == []
         return
     assert not down
+    # Whoever may filter or order by a value can find it out, whatever is shown of it.
+    assert not asked_by(query) & withheld(subject)[0]
     told = asked(found, chance, tally)
     assert leaks(subject, query, told.rows if isinstance(told, Table) else told) == []
     if isinstance(told, Table):
