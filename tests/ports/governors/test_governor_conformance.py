@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import opa_shell
@@ -138,14 +139,42 @@ def test_what_is_no_proper_text_is_denied_alone(text: str, governor_of: Makes) -
     assert text not in bad.failed
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        None,
+        AccessQuestion(subject=None, verb=Verb.READ, asset=question().asset),  # type: ignore[arg-type]  # on purpose
+        AccessQuestion(subject=question().subject, verb=Verb.READ, asset=None),  # type: ignore[arg-type]  # on purpose
+        replace(question(), asset=replace(question().asset, columns=None)),  # type: ignore[arg-type]  # on purpose
+        replace(question(), subject=replace(question().subject, actor=7)),  # type: ignore[arg-type]  # on purpose
+    ],
+)
+def test_what_is_no_question_is_denied_alone(broken: AccessQuestion, governor_of: Makes) -> None:
+    before, bad, after = judged(governor_of(), question(), broken, question())
+    assert (before.allow, bad.allow, after.allow) == (True, False, True)
+    assert bad.failed
+
+
 def test_too_many_columns_are_denied(governor_of: Makes) -> None:
-    columns = {f"orders.c{number}": Classification.PUBLIC for number in range(2001)}
+    columns = {f"orders.c{number}": Classification.PUBLIC for number in range(1001)}
     asset = Asset(name="orders", kind="cube", classification=Classification.PUBLIC, columns=columns)
     [found] = judged(
         governor_of(),
         AccessQuestion(subject=Subject(actor="a", role="admin"), verb=Verb.READ, asset=asset),
     )
-    assert (found.allow, found.failed) == (False, "the asset has more than 2000 columns")
+    assert (found.allow, found.failed) == (False, "the asset has more than 1000 columns")
+
+
+def test_large_assets_are_judged_among_small_ones(governor_of: Makes) -> None:
+    def asked(size: int) -> AccessQuestion:
+        columns = {f"orders.c{number}": Classification.PII for number in range(size)}
+        asset = Asset(name="orders", kind="cube", classification=Classification.PUBLIC, columns=columns)
+        return AccessQuestion(subject=Subject(actor="a", role="analyst"), verb=Verb.READ, asset=asset)
+
+    sizes = [0, 1000, 3, 399, 1, 400, 401, 0, *range(40)]
+    found = judged(governor_of(), *map(asked, sizes))
+    assert [len(item.masks) for item in found] == sizes
+    assert all(item.allow for item in found)
 
 
 ODD = 'input.asset.name == "orders"'

@@ -1,6 +1,6 @@
 """The document that policies of access read, and how strictly their answers are read."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from penelope.domain.access import Access, AccessQuestion, Masking
@@ -10,7 +10,7 @@ from penelope.kit.canonical import Json
 LONGEST_TEXT = 1000
 """Characters of a name, a role, a reason."""
 
-MOST_COLUMNS = 2000
+MOST_COLUMNS = 1000
 MOST_FILTERS, MOST_VALUES, DEEPEST = 200, 1000, 8
 _MOST_REASONS, _LONGEST_REASON = 20, 300
 
@@ -161,6 +161,24 @@ def _texts(values: Json) -> bool:
     )
 
 
-def batches(items: Sequence[Any], size: int) -> Sequence[Sequence[Any]]:
-    """The items in lists of at most `size`."""
-    return [items[start : start + size] for start in range(0, len(items), size)]
+def batches(
+    questions: Sequence[AccessQuestion], most: int, columns: int
+) -> Iterator[Sequence[AccessQuestion]]:
+    """The questions in lists of at most `most`, and of at most so many columns together where one alone has not more."""
+    start = weight = 0
+    for index, question in enumerate(questions):
+        own = _columns(question)
+        if index > start and (index - start == most or weight + own > columns):
+            yield questions[start:index]
+            start, weight = index, 0
+        weight += own
+    if start < len(questions):
+        yield questions[start:]
+
+
+def _columns(question: AccessQuestion) -> int:
+    """None of what is no question: it is denied later, and must not take the others with it."""
+    try:
+        return len(question.asset.columns)
+    except (AttributeError, TypeError):
+        return 0

@@ -45,7 +45,7 @@ class AssetPart(Part):
     """How much harm it does where others see it."""
     owner: Some = ""
     """Who owns it."""
-    columns: Annotated[dict[Some, Class], Field(max_length=2000)] = Field(default_factory=dict)
+    columns: Annotated[dict[Some, Class], Field(max_length=1000)] = Field(default_factory=dict)
     """The classifications of its members, by name."""
 
 

@@ -15,7 +15,7 @@ from penelope.kit.canonical import Json
 from penelope.kit.guard import Guard
 
 _PATH = "/v1/data/penelope/context_batch/decisions"
-_AT_ONCE = 100
+_AT_ONCE, _COLUMNS_AT_ONCE = 100, 20_000
 _MOST_BYTES = 4 * 1024 * 1024
 
 
@@ -42,7 +42,7 @@ class OpaGovernor:
     async def judge(self, questions: Sequence[AccessQuestion]) -> Sequence[Access]:
         deadline = time.monotonic() + self._server.timeout_seconds
         answers: list[Access] = []
-        for batch in batches(questions, _AT_ONCE):
+        for batch in batches(questions, _AT_ONCE, _COLUMNS_AT_ONCE):
             answers += await self._judged(batch, deadline)
         return answers
 
