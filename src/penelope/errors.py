@@ -29,7 +29,8 @@ PenelopeError
 │   └── TooLarge              the body exceeds the limit
 ├── DependencyError       something that we lean on
 │   ├── Unavailable           does not answer (retryable)
-│   └── Timeout               answered too late (retryable)
+│   ├── Timeout               answered too late (retryable)
+│   └── AccessBroken          a store gave what the policy withholds: nothing of it is shown
 ├── ActionError           something that we tried to do
 │   ├── ActionFailed          it certainly did not happen, or its failure is known
 │   ├── OutcomeUnknown        it may have happened: probe it, never repeat it blindly
@@ -275,6 +276,15 @@ class Timeout(DependencyError):
 
     code = "timeout"
     retryable = True
+
+
+class AccessBroken(DependencyError):
+    """A store gave what the policy withholds; nothing of it is shown."""
+
+    code = "access_broken"
+    hint = (
+        "Check that the store runs the models and masks of this version; tell whoever looks after the data."
+    )
 
 
 class ActionError(PenelopeError):

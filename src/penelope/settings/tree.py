@@ -21,6 +21,7 @@ from penelope.settings.autonomy import Autonomy
 from penelope.settings.benchmark import Benchmark
 from penelope.settings.brakes import Brakes
 from penelope.settings.constitution import Constitution
+from penelope.settings.context_policy import ContextGuard, ContextPolicy
 from penelope.settings.dependency import Dependency
 from penelope.settings.documents import Documents
 from penelope.settings.graph import Graph
@@ -315,6 +316,8 @@ class Settings(Section):
     benchmark: Benchmark = Benchmark()
     rest: Rest = Rest()
     policy: Policy = Policy()
+    context_policy: ContextPolicy = ContextPolicy()
+    context_guard: ContextGuard = ContextGuard()
     scanner: Scanner = Scanner()
     dependency: Dependency = Dependency()
     graph: Graph = Graph()

@@ -16,13 +16,17 @@ from prometheus_client import (
     generate_latest,
 )
 
+from penelope.domain.access import Access
 from penelope.domain.constitution import Article
+from penelope.domain.degradation import DegradationMode, Store
 from penelope.domain.deployment import Deployment
 from penelope.domain.halt import FLEET, ScopeKind
 from penelope.domain.incident import IncidentState
 from penelope.domain.work import Entry
 from penelope.flow.log import Lag
 from penelope.flow.ports import AskedCounts
+from penelope.kit.call_breaker import BreakerState
+from penelope.kit.guard import GuardState
 from penelope.ledger.buffer import Counts
 from penelope.rooms.learn.compliance import Compliance
 from penelope.telemetry.counting import RULES, SPANS, Rule, Span, items_of, labels_of
@@ -32,6 +36,7 @@ _MOST_BEGUN = 10_000
 """Spans that are waited for at a time. Many incidents end before anybody decides about them, and so never end theirs."""
 
 _HALT_STATES = {"closed": 0, "half_open": 1, "open": 2, "unreadable": 3}
+_BREAKER_STATES = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 _KINDS = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
 
 # When a counter was made interests nobody, yet doubles the page; the client has only this one switch for all.
@@ -130,6 +135,22 @@ class Telemetry:
             worst[label] = max(worst.get(label, 0), _HALT_STATES[state])
         for label, state_number in worst.items():
             self._child("penelope_halt_state", {"scope": label}).set(state_number)
+
+    def access_decided(self, answers: Iterable[Access]) -> None:
+        """The policy answered questions of access."""
+        for access in answers:
+            bound = access.masks or access.row_filters
+            allowed = "masked" if bound else "allowed"
+            denied = "failed" if access.failed else "denied"
+            self._count("ecp_policy_decisions_total", {"outcome": allowed if access.allow else denied})
+
+    def stores_seen(self, guards: Mapping[Store, GuardState], modes: Mapping[Store, DegradationMode]) -> None:
+        """How the stores of the context platform stand at this moment, and how answers do without them."""
+        for store, guard in guards.items():
+            self._child("ecp_breaker_state", {"store": store}).set(_BREAKER_STATES[guard.breaker])
+        self._metrics["ecp_degradation"].clear()
+        for store, mode in modes.items():
+            self._child("ecp_degradation", {"store": store, "mode": mode}).set(1)
 
     def deployments_seen(self, services: Iterable[str], active: Iterable[Deployment]) -> None:
         """The deployments under way at this moment, as the store says; `services` are those that can have one.

@@ -94,6 +94,27 @@ DEPLOYMENTS = (
     ),
 )
 
+CONTEXT_ACCESS = (
+    Metric(
+        "ecp_policy_decisions_total",
+        "counter",
+        ("outcome",),
+        "Questions of access: allowed, masked (with masks or row filters), denied, failed (and so denied).",
+    ),
+    Metric(
+        "ecp_breaker_state",
+        "gauge",
+        ("store",),
+        "How the call breaker of a store stands: 0 closed, 1 half open, 2 open.",
+    ),
+    Metric(
+        "ecp_degradation",
+        "gauge",
+        ("store", "mode"),
+        "1 for the way in which answers do without a store at this moment, full where they do not.",
+    ),
+)
+
 METRICS: tuple[Metric, ...] = (
     Metric("penelope_signals_total", "counter", ("source", "outcome"), "Signals accepted: new or duplicate."),
     Metric(
@@ -213,6 +234,7 @@ METRICS: tuple[Metric, ...] = (
         "Looks at canaries, by answer: promote, hold, rollback.",
     ),
     *DEPLOYMENTS,
+    *CONTEXT_ACCESS,
     Metric(
         "penelope_calibration_outcomes",
         "gauge",

@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from penelope.adapters.policy import context_cases
 from penelope.adapters.policy.cel import EXAMPLE, Expressions
 from penelope.adapters.policy.load import read_expressions
 from penelope.adapters.policy.model import PolicyCase, PolicyTest
@@ -25,6 +26,8 @@ def failures(path: Path) -> tuple[int, list[Problem]]:
     Raises InvalidPolicy where the file or the policies under test cannot be read.
     """
     document = read(path)
+    if isinstance(document.data, dict) and document.data.get("kind") == context_cases.KIND:
+        return context_cases.failures(path, document)
     content, problems = validate(document, PolicyTest)
     if content is None:
         raise InvalidPolicy("\n".join(map(str, problems)))

@@ -10,6 +10,7 @@ import regorus
 
 from penelope.adapters.policy.cel import EXAMPLE, LARGEST
 from penelope.adapters.policy.load import files_required
+from penelope.adapters.policy.rego_alike import read_differently
 from penelope.adapters.policy.rego_calls import forbidden
 from penelope.adapters.yaml_source import Problem
 from penelope.domain.gate import Ruling
@@ -76,6 +77,20 @@ def load_rego(paths: Sequence[Path]) -> Rego:
 
 def read_rego(files: Sequence[Path]) -> tuple[Rego | None, list[Problem]]:
     """The rules, or None and every mistake that was found."""
+    engine, packages, problems = engine_of(files)
+    asked = sorted(package for package in packages if package.startswith(ASKED))
+    if not problems and (ASKED.removesuffix(".") in packages or (files and not asked)):
+        problems.append(
+            Problem(str(files[0]), 1, 1, f"only packages below {ASKED.removesuffix('.')} are asked")
+        )
+    rego = Rego(engine, asked)
+    if not problems:
+        problems += _tried(rego, str(files[0]) if files else "")
+    return (None if problems else rego), sorted(problems)
+
+
+def engine_of(files: Sequence[Path]) -> tuple[regorus.Engine, set[str], list[Problem]]:
+    """An evaluator with the files in it, their packages, and every mistake: also what is not admitted."""
     engine = regorus.Engine()
     problems: list[Problem] = []
     packages: set[str] = set()
@@ -86,16 +101,10 @@ def read_rego(files: Sequence[Path]) -> tuple[Rego | None, list[Problem]]:
             problems.append(Problem(str(file), 1, 1, f"cannot be read ({type(error).__name__})"))
         except RuntimeError as error:
             problems.append(_problem(str(file), str(error)))
-    problems += forbidden(json.loads(engine.get_ast_as_json())) if not problems else []
-    asked = sorted(package for package in packages if package.startswith(ASKED))
-    if not problems and (ASKED.removesuffix(".") in packages or (files and not asked)):
-        problems.append(
-            Problem(str(files[0]), 1, 1, f"only packages below {ASKED.removesuffix('.')} are asked")
-        )
-    rego = Rego(engine, asked)
     if not problems:
-        problems += _tried(rego, str(files[0]) if files else "")
-    return (None if problems else rego), sorted(problems)
+        trees = json.loads(engine.get_ast_as_json())
+        problems += [*forbidden(trees), *read_differently(trees)]
+    return engine, packages, problems
 
 
 def _tried(rego: Rego, file: str) -> Iterator[Problem]:

@@ -54,6 +54,7 @@ STATUS: Mapping[type[errors.PenelopeError], int] = {
     errors.ProofInvalid: 500,
     errors.EntryTooLarge: 500,
     errors.WitnessRefused: 502,
+    errors.AccessBroken: 502,
     errors.Unavailable: 503,
     errors.Timeout: 504,
 }

@@ -22,19 +22,19 @@ def lint(
     ] = None,
 ) -> None:
     """Print every mistake of policies as file:line:column. Exits with 1 if there is any."""
-    from penelope.adapters.policy import load, rego  # noqa: PLC0415 - so that `--help` is there at once
+    from penelope.adapters.policy import context_rego, load  # noqa: PLC0415 - so that `--help` is there at once
 
     settings = settings_of(context).policy
     given = paths or [*settings.paths, *settings.rego]
     rules = load.files_in([path for path in given if path.is_dir() or path.suffix == ".rego"], "*.rego")
     sets = load.files_in([path for path in given if path.suffix != ".rego"], "*.y*ml")
     policies, problems = load.read_expressions(sets)
-    organisation, more = rego.read_rego(rules)
+    organisation, more = context_rego.linted(rules)
     for problem in [*problems, *more]:
         typer.echo(visible(problem))
     if problems or more:
         raise typer.Exit(1)
-    count = len(policies) + len(organisation or ())
+    count = len(policies) + organisation
     screens.show(Text(f"{count} policies, no mistakes", "green"))
 
 

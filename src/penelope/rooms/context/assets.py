@@ -1,0 +1,57 @@
+"""What a policy is told of the things that can be found."""
+
+from penelope.domain.access import Asset, Classification
+from penelope.domain.graph import Node
+from penelope.domain.passage import Document
+from penelope.domain.semantics import Member, Model
+from penelope.kit.canonical import Json
+
+_HARM = (
+    Classification.PUBLIC,
+    Classification.INTERNAL,
+    Classification.CONFIDENTIAL,
+    Classification.PII,
+    Classification.RESTRICTED,
+)
+
+
+def classification_of(told: Json) -> Classification:
+    """Of a model's ``meta.classification``: CONFIDENTIAL where it says nothing, RESTRICTED where it says nonsense."""
+    if told is None:
+        return Classification.CONFIDENTIAL
+    try:
+        return Classification(told)
+    except (ValueError, TypeError):
+        return Classification.RESTRICTED
+
+
+def cube_asset(model: Model, cube: str) -> Asset:
+    """A cube or view with its members as columns. It is as harmful as the least harmful of them: the others are masked."""
+    members = [member for member in model.members if member.name.partition(".")[0] == cube]
+    columns = {member.name: classification_of(member.meta.get("classification")) for member in members}
+    least = min(columns.values(), key=_HARM.index, default=Classification.CONFIDENTIAL)
+    kind = "view" if cube in model.views else "cube"
+    return Asset(name=cube, kind=kind, classification=least, owner=_owner(members), columns=columns)
+
+
+def _owner(members: list[Member]) -> str:
+    """Who owns all of them; nobody where they differ."""
+    owners = {str(member.meta.get("owner") or "") for member in members}
+    return owners.pop() if len(owners) == 1 else ""
+
+
+def document_asset(document: Document) -> Asset:
+    return Asset(
+        name=document.id, kind="document", classification=document.classification, owner=document.owner
+    )
+
+
+def node_asset(node: Node) -> Asset:
+    """Its owner is the property ``owner``, where there is one."""
+    owner = node.properties.get("owner")
+    return Asset(
+        name=node.id,
+        kind="node",
+        classification=node.classification,
+        owner=owner if isinstance(owner, str) else "",
+    )
