@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from penelope.domain.access import Classification, Subject
 from penelope.domain.degradation import Notice
-from penelope.domain.semantics import Granularity, Operator, SemanticQuery
+from penelope.domain.semantics import Granularity, SemanticQuery
 from penelope.kit.canonical import Json
 
 LONGEST_CONCEPT = 500
@@ -105,11 +105,21 @@ class Asking(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrowing:
-    """A filter that was said: `dimension` holds (or, by its operator, does not hold) one of `values`."""
+    """A filter that was said in `words`. `options` are pairs of a dimension and its value: which one is meant follows from
+    what is asked for. `excluded` says that it must not hold.
+    """
 
-    dimension: str
-    operator: Operator
-    values: tuple[str, ...]
+    words: str
+    options: tuple[tuple[str, str], ...]
+    excluded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grouping:
+    """What an answer is broken down by, in `words`, and the dimensions that they may name."""
+
+    words: str
+    options: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +134,7 @@ class Top:
 class Parsed:
     """What was understood. `subject_words` name what is asked for; `unknown` are words of weight that nothing explains.
 
-    `grouping` are dimensions; `periodic` is what a time series is cut into; `compared` is the period it is held against.
+    `periodic` is what a time series is cut into; `compared` is the period it is held against.
     `relation` is the graph's named query that was asked for, empty where none.
     """
 
@@ -135,7 +145,7 @@ class Parsed:
     period: Period | None = None
     compared: Period | None = None
     periodic: Granularity | None = None
-    grouping: tuple[str, ...] = ()
+    groupings: tuple[Grouping, ...] = ()
     narrowings: tuple[Narrowing, ...] = ()
     top: Top | None = None
     relation: str = ""
