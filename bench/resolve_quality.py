@@ -7,7 +7,7 @@
 import random
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from statistics import median, quantiles
 from typing import Any
 
@@ -31,14 +31,16 @@ from penelope.domain.concept import (
     Resolution,
     Unresolved,
 )
-from penelope.rooms.context.confidence import WEIGHTS, confidence_of
+from penelope.rooms.context.confidence import GIVEN, WEIGHTS, confidence_of
 from penelope.rooms.context.rank import lead, rank
 from penelope.rooms.context.registry import Registry
 from penelope.rooms.context.resolve import understood
 from penelope.rooms.context.words import BadConcept
 
 BINS = 10
-PENALTY = 0.02
+PENALTY = 0.05
+TAKEN_AWAY = 0.25
+"""What a question counts for the fit whose definition was taken away, beside one that was really asked."""
 
 
 def is_right(item: Mapping[str, Any], answer: Answer) -> bool:
@@ -51,32 +53,48 @@ def is_right(item: Mapping[str, Any], answer: Answer) -> bool:
     return isinstance(answer, Resolution) and answer.definition.name == item["is"]
 
 
+Pair = tuple[dict[str, float], bool]
+"""The features of the definition that comes first, and whether it is right."""
+
+
 def first_of(
-    item: Mapping[str, Any], asked: Questions, known: Registry
-) -> tuple[dict[str, float], bool] | None:
-    """The features of the definition that comes first, and whether it is right; None where there is none."""
+    item: Mapping[str, Any], asked: Questions, known: Registry, hidden: Collection[str] = ()
+) -> Pair | None:
+    """None where nothing comes first, and where several definitions are right."""
+    if "choices" in item:
+        return None
+    request = Request(concept=item["q"], subject=SUBJECT, at=asked.now)
     try:
-        reading = understood(Request(concept=item["q"], subject=SUBJECT, at=asked.now), known, asked.rules)
+        reading = understood(request, known, asked.rules, hidden)
     except BadConcept:
         return None
-    ranked = rank(reading, known)
-    if not ranked or "choices" in item:
+    ranked = rank(reading, known, hidden=hidden)
+    if not ranked:
         return None
     return {**ranked[0].scores, "lead": lead(ranked)}, ranked[0].definition.name == item.get("is")
 
 
-def fitted(pairs: list[tuple[dict[str, float], bool]]) -> np.ndarray:
-    """Logistic regression with an L2 penalty on all weights but the bias, by Newton's method."""
-    x = np.array([[1.0, *(scores[name] for name in WEIGHTS)] for scores, _ in pairs])
-    y = np.array([float(right) for _, right in pairs])
-    penalty = np.diag([1e-6, *([PENALTY * len(pairs) / 10] * len(WEIGHTS))])
-    weights = np.zeros(x.shape[1])
-    for _ in range(100):
+def without(items: list[Mapping[str, Any]], asked: Questions, known: Registry) -> list[Pair]:
+    """The same questions as if nobody had defined what they ask for, so that whatever comes first is wrong."""
+    found = (first_of(item, asked, known, {item["is"]}) for item in items if "is" in item)
+    return [pair for pair in found if pair is not None]
+
+
+def fitted(pairs: list[Pair], taken_away: list[Pair]) -> np.ndarray:
+    """Logistic regression by projected gradients: each feature counts in the direction that its meaning demands, or not."""
+    rows = [*pairs, *taken_away]
+    x = np.array([[1.0, *(scores[name] for name in WEIGHTS)] for scores, _ in rows])
+    y = np.array([float(right) for _, right in rows])
+    counts = np.array([1.0] * len(pairs) + [TAKEN_AWAY] * len(taken_away))
+    sign = np.array([0.0, *(-1.0 if name == "strange" else 1.0 for name in WEIGHTS)])
+    free = np.array([1.0, *(float(name not in GIVEN) for name in WEIGHTS)])
+    weights = np.array([0.0, *(GIVEN.get(name, 0.0) for name in WEIGHTS)])
+    rate = 4.0 / float(((x**2).sum(axis=1) * counts).sum())
+    for _ in range(200_000):
         p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
-        step = np.linalg.solve((x.T * (p * (1 - p))) @ x + penalty, x.T @ (y - p) - penalty @ weights)
-        weights += step
-        if float(np.abs(step).max()) < 1e-9:
-            break
+        slope = x.T @ (counts * (y - p)) - PENALTY * np.where(sign == 0, 0, weights)
+        weights += rate * slope * free
+        weights = np.where((sign != 0) & (weights * sign < 0), 0.0, weights)
     return weights
 
 
@@ -121,6 +139,10 @@ def report(name: str, items: list[Mapping[str, Any]], asked: Questions, known: R
     share(
         "answers given that are wrong",
         [not is_right(*pair) for pair in answers if isinstance(pair[1], Resolution)],
+    )
+    share(
+        "no sure answer once the right definition is taken away",
+        [confidence_of({**scores, "lead": 1.0}).value < 0.5 for scores, _ in without(items, asked, known)],
     )
     pairs = [
         (confidence_of(first[0]).value, first[1])
@@ -187,8 +209,9 @@ def main() -> int:
     }
     if "--fit" in sys.argv:
         pairs = [pair for item in halves["fitted on"] if (pair := first_of(item, asked, known))]
-        weights = fitted(pairs)
-        print(f"{len(pairs)} pairs; bias {weights[0]:.3f}")
+        taken_away = without(halves["fitted on"], asked, known)
+        weights = fitted(pairs, taken_away)
+        print(f"{len(pairs)} pairs and {len(taken_away)} taken away; bias {weights[0]:.3f}")
         for name, weight in zip(WEIGHTS, weights[1:], strict=True):
             print(f'    "{name}": {weight:.3f},')
     if "--wrong" in sys.argv:

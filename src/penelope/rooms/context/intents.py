@@ -216,6 +216,16 @@ def grouping_mark(words: Sequence[Word], at: int) -> int:
     return 0
 
 
+def grouping_words(words: Sequence[Word], taken: frozenset[int]) -> frozenset[int]:
+    """The words of "broken down by" and its like, which are no part of a name."""
+    return frozenset(
+        place
+        for at in range(len(words))
+        if (length := grouping_mark(words, at)) > 1 and not taken.intersection(range(at, at + length))
+        for place in range(at, at + length)
+    )
+
+
 def top_of(words: Sequence[Word], taken: frozenset[int]) -> tuple[Top, frozenset[int], bool] | None:
     """The first so many that were asked for, the words that say so, and whether their number was said."""
     for at, word in enumerate(words):

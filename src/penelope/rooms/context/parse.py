@@ -5,7 +5,14 @@ from dataclasses import dataclass, replace
 
 from penelope.domain.concept import Asking, DefinitionKind, Grouping, Narrowing, Parsed, Top
 from penelope.rooms.context.calendar import Calendar
-from penelope.rooms.context.intents import FILLING, excluding, grouping_mark, intent_of, top_of
+from penelope.rooms.context.intents import (
+    FILLING,
+    excluding,
+    grouping_mark,
+    grouping_words,
+    intent_of,
+    top_of,
+)
 from penelope.rooms.context.registry import Naming, Registry
 from penelope.rooms.context.time_phrases import time_said
 from penelope.rooms.context.words import Word, words_of_concept
@@ -59,6 +66,7 @@ def read(text: str, registry: Registry, calendar: Calendar, hidden: Collection[s
     intent = intent_of(words, time.used | kept)
     top = top_of(words, time.used | intent.used | kept)
     said = time.used | intent.used | (top[1] if top else frozenset())
+    said |= grouping_words(words, said | kept)
     stems, corrected = _spelt(raw, registry, said)
     spans = _headed(words, stems, tuple(_spans(stems, registry, hidden, said)), registry, hidden)
     grouped = _groupings(words, spans, registry, top[1] if top else frozenset())
