@@ -7,7 +7,7 @@
 import random
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from statistics import median, quantiles
 from typing import Any
 
@@ -57,18 +57,16 @@ Pair = tuple[dict[str, float], bool]
 """The features of the definition that comes first, and whether it is right."""
 
 
-def first_of(
-    item: Mapping[str, Any], asked: Questions, known: Registry, hidden: Collection[str] = ()
-) -> Pair | None:
+def first_of(item: Mapping[str, Any], asked: Questions, known: Registry) -> Pair | None:
     """None where nothing comes first, and where several definitions are right."""
     if "choices" in item:
         return None
     request = Request(concept=item["q"], subject=SUBJECT, at=asked.now)
     try:
-        reading = understood(request, known, asked.rules, hidden)
+        reading = understood(request, known, asked.rules)
     except BadConcept:
         return None
-    ranked = rank(reading, known, hidden=hidden)
+    ranked = rank(reading, known)
     if not ranked:
         return None
     return {**ranked[0].scores, "lead": lead(ranked)}, ranked[0].definition.name == item.get("is")
@@ -76,7 +74,7 @@ def first_of(
 
 def without(items: list[Mapping[str, Any]], asked: Questions, known: Registry) -> list[Pair]:
     """The same questions as if nobody had defined what they ask for, so that whatever comes first is wrong."""
-    found = (first_of(item, asked, known, {item["is"]}) for item in items if "is" in item)
+    found = (first_of(item, asked, known.without({item["is"]})) for item in items if "is" in item)
     return [pair for pair in found if pair is not None]
 
 

@@ -239,18 +239,36 @@ def test_equals_are_for_a_person_to_choose_from() -> None:
     assert answer.why == "this may mean Burn (a.x) or Burn (b.x)"
 
 
-def test_what_is_hidden_is_as_if_it_were_not_there() -> None:
-    hidden = {"order_items.gross_margin", "orders.region"}
-    bare = Registry(
-        [item for item in SHOP.definitions.values() if item.name not in hidden],
-        times=SHOP.times,
-        joins={"order_items": ["orders", "products"], "orders": ["customers"]},
-    )
-    for text in ("gross margin", "margin", "revenue in APAC", "revenue by region", "region"):
-        seen = repr(ask(text, hidden=hidden))
-        assert "gross_margin" not in seen
-        assert "orders.region" not in seen
-        assert type(ask(text, hidden=hidden)) is type(ask(text, bare))
+HIDDEN = {"order_items.gross_margin", "orders.region", "customers.segment", "order_items.sold_at"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gross margin",
+        "gros margin",
+        "margin",
+        "revenue in APAC",
+        "revenue by region",
+        "region",
+        "b2b",
+        "revenue b2b",
+    ],
+)
+def test_what_is_hidden_is_as_if_it_were_not_there(text: str) -> None:
+    data = [item for item in SHOP.definitions.values() if item.name not in HIDDEN]
+    joins = {"order_items": ["orders", "products"], "orders": ["customers"], "refunds": ["orders"]}
+    joins["sessions"] = ["customers"]
+    bare = Registry(data, joins=joins, times=SHOP.times)
+    hidden = Registry(SHOP.definitions.values(), joins=joins, times=SHOP.times).without(HIDDEN)
+    answer = ask(text, hidden)
+    assert answer == ask(text, bare)
+    assert not any(name in repr(answer) for name in HIDDEN)
+
+
+def test_nobody_is_kept_from_what_is_not_hidden() -> None:
+    assert SHOP.without({"no.such"}) is SHOP
+    assert resolved("net revenue", SHOP.without(HIDDEN)).definition.name == "orders.net_revenue"
 
 
 def test_a_name_stands_once() -> None:

@@ -1,6 +1,6 @@
 """The definitions that a concept may mean, each with what speaks for it."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from penelope.domain.concept import Asking, Definition, DefinitionKind
@@ -53,25 +53,23 @@ class Match:
     places: frozenset[int]
 
 
-def matches(
-    reading: Reading, registry: Registry, passages: Sequence[Passage] = (), hidden: Collection[str] = ()
-) -> tuple[Match, ...]:
+def matches(reading: Reading, registry: Registry, passages: Sequence[Passage] = ()) -> tuple[Match, ...]:
     """Every definition that is named in full or in part, and the documents that a search has found."""
     found: dict[str, Match] = {}
     for span in reading.spans:
         if span not in reading.grouped:
             for naming in span.namings:
                 _keep(found, registry, naming.name, naming.weight, frozenset(span.places))
-    _in_part(found, reading, registry, hidden)
+    _in_part(found, reading, registry)
     ordered = sorted(found.values(), key=lambda match: (-match.named, match.definition.name))
     return (*ordered[:_MOST_CANDIDATES], *_documents(reading, registry, passages))
 
 
-def _in_part(found: dict[str, Match], reading: Reading, registry: Registry, hidden: Collection[str]) -> None:
+def _in_part(found: dict[str, Match], reading: Reading, registry: Registry) -> None:
     said = {reading.stems[at]: at for at in reversed(reading.content)}
     considered: set[tuple[str, ...]] = set()
     for naming in registry.sharing(said):
-        if naming.name in hidden or (naming.name, *naming.phrase) in considered:
+        if (naming.name, *naming.phrase) in considered:
             continue
         considered.add((naming.name, *naming.phrase))
         whole = sum(registry.weight(stem) for stem in naming.phrase if stem not in FILLING)

@@ -1,6 +1,6 @@
 """Understands a concept: what is asked for, when, of which part, cut how."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from penelope.domain.concept import Asking, DefinitionKind, Grouping, Narrowing, Parsed, Top
@@ -52,13 +52,13 @@ class Reading:
     corrected: frozenset[int]
 
 
-def read(text: str, registry: Registry, calendar: Calendar, hidden: Collection[str] = ()) -> Reading:
-    """Understands a text, as one does who knows nothing of the definitions in `hidden`. Raises BadConcept."""
+def read(text: str, registry: Registry, calendar: Calendar) -> Reading:
+    """Understands a text by the names of a registry. Raises BadConcept."""
     words = words_of_concept(text)
     raw = [word.stem for word in words]
     kept = {
         place
-        for span in _spans(raw, registry, hidden, frozenset())
+        for span in _spans(raw, registry, frozenset())
         if span.namings and span.after - span.first > 1
         for place in span.places
     }
@@ -68,7 +68,7 @@ def read(text: str, registry: Registry, calendar: Calendar, hidden: Collection[s
     said = time.used | intent.used | (top[1] if top else frozenset())
     said |= grouping_words(words, said | kept)
     stems, corrected = _spelt(raw, registry, said)
-    spans = _headed(words, stems, tuple(_spans(stems, registry, hidden, said)), registry, hidden)
+    spans = _headed(words, stems, tuple(_spans(stems, registry, said)), registry)
     grouped = _groupings(words, spans, registry, top[1] if top else frozenset())
     narrowed = tuple(span for span in spans if span.values and span not in grouped)
     excluded = {span: excluding(words, span.first) for span in narrowed}
@@ -118,21 +118,19 @@ def _words(words: Sequence[Word], span: Span) -> str:
     return " ".join(words[at].text for at in span.places)
 
 
-def _spans(
-    stems: Sequence[str], registry: Registry, hidden: Collection[str], said: frozenset[int]
-) -> Iterator[Span]:
+def _spans(stems: Sequence[str], registry: Registry, said: frozenset[int]) -> Iterator[Span]:
     """The names in the words, the longest first where they begin together, none over another."""
     at = 0
     while at < len(stems):
-        span = _longest(stems, at, registry, hidden, said)
+        span = _longest(stems, at, registry, said)
         if span is None:
             at += 1
             continue
         # A longer name that begins within a shorter one stands above it.
-        later = (_longest(stems, place, registry, hidden, said) for place in range(at + 1, span.after))
+        later = (_longest(stems, place, registry, said) for place in range(at + 1, span.after))
         better = next((other for other in later if other and len(other.places) > len(span.places)), None)
         if better is not None:
-            shorter = _longest(stems[: better.first], at, registry, hidden, said)
+            shorter = _longest(stems[: better.first], at, registry, said)
             if shorter is not None:
                 yield shorter
             span = better
@@ -140,14 +138,12 @@ def _spans(
         at = span.after
 
 
-def _longest(
-    stems: Sequence[str], at: int, registry: Registry, hidden: Collection[str], said: frozenset[int]
-) -> Span | None:
+def _longest(stems: Sequence[str], at: int, registry: Registry, said: frozenset[int]) -> Span | None:
     room = next((place for place in range(at, len(stems)) if place in said), len(stems))
     for after in range(min(room, at + _LONGEST_SPAN), at, -1):
         phrase = tuple(stems[at:after])
-        namings = tuple(item for item in registry.named(phrase) if item.name not in hidden)
-        values = tuple(item for item in registry.valued(phrase) if item[0] not in hidden)
+        namings = registry.named(phrase)
+        values = registry.valued(phrase)
         if namings or values:
             return Span(at, after, namings, values)
     return None
@@ -195,7 +191,6 @@ def _headed(
     stems: Sequence[str],
     spans: tuple[Span, ...],
     registry: Registry,
-    hidden: Collection[str],
 ) -> tuple[Span, ...]:
     """With the dimensions that "by source" means though their name is "traffic source"."""
     covered = {place for span in spans for place in span.places}
@@ -203,7 +198,7 @@ def _headed(
     for at in range(len(words)):
         place = at + grouping_mark(words, at)
         if at < place < len(words) and place not in covered:
-            names = tuple(item for item in registry.headed(stems[place]) if item.name not in hidden)
+            names = registry.headed(stems[place])
             span = Span(place, place + 1, names)
             dimensions = _dimensions(span, registry)
             if dimensions:

@@ -1,6 +1,6 @@
 """Puts the definitions that may be meant in order."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from penelope.domain.concept import Candidate
 from penelope.domain.passage import Passage
@@ -31,11 +31,10 @@ def rank(
     *,
     region: str = "",
     passages: Sequence[Passage] = (),
-    hidden: Collection[str] = (),
 ) -> tuple[Candidate, ...]:
     """The best first; of equals by name, so that the same question has the same answer."""
     found = []
-    for match in matches(reading, registry, passages, hidden):
+    for match in matches(reading, registry, passages):
         scores = features(match, reading, registry, region)
         score = sum(weight * scores[name] for name, weight in IMPORTANCE.items())
         found.append(Candidate(definition=match.definition, score=score, scores=scores))

@@ -1,7 +1,7 @@
 """All definitions that a concept can mean, and how they are found by words: exactly, in part, or misspelt."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 
@@ -60,9 +60,14 @@ class Registry:
                 raise BadRegistry(f"{definition.name} is defined twice")
         if len(self.definitions) > MOST_DEFINITIONS:
             raise BadRegistry(f"there are more than {MOST_DEFINITIONS} definitions")
-        self.times = dict(times or {})
-        self._reach = _closure(joins or {})
-        self._taught = _taught(corrections)
+        self.times = {cube: name for cube, name in (times or {}).items() if name in self.definitions}
+        self._joins, self._corrections = dict(joins or {}), tuple(corrections)
+        cubes = {definition.cube for definition in self.definitions.values()}
+        self._reach = {
+            cube: {other: steps for other, steps in near.items() if other in cubes}
+            for cube, near in _closure(self._joins).items()
+        }
+        self._taught = _taught(item for item in self._corrections if item.name in self.definitions)
         self._words: dict[str, frozenset[str]] = {}
         self._namings: dict[Stems, tuple[Naming, ...]] = {}
         self._values: dict[Stems, tuple[tuple[str, str], ...]] = {}
@@ -70,6 +75,19 @@ class Registry:
         self._index()
         self._weights = self._weigh()
         self._typos = _typos(self._weights)
+
+    def without(self, hidden: Collection[str]) -> "Registry":
+        """The registry of somebody who may not know of those definitions: none of their words, values and names is known in
+        it. It is built anew, which takes some 60 us a definition: keep it for all who may know the same.
+        """
+        if self.definitions.keys().isdisjoint(hidden):
+            return self
+        return Registry(
+            (item for item in self.definitions.values() if item.name not in hidden),
+            joins=self._joins,
+            corrections=self._corrections,
+            times=self.times,
+        )
 
     # --- look-ups -------------------------------------------------------------------------------------------
 
@@ -83,7 +101,7 @@ class Registry:
     def named(self, phrase: Stems) -> tuple[Naming, ...]:
         """The definitions that bear exactly that name. What a person has taught stands alone."""
         taught = self._taught.get(phrase)
-        if taught in self.definitions:
+        if taught is not None:
             return (Naming(taught, phrase, TITLE),)
         return self._namings.get(phrase, ())
 

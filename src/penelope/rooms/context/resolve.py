@@ -1,6 +1,6 @@
 """Resolves a concept: parsed, candidates, ranked, one definition with its question, or choices, or no answer."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -44,17 +44,16 @@ def resolve(
     rules: Rules,
     *,
     passages: Sequence[Passage] = (),
-    hidden: Collection[str] = (),
 ) -> Answer:
-    """Never raises for what somebody asks. Definitions in `hidden` are as if there were none: no answer, no choice and no
-    word of why depends on them. `passages` are what a search of the documents found for the same words, if there was one.
+    """Never raises for what somebody asks. The registry holds only what the asker may know of (`Registry.without`), and the
+    answer depends on nothing else. `passages` are what a search of the documents found for the same words, if there was one.
     """
     try:
-        reading = understood(request, registry, rules, hidden)
+        reading = understood(request, registry, rules)
     except BadConcept as error:
         return Unresolved(why=str(error))
     region = request.subject.region
-    ranked = rank(reading, registry, region=region, passages=passages, hidden=hidden)
+    ranked = rank(reading, registry, region=region, passages=passages)
     if not ranked:
         return Unresolved(why=_nothing(reading.parsed), parsed=reading.parsed)
     best = ranked[0]
@@ -66,7 +65,7 @@ def resolve(
     return _resolution(request, registry, reading, ranked)
 
 
-def understood(request: Request, registry: Registry, rules: Rules, hidden: Collection[str] = ()) -> Reading:
+def understood(request: Request, registry: Registry, rules: Rules) -> Reading:
     """The request as it was understood. Raises BadConcept."""
     try:
         zone = ZoneInfo(request.zone or rules.zone)
@@ -75,7 +74,7 @@ def understood(request: Request, registry: Registry, rules: Rules, hidden: Colle
     calendar = Calendar(
         now=request.at, zone=zone, fiscal_month=rules.fiscal_month, named_by_start=rules.named_by_start
     )
-    return read(request.concept, registry, calendar, hidden)
+    return read(request.concept, registry, calendar)
 
 
 def _resolution(

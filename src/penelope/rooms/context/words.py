@@ -78,7 +78,7 @@ def words_of_concept(text: str) -> tuple[Word, ...]:
     if len(text) > LONGEST_CONCEPT:
         raise BadConcept(f"a concept has at most {LONGEST_CONCEPT} characters; this one has {len(text)}")
     found = words_of(text)
-    if not found:
+    if all(word.text == "-" for word in found):
         raise BadConcept("there is no word in it")
     if len(found) > MOST_WORDS:
         raise BadConcept(f"a concept has at most {MOST_WORDS} words; this one has {len(found)}")
