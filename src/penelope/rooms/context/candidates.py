@@ -12,6 +12,10 @@ from penelope.rooms.context.registry import Registry, stems_of
 _LEAST_SHARE = 0.3
 """Of a name so much must be said, by the weight of its words, to be thought of."""
 
+_WHOLE = 0.9
+"""How fully named is by a whole name: only a word that tells next to nothing may be missing."""
+
+_READ = frozenset({DefinitionKind.RUNBOOK, DefinitionKind.DOCUMENT})
 _MOST_CANDIDATES = 50
 _MOST_PASSAGES = 20
 
@@ -125,7 +129,8 @@ def _documents(reading: Reading, registry: Registry, passages: Sequence[Passage]
 def features(match: Match, reading: Reading, registry: Registry, region: str = "") -> dict[str, float]:
     """What speaks for a definition, each 0…1.
 
-    `named`: how fully its name was said. `explained`: the share of the question's words, by weight, that it explains.
+    `named`: how fully its name was said. `whole`: a whole name was said, or it is a text, whose
+    title is rarely said in full. `explained`: the share of the question's words, by weight, that it explains.
     `strange`: words of the question that nobody knows, two of which make 1. `typed`: the share of its words that were spelt right.
     `fits`: it is of the kind asked for. `binds`: the share of filters and groupings it can be asked with. `standing`:
     1 certified, 0.5 neither, 0 deprecated. `near`: its owner is of the asker's region.
@@ -147,6 +152,7 @@ def features(match: Match, reading: Reading, registry: Registry, region: str = "
             strange += 1
     return {
         "named": min(1.0, match.named),
+        "whole": float(match.named >= _WHOLE or definition.kind in _READ),
         "explained": explained / total if total else 0.0,
         "strange": min(1.0, strange / 2),
         "typed": 1.0 - len(reading.corrected) / max(1, len(reading.content)),
