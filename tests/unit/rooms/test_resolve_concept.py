@@ -297,6 +297,38 @@ def test_nothing_in_a_models_meta_is_believed() -> None:
     assert list(known.definitions) == ["a.b"]
 
 
+def test_a_view_repeats_nothing() -> None:
+    members = tuple(
+        Member(name=name, kind=MemberKind.MEASURE, type="sum", title=title)
+        for name, title in (
+            ("orders.revenue", "Revenue"),
+            ("sales.revenue", "Revenue"),
+            ("sales.more", "More"),
+        )
+    )
+    known = registry_of(Model(members=members, views=frozenset({"sales"})))
+    assert set(known.definitions) == {"orders.revenue", "sales.more"}
+
+
+def test_a_measure_may_name_its_time() -> None:
+    def member(name: str, kind: MemberKind, type_: str, **meta: Any) -> Member:
+        return Member(name=name, kind=kind, type=type_, title=name, meta=meta)
+
+    known = registry_of(
+        Model(
+            members=(
+                member("a.one", MemberKind.DIMENSION, "time"),
+                member("a.two", MemberKind.DIMENSION, "time"),
+                member("a.sum", MemberKind.MEASURE, "sum", time="a.two"),
+                member("a.count", MemberKind.MEASURE, "count"),
+                member("a.lost", MemberKind.MEASURE, "count", time="a.nowhere"),
+            )
+        )
+    )
+    times = [known.time_of(known.definitions[name]) for name in ("a.sum", "a.count", "a.lost")]
+    assert times == ["a.two", "", ""]
+
+
 def test_a_cube_is_asked_by_its_marked_or_only_time() -> None:
     def time(name: str, **meta: Any) -> Member:
         return Member(name=name, kind=MemberKind.DIMENSION, type="time", title=name, meta=meta)

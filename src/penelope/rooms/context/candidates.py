@@ -22,7 +22,7 @@ _MOST_PASSAGES = 20
 _FITS: Mapping[Asking, Mapping[DefinitionKind, float]] = {
     Asking.FIGURE: {
         DefinitionKind.METRIC: 1.0,
-        DefinitionKind.SEGMENT: 0.7,
+        DefinitionKind.SEGMENT: 0.5,
         DefinitionKind.SERVICE: 0.6,
         DefinitionKind.DATASET: 0.6,
     },

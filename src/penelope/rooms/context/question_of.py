@@ -78,7 +78,7 @@ def _of_semantics(parsed: Parsed, definition: Definition, registry: Registry) ->
     unmet: list[str] = []
     filters = _filters(parsed, definition, registry, unmet)
     dimensions = _dimensions(parsed, definition, registry, unmet)
-    time = registry.times.get(definition.cube, "")
+    time = registry.time_of(definition)
     if not time and (parsed.period or parsed.periodic):
         unmet.append(f"{definition.cube} has no time to be asked by")
     is_metric = definition.kind is DefinitionKind.METRIC

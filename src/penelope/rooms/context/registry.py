@@ -50,7 +50,8 @@ class Registry:
         corrections: Iterable[Correction] = (),
         times: Mapping[str, str] | None = None,
     ) -> None:
-        """`joins` are the cubes that a cube joins directly, `times` the time dimension by which a cube is asked.
+        """`joins` are the cubes that a cube joins directly, `times` the time dimension by which a cube, or one
+        measure, is asked.
 
         Raises BadRegistry where a name stands twice, or where there are too many.
         """
@@ -97,6 +98,10 @@ class Registry:
     def reach(self, cube: str) -> Mapping[str, int]:
         """The cubes that a question to a cube can be cut and filtered by, and how many joins away each is."""
         return self._reach.get(cube) or {cube: 0}
+
+    def time_of(self, definition: Definition) -> str:
+        """The time dimension by which a definition is asked; empty where there is none, or none of several is marked."""
+        return self.times.get(definition.name) or self.times.get(definition.cube, "")
 
     def named(self, phrase: Stems) -> tuple[Naming, ...]:
         """The definitions that bear exactly that name. What a person has taught stands alone."""

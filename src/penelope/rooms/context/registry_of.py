@@ -30,11 +30,13 @@ def registry_of(
 ) -> Registry:
     """`runbooks` are titles by name. Of definitions of one name the first stands: members, services, runbooks, more.
 
-    Members that a model keeps to itself (``public: false``) are no definitions. Raises BadRegistry.
+    Members that a model keeps to itself (``public: false``) are no definitions, and those of views only where no member of
+    a cube has their title. Raises BadRegistry.
     """
     found: dict[str, Definition] = {}
+    members = _shown(model)
     for definition in (
-        *(definition_of(member) for member in model.members if member.public),
+        *(definition_of(member) for member in members),
         *_services(services),
         *_runbooks(runbooks or {}),
         *more,
@@ -44,7 +46,7 @@ def registry_of(
         found.values(),
         joins=model.joins,
         corrections=corrections,
-        times=_times(member for member in model.members if member.public),
+        times=_times(members),
     )
 
 
@@ -107,16 +109,34 @@ def _runbooks(runbooks: Mapping[str, str]) -> Iterator[Definition]:
 
 
 def _times(members: Iterable[Member]) -> dict[str, str]:
-    """The time dimension of each cube: the one that says ``time: true`` in its meta, or the only one there is."""
-    marked: dict[str, str] = {}
+    """By which time a cube or a single measure is asked: what its ``meta.time`` names, or the only one that its cube has.
+
+    In the meta of a time dimension ``time: true`` marks it for its cube; in that of a measure it is the name of one.
+    """
+    named: dict[str, str] = {}
     all_of: defaultdict[str, list[str]] = defaultdict(list)
     for member in members:
+        cube, time = member.name.partition(".")[0], member.meta.get("time")
         if member.type == "time" and member.kind is MemberKind.DIMENSION:
-            cube = member.name.partition(".")[0]
             all_of[cube].append(member.name)
-            if member.meta.get("time") is True:
-                marked.setdefault(cube, member.name)
-    return {cube: names[0] for cube, names in all_of.items() if len(names) == 1} | marked
+            if time is True:
+                named.setdefault(cube, member.name)
+        elif isinstance(time, str):
+            named[member.name] = time
+    return {cube: names[0] for cube, names in all_of.items() if len(names) == 1} | named
+
+
+def _shown(model: Model) -> tuple[Member, ...]:
+    """The members that are public, without those of views that only repeat one of a cube."""
+    shown = [member for member in model.members if member.public]
+    titles = {
+        (member.kind, member.title) for member in shown if member.name.partition(".")[0] not in model.views
+    }
+    return tuple(
+        member
+        for member in shown
+        if member.name.partition(".")[0] not in model.views or (member.kind, member.title) not in titles
+    )
 
 
 def _text(value: Json) -> str:
