@@ -19,6 +19,7 @@ from penelope.rooms.context.registry_of import registry_of
 from penelope.rooms.context.resolve import Rules, resolve
 
 FOLDER = Path(__file__).parent / "questions"
+EXAMPLE = Path(__file__).parent.parent / "src" / "penelope" / "adapters" / "example" / "model"
 SUBJECT = Subject(actor="bench", role="analyst")
 
 
@@ -40,6 +41,37 @@ def registry() -> Registry:
     )
 
 
+def example() -> Registry:
+    """The models that ship, read as plain YAML: names, titles and meta are all that a registry needs of them."""
+    members: list[Member] = []
+    joins: dict[str, tuple[str, ...]] = {}
+    services: set[str] = set()
+    for file in sorted(EXAMPLE.glob("*.yaml")):
+        for cube in YAML(typ="safe").load(file.read_text(encoding="utf-8")).get("cubes", ()):
+            joins[cube["name"]] = tuple(join["name"] for join in cube.get("joins", ()))
+            for kind in MemberKind:
+                members += [_member(cube["name"], kind, item) for item in cube.get(f"{kind.value}s", ())]
+    for member in members:
+        if member.name.endswith(".service"):
+            services.update(member.meta["values"])
+    return registry_of(
+        Model(members=tuple(members), joins=joins),
+        services=[Service(name=name, owner="team", tier=2) for name in sorted(services)],
+    )
+
+
+def _member(cube: str, kind: MemberKind, item: Mapping[str, Any]) -> Member:
+    return Member(
+        name=f"{cube}.{item['name']}",
+        kind=kind,
+        type=item.get("type", "boolean"),
+        title=item.get("title", item["name"]),
+        description=item.get("description", ""),
+        public=item.get("public", not item.get("primary_key", False)),
+        meta=item.get("meta", {}),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Questions:
     now: datetime
@@ -50,8 +82,8 @@ class Questions:
         return resolve(Request(concept=text, subject=SUBJECT, at=self.now), known, self.rules)
 
 
-def questions() -> Questions:
-    data = _read("resolve.yaml")
+def questions(name: str = "resolve.yaml") -> Questions:
+    data = _read(name)
     now = datetime.fromisoformat(data["now"]).replace(tzinfo=ZoneInfo(data["zone"]))
     rules = Rules(zone=data["zone"], fiscal_month=data["fiscal_month"])
     return Questions(now, rules, tuple(data["questions"]))
