@@ -137,6 +137,25 @@ def test_values_of_one_dimension_are_alternatives() -> None:
     assert asked.filters == (Filter(member="orders.country", operator=Operator.EQUALS, values=("DE", "FR")),)
 
 
+def test_small_words_are_no_codes_of_countries() -> None:
+    country = Definition(
+        name="a.country",
+        kind=DefinitionKind.DIMENSION,
+        title="Country",
+        values={"IN": (), "US": (), "IT": ()},
+    )
+    known = Registry([metric("a.x", "Burn", certified=True), country])
+
+    def filtered(text: str) -> tuple[str, ...]:
+        question = resolved(text, known).question
+        assert isinstance(question, SemanticQuery)
+        return tuple(value for part in question.filters if isinstance(part, Filter) for value in part.values)
+
+    assert filtered("tell us the burn in it") == ()
+    assert filtered("TELL US THE BURN IN IT") == ()
+    assert filtered("the burn in US and IN") == ("US", "IN")
+
+
 def test_what_is_excluded_is_excluded() -> None:
     asked = query("revenue without APAC")
     assert asked.filters == (Filter(member="orders.region", operator=Operator.NOT_EQUALS, values=("APAC",)),)

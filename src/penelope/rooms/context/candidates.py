@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from penelope.domain.concept import Asking, Definition, DefinitionKind
 from penelope.domain.passage import Passage
-from penelope.rooms.context.intents import FILLING
 from penelope.rooms.context.parse import Reading, Span
 from penelope.rooms.context.registry import Registry, stems_of
 
@@ -71,23 +70,17 @@ def matches(reading: Reading, registry: Registry, passages: Sequence[Passage] = 
 
 def _in_part(found: dict[str, Match], reading: Reading, registry: Registry) -> None:
     said = {reading.stems[at]: at for at in reversed(reading.content)}
-    considered: set[tuple[str, ...]] = set()
-    for naming in registry.sharing(said):
-        if (naming.name, *naming.phrase) in considered:
+    seen: set[int] = set()
+    for item in registry.sharing(said):
+        if id(item) in seen:
             continue
-        considered.add((naming.name, *naming.phrase))
-        whole = sum(registry.weight(stem) for stem in naming.phrase if stem not in FILLING)
-        shared = [stem for stem in naming.phrase if stem in said and stem not in FILLING]
-        share = sum(registry.weight(stem) for stem in shared) / whole if whole else 0.0
+        seen.add(id(item))
+        share = sum(item.telling[stem] for stem in item.telling.keys() & said.keys()) / (item.whole or 1.0)
         if share >= _LEAST_SHARE:
+            naming = item.naming
+            places = frozenset(at for at in reading.content if reading.stems[at] in item.telling)
             # Words of a name that stand apart name it a little less than the name itself.
-            _keep(
-                found,
-                registry,
-                naming.name,
-                0.98 * share * naming.weight,
-                frozenset(at for at in reading.content if reading.stems[at] in shared),
-            )
+            _keep(found, registry, naming.name, 0.98 * share * naming.weight, places)
 
 
 def _keep(

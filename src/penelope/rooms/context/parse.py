@@ -56,9 +56,10 @@ def read(text: str, registry: Registry, calendar: Calendar) -> Reading:
     """Understands a text by the names of a registry. Raises BadConcept."""
     words = words_of_concept(text)
     raw = [word.stem for word in words]
+    mute = frozenset(at for at, word in enumerate(words) if word.stem in FILLING and not word.capitals)
     kept = {
         place
-        for span in _spans(raw, registry, frozenset())
+        for span in _Names(raw, registry, frozenset(), mute).spans()
         if span.namings and span.after - span.first > 1
         for place in span.places
     }
@@ -68,7 +69,7 @@ def read(text: str, registry: Registry, calendar: Calendar) -> Reading:
     said = time.used | intent.used | (top[1] if top else frozenset())
     said |= grouping_words(words, said | kept)
     stems, corrected = _spelt(raw, registry, said)
-    spans = _headed(words, stems, tuple(_spans(stems, registry, said)), registry)
+    spans = _headed(words, stems, tuple(_Names(stems, registry, said, mute).spans()), registry)
     grouped = _groupings(words, spans, registry, top[1] if top else frozenset())
     narrowed = tuple(span for span in spans if span.values and span not in grouped)
     excluded = {span: excluding(words, span.first) for span in narrowed}
@@ -118,35 +119,45 @@ def _words(words: Sequence[Word], span: Span) -> str:
     return " ".join(words[at].text for at in span.places)
 
 
-def _spans(stems: Sequence[str], registry: Registry, said: frozenset[int]) -> Iterator[Span]:
-    """The names in the words, the longest first where they begin together, none over another."""
-    at = 0
-    while at < len(stems):
-        span = _longest(stems, at, registry, said)
-        if span is None:
-            at += 1
-            continue
-        # A longer name that begins within a shorter one stands above it.
-        later = (_longest(stems, place, registry, said) for place in range(at + 1, span.after))
-        better = next((other for other in later if other and len(other.places) > len(span.places)), None)
-        if better is not None:
-            shorter = _longest(stems[: better.first], at, registry, said)
-            if shorter is not None:
-                yield shorter
-            span = better
-        yield span
-        at = span.after
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Finds names in words. At `said` something else is said; a word at `mute` alone is no value: the "in" of "in EMEA" is
+    not India.
+    """
 
+    stems: Sequence[str]
+    registry: Registry
+    said: frozenset[int]
+    mute: frozenset[int]
 
-def _longest(stems: Sequence[str], at: int, registry: Registry, said: frozenset[int]) -> Span | None:
-    room = next((place for place in range(at, len(stems)) if place in said), len(stems))
-    for after in range(min(room, at + _LONGEST_SPAN), at, -1):
-        phrase = tuple(stems[at:after])
-        namings = registry.named(phrase)
-        values = registry.valued(phrase)
-        if namings or values:
-            return Span(at, after, namings, values)
-    return None
+    def spans(self) -> Iterator[Span]:
+        """The names in the words, the longest first where they begin together, none over another."""
+        at = 0
+        while at < len(self.stems):
+            span = self._longest(at, len(self.stems))
+            if span is None:
+                at += 1
+                continue
+            # A longer name that begins within a shorter one stands above it.
+            later = (self._longest(place, len(self.stems)) for place in range(at + 1, span.after))
+            better = next((other for other in later if other and len(other.places) > len(span.places)), None)
+            if better is not None:
+                shorter = self._longest(at, better.first)
+                if shorter is not None:
+                    yield shorter
+                span = better
+            yield span
+            at = span.after
+
+    def _longest(self, at: int, end: int) -> Span | None:
+        room = next((place for place in range(at, end) if place in self.said), end)
+        for after in range(min(room, at + _LONGEST_SPAN), at, -1):
+            phrase = tuple(self.stems[at:after])
+            namings = self.registry.named(phrase)
+            values = () if after == at + 1 and at in self.mute else self.registry.valued(phrase)
+            if namings or values:
+                return Span(at, after, namings, values)
+        return None
 
 
 def _spelt(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import log
 
 from penelope.domain.concept import Correction, Definition
+from penelope.rooms.context.intents import FILLING
 from penelope.rooms.context.words import words_of
 
 Stems = tuple[str, ...]
@@ -37,6 +38,15 @@ class Naming:
     name: str
     phrase: Stems
     weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A naming, and of its words those that tell something, with their weight."""
+
+    naming: Naming
+    telling: Mapping[str, float]
+    whole: float
 
 
 class Registry:
@@ -72,9 +82,9 @@ class Registry:
         self._words: dict[str, frozenset[str]] = {}
         self._namings: dict[Stems, tuple[Naming, ...]] = {}
         self._values: dict[Stems, tuple[tuple[str, str], ...]] = {}
-        self._sharing: dict[str, tuple[Naming, ...]] = {}
-        self._index()
+        sharing = self._index()
         self._weights = self._weigh()
+        self._sharing: dict[str, tuple[Shared, ...]] = self._share(sharing)
         self._typos = _typos(self._weights)
 
     def without(self, hidden: Collection[str]) -> "Registry":
@@ -114,15 +124,16 @@ class Registry:
         """Pairs of a dimension and one of its values that bear exactly that name."""
         return self._values.get(phrase, ())
 
-    def sharing(self, stems: Iterable[str]) -> Iterator[Naming]:
+    def sharing(self, stems: Iterable[str]) -> Iterator[Shared]:
         """Names that share a word with those, by way of the rarest of them."""
         known = sorted((len(self._sharing[stem]), stem) for stem in set(stems) if stem in self._sharing)
         for _, stem in known[:_RAREST]:
-            yield from self._sharing[stem][:_MOST_SHARING]
+            yield from self._sharing[stem]
 
     def headed(self, stem: str) -> tuple[Naming, ...]:
         """Names that end with that word, as "traffic source" does with "source"."""
-        return tuple(item for item in self._sharing.get(stem, ())[:_MOST_SHARING] if item.phrase[-1] == stem)
+        shared = self._sharing.get(stem, ())
+        return tuple(item.naming for item in shared if item.naming.phrase[-1] == stem)
 
     def weight(self, stem: str) -> float:
         """How much a word tells, 0…1: 1 where few names or none have it."""
@@ -149,7 +160,8 @@ class Registry:
 
     # --- building -------------------------------------------------------------------------------------------
 
-    def _index(self) -> None:
+    def _index(self) -> Mapping[str, Sequence[Naming]]:
+        """Fills the look-ups by whole names, and gives the names by each of their words."""
         namings: defaultdict[Stems, dict[str, Naming]] = defaultdict(dict)
         values: defaultdict[Stems, dict[tuple[str, str], None]] = defaultdict(dict)
         sharing: defaultdict[str, list[Naming]] = defaultdict(list)
@@ -170,7 +182,19 @@ class Registry:
             self._words[definition.name] = frozenset(told)
         self._namings = {phrase: tuple(found.values()) for phrase, found in namings.items()}
         self._values = {phrase: tuple(found) for phrase, found in values.items()}
-        self._sharing = {stem: tuple(found) for stem, found in sharing.items()}
+        return sharing
+
+    def _share(self, sharing: Mapping[str, Sequence[Naming]]) -> dict[str, tuple[Shared, ...]]:
+        made: dict[Naming, Shared] = {}
+        for namings in sharing.values():
+            for naming in namings[:_MOST_SHARING]:
+                if naming not in made:
+                    telling = {stem: self.weight(stem) for stem in naming.phrase if stem not in FILLING}
+                    made[naming] = Shared(naming, telling, sum(telling.values()))
+        return {
+            stem: tuple(made[naming] for naming in namings[:_MOST_SHARING])
+            for stem, namings in sharing.items()
+        }
 
     def _weigh(self) -> dict[str, float]:
         """Weights by how many definitions are told by a word; words of values and of what was taught are known, too."""

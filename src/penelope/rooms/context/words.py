@@ -51,25 +51,27 @@ class BadConcept(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word as it is compared: `text` without case and accents, `stem` also without the ending of a plural."""
+    """One word as it is compared: `text` without case and accents, `stem` also without the ending of a plural.
+
+    `capitals` says that it was written in them within a text that was not: "US" and not "us".
+    """
 
     text: str
     stem: str
-
-
-def folded(text: str) -> str:
-    """The text without case, accents and the many forms of dashes and quotes."""
-    plain = unicodedata.normalize("NFKD", text.translate(_DASHES)).casefold()
-    return "".join(character for character in plain if not unicodedata.combining(character))
+    capitals: bool = False
 
 
 def words_of(text: str) -> tuple[Word, ...]:
     """All words of a text of any length; dates and times of day stay whole."""
+    decomposed = unicodedata.normalize("NFKD", text.translate(_DASHES))
+    plain = "".join(character for character in decomposed if not unicodedata.combining(character))
+    shouted = plain.isupper()
     found: list[Word] = []
-    for match in _CHUNK.finditer(folded(text).replace("..", " - ")):
-        chunk = match.group()
+    for match in _CHUNK.finditer(plain.replace("..", " - ")):
+        chunk = match.group().casefold()
+        capitals = not shouted and match.group().isupper()
         pieces = (chunk,) if chunk == "-" or _DATED.fullmatch(chunk) else _split(chunk)
-        found.extend(Word(piece, stem_of(piece)) for piece in pieces)
+        found.extend(Word(piece, stem_of(piece), capitals) for piece in pieces)
     return tuple(found)
 
 
