@@ -166,12 +166,25 @@ def test_a_segment_is_counted() -> None:
     assert (asked.segments, asked.measures) == (("orders.first_orders",), ("orders.count",))
 
 
-def test_what_a_metric_cannot_be_asked_with_is_said() -> None:
-    answer = ask("conversion rate by product category")
-    told = answer.unmet if isinstance(answer, Resolution) else (answer.why,)
-    assert told
-    if isinstance(answer, Resolution):
-        assert told == ("sessions.conversion_rate cannot be broken down by “product category”",)
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("revenue by device", "orders.revenue cannot be broken down by “device”"),
+        ("bounce rate in electronics", "“electronics” is no part of sessions.bounce_rate"),
+    ],
+)
+def test_what_a_metric_cannot_be_asked_with_is_said(text: str, why: str) -> None:
+    answer = ask(text)
+    assert isinstance(answer, Unresolved)
+    assert answer.why == why
+
+
+def test_a_metric_without_a_time_says_so() -> None:
+    known = Registry([metric("a.x", "Burn", certified=True)])
+    answer = resolved("burn last month", known)
+    assert isinstance(answer.question, SemanticQuery)
+    assert answer.question.time_dimensions == ()
+    assert answer.unmet == ("a has no time to be asked by",)
 
 
 # --- other stores -------------------------------------------------------------------------------------------
@@ -194,8 +207,36 @@ def test_changes_are_asked_for_since_a_moment() -> None:
     unsaid = resolved("what changed on checkout").question
     assert isinstance(said, GraphQuestion)
     assert isinstance(unsaid, GraphQuestion)
-    assert said.parameters["since"] == "2026-11-20T07:30:00Z"
-    assert unsaid.parameters["since"] == "2026-11-13T09:30:00Z"
+    # Seconds since 1970, as the graph's queries take them.
+    assert said.parameters["since"] == datetime(2026, 11, 20, 7, 30, tzinfo=UTC).timestamp()
+    assert unsaid.parameters["since"] == datetime(2026, 11, 13, 9, 30, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "node"),
+    [
+        ("owner of checkout", "owner_of", "service:checkout"),
+        ("who is responsible for checkout", "owner_of", "service:checkout"),
+        ("what depends on checkout", "dependents_of", "service:checkout"),
+        ("who depends on checkout today", "dependents_of", "service:checkout"),
+        ("what does checkout depend on today", "depends_on", "service:checkout"),
+        ("dependencies of checkout", "depends_on", "service:checkout"),
+        ("what breaks if checkout goes down", "blast_radius", "service:checkout"),
+        ("impact of checkout", "blast_radius", "service:checkout"),
+        ("root cause for checkout", "upstream_causes", "service:checkout"),
+        ("incident history of checkout", "incidents_of", "service:checkout"),
+        ("hosts of checkout", "hosts_of", "service:checkout"),
+        ("where does net revenue come from", "lineage_up", "metric:orders.net_revenue"),
+        ("what uses net revenue", "lineage_down", "metric:orders.net_revenue"),
+        ("which dashboards show net revenue", "impacted_dashboards", "metric:orders.net_revenue"),
+        ("members of team-checkout", "members_of", "team:team-checkout"),
+        ("where does order status come from", "lineage_up", "dataset:orders"),
+    ],
+)
+def test_each_relation_has_its_words(text: str, name: str, node: str) -> None:
+    question = resolved(text).question
+    assert isinstance(question, GraphQuestion)
+    assert (question.name, question.parameters["id"]) == (name, node)
 
 
 def test_a_runbook_is_searched_for() -> None:

@@ -91,6 +91,15 @@ _RELATIONS: tuple[tuple[str, str], ...] = (
     ("lineage_up", "source of"),
     ("lineage_up", "made of"),
     ("lineage_up", "upstream of"),
+    ("impacted_dashboards", "which dashboards show"),
+    ("impacted_dashboards", "dashboards of"),
+    ("impacted_dashboards", "dashboards for"),
+    ("impacted_dashboards", "dashboards with"),
+    ("hosts_of", "hosts of"),
+    ("hosts_of", "which hosts run"),
+    ("members_of", "members of"),
+    ("members_of", "who is in"),
+    ("siblings", "siblings of"),
     ("depends_on", "dependencies"),
     ("depends_on", "relies on"),
     ("depends_on", "rely on"),
@@ -153,7 +162,7 @@ def intent_of(words: Sequence[Word], taken: frozenset[int]) -> Intent:
     """What is wanted, by the words that no long name and no time has taken."""
     texts = ["" if at in taken else word.text for at, word in enumerate(words)]
     stems = ["" if at in taken else word.stem for at, word in enumerate(words)]
-    depends = _depends(stems)
+    depends = _depends(words, stems)
     if depends:
         return depends
     for name, phrase in _RELATED:
@@ -175,14 +184,11 @@ def intent_of(words: Sequence[Word], taken: frozenset[int]) -> Intent:
     return Intent(Asking.FIGURE)
 
 
-def _depends(stems: Sequence[str]) -> Intent | None:
-    """What stands before "depend on" depends; where nothing does, it is asked who depends on what follows."""
-    for at, stem in enumerate(stems):
-        if (
-            stem in {"depend", "depending", "dependent"}
-            and at + 1 < len(stems)
-            and stems[at + 1] in {"on", "upon"}
-        ):
+def _depends(words: Sequence[Word], stems: Sequence[str]) -> Intent | None:
+    """What stands before "depend on" depends; where something follows, it is asked who depends on that."""
+    for at, stem in enumerate(stems[:-1]):
+        # The "on" may have been taken for that of "on Monday".
+        if stem in {"depend", "depending", "dependent"} and words[at + 1].text in {"on", "upon"}:
             follows = any(stem and stem not in FILLING for stem in stems[at + 2 :])
             relation = "dependents_of" if follows else "depends_on"
             return Intent(Asking.RELATION, relation, frozenset({at, at + 1}))

@@ -24,9 +24,18 @@ DEPTH = 4
 LATELY = timedelta(days=7)
 """How far back "what changed" looks where no time is said."""
 
+# Parameters by the headers of adapters/graph/queries: `since` is in seconds since 1970.
 _SINCE = frozenset({"changes_of", "incidents_of", "upstream_causes"})
 _DEEP = frozenset(
-    {"depends_on", "dependents_of", "blast_radius", "upstream_causes", "lineage_up", "lineage_down"}
+    {
+        "depends_on",
+        "dependents_of",
+        "blast_radius",
+        "upstream_causes",
+        "lineage_up",
+        "lineage_down",
+        "impacted_dashboards",
+    }
 )
 _MEMBERS = frozenset({DefinitionKind.METRIC, DefinitionKind.DIMENSION, DefinitionKind.SEGMENT})
 
@@ -70,7 +79,7 @@ def _of_graph(parsed: Parsed, definition: Definition, now: datetime) -> GraphQue
         parameters["depth"] = DEPTH
     if parsed.relation in _SINCE:
         since = parsed.period.start if parsed.period else now - LATELY
-        parameters["since"] = since.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        parameters["since"] = max(0, int(since.timestamp()))
     return GraphQuestion(name=parsed.relation, parameters=parameters)
 
 

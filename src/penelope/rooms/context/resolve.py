@@ -8,6 +8,7 @@ from penelope.domain.concept import (
     Ambiguous,
     Answer,
     Candidate,
+    DefinitionKind,
     Parsed,
     Request,
     Resolution,
@@ -58,7 +59,8 @@ def resolve(
         return Unresolved(why=_nothing(reading.parsed), parsed=reading.parsed)
     best = ranked[0]
     if confidence_of({**best.scores, "lead": 1.0}).value < rules.answer_at:
-        return Unresolved(why=_nothing(reading.parsed), nearest=ranked[:3], parsed=reading.parsed)
+        why = _unmet(request, registry, reading, ranked) or _nothing(reading.parsed)
+        return Unresolved(why=why, nearest=ranked[:3], parsed=reading.parsed)
     close = _close(ranked, rules)
     if len(close) > 1:
         return Ambiguous(choices=close, why=_differs(close), parsed=reading.parsed)
@@ -96,6 +98,17 @@ def _resolution(
 def _close(ranked: Sequence[Candidate], rules: Rules) -> tuple[Candidate, ...]:
     best = ranked[0].score
     return tuple(item for item in ranked[:_MOST_CHOICES] if best - item.score <= rules.too_close)
+
+
+def _unmet(request: Request, registry: Registry, reading: Reading, ranked: Sequence[Candidate]) -> str:
+    """What a metric that was named in full cannot be asked with; empty where that is not why there is no answer."""
+    if reading.parsed.unknown:
+        return ""
+    for candidate in ranked[:_MOST_CHOICES]:
+        scores = candidate.scores
+        if candidate.definition.kind is DefinitionKind.METRIC and scores["whole"] and scores["binds"] < 1:
+            return "; ".join(question_of(reading.parsed, candidate.definition, registry, request.at).unmet)
+    return ""
 
 
 def _nothing(parsed: Parsed) -> str:
