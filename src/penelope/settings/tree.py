@@ -20,8 +20,8 @@ from penelope.settings.approval import Approval, Notify
 from penelope.settings.autonomy import Autonomy
 from penelope.settings.benchmark import Benchmark
 from penelope.settings.brakes import Brakes
-from penelope.settings.concepts import Concepts
 from penelope.settings.constitution import Constitution
+from penelope.settings.context import Context
 from penelope.settings.dependency import Dependency
 from penelope.settings.policy import Policy
 from penelope.settings.rest import Rest
@@ -326,7 +326,7 @@ class Settings(Section):
     twin: Twin = Twin()
     verify: Verify = Verify()
     wisdom: Wisdom = Wisdom()
-    concepts: Concepts = Concepts()
+    context: Context = Context()
     log: Log = Log()
 
     _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)

@@ -16,7 +16,7 @@ def _zone(name: str) -> str:
     return name
 
 
-class Concepts(Section):
+class Context(Section):
     """How concepts in words are understood."""
 
     zone: Annotated[str, AfterValidator(_zone)] = "UTC"
