@@ -42,11 +42,11 @@ def test_a_plural_has_the_stem_of_its_singular(word: str, stem: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("What's our Café’s AOV?", "what our cafe aov"),
+        ("What's our Caf\u00e9\u2019s AOV?", "what our cafe aov"),
         ("warehouse-etl", "warehouse etl"),
         ("orders.net_revenue", "orders net revenue"),
         ("2026-03-05T10:00:00Z", "2026-03-05t10:00:00z"),
-        ("1–15 March", "1 - 15 march"),
+        ("1\u201315 March", "1 - 15 march"),
         ("Jan-Mar", "jan - mar"),
         ("2026-01-01..2026-02-01", "2026-01-01 - 2026-02-01"),
         ("\uff32\uff25\uff36\uff25\uff2e\uff35\uff25", "revenue"),
