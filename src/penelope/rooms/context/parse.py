@@ -1,6 +1,6 @@
 """Understands a concept: what is asked for, when, of which part, cut how."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from penelope.domain.concept import Asking, DefinitionKind, Grouping, Narrowing, Parsed, Top
@@ -73,16 +73,7 @@ def read(text: str, registry: Registry, calendar: Calendar) -> Reading:
     grouped = _groupings(words, spans, registry, top[1] if top else frozenset())
     narrowed = tuple(span for span in spans if span.values and span not in grouped)
     excluded = {span: excluding(words, span.first) for span in narrowed}
-    excluding_words = {
-        place for span, length in excluded.items() for place in range(span.first - length, span.first)
-    }
-    content = tuple(
-        at
-        for at, stem in enumerate(stems)
-        if at not in said
-        and at not in excluding_words
-        and (any(at in span.places for span in spans) or (stem not in FILLING and stem != "-"))
-    )
+    content = _content(stems, spans, said | _before(excluded))
     subjects = tuple(span for span in spans if span.namings and span not in grouped)
     covered = {place for span in spans for place in span.places}
     parsed = Parsed(
@@ -112,6 +103,23 @@ def read(text: str, registry: Registry, calendar: Calendar) -> Reading:
         narrowed=narrowed,
         grouped=grouped,
         corrected=corrected,
+    )
+
+
+def _before(lengths: Mapping[Span, int]) -> frozenset[int]:
+    """The places of so many words before each span."""
+    return frozenset(
+        place for span, length in lengths.items() for place in range(span.first - length, span.first)
+    )
+
+
+def _content(stems: Sequence[str], spans: Sequence[Span], said: frozenset[int]) -> tuple[int, ...]:
+    """The places of the words that are names, or that say something nobody has taken up."""
+    named = {place for span in spans for place in span.places}
+    return tuple(
+        at
+        for at, stem in enumerate(stems)
+        if at not in said and (at in named or (stem not in FILLING and stem != "-"))
     )
 
 
