@@ -21,6 +21,7 @@ from penelope.settings.autonomy import Autonomy
 from penelope.settings.benchmark import Benchmark
 from penelope.settings.brakes import Brakes
 from penelope.settings.constitution import Constitution
+from penelope.settings.context import Context
 from penelope.settings.context_policy import ContextGuard, ContextPolicy
 from penelope.settings.dependency import Dependency
 from penelope.settings.documents import Documents
@@ -332,6 +333,7 @@ class Settings(Section):
     verify: Verify = Verify()
     wisdom: Wisdom = Wisdom()
     documents: Documents = Documents()
+    context: Context = Context()
     log: Log = Log()
 
     _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)

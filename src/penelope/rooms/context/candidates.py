@@ -1,0 +1,176 @@
+"""The definitions that a concept may mean, each with what speaks for it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from penelope.domain.concept import Asking, Definition, DefinitionKind
+from penelope.domain.passage import Passage
+from penelope.rooms.context.parse import Reading, Span
+from penelope.rooms.context.registry import Registry, stems_of
+
+_LEAST_SHARE = 0.3
+"""Of a name so much must be said, by the weight of its words, to be thought of."""
+
+_WHOLE = 0.9
+"""How fully named is by a whole name: only a word that tells next to nothing may be missing."""
+
+_READ = frozenset({DefinitionKind.RUNBOOK, DefinitionKind.DOCUMENT})
+_MOST_CANDIDATES = 50
+_MOST_PASSAGES = 20
+
+_FITS: Mapping[Asking, Mapping[DefinitionKind, float]] = {
+    Asking.FIGURE: {
+        DefinitionKind.METRIC: 1.0,
+        DefinitionKind.SEGMENT: 0.5,
+        DefinitionKind.SERVICE: 0.6,
+        DefinitionKind.DATASET: 0.6,
+    },
+    Asking.MEANING: {
+        DefinitionKind.METRIC: 1.0,
+        DefinitionKind.DIMENSION: 1.0,
+        DefinitionKind.SEGMENT: 1.0,
+        DefinitionKind.DATASET: 1.0,
+    },
+    Asking.RELATION: {
+        DefinitionKind.SERVICE: 1.0,
+        DefinitionKind.METRIC: 0.9,
+        DefinitionKind.DATASET: 0.9,
+        DefinitionKind.DASHBOARD: 0.9,
+        DefinitionKind.TEAM: 0.7,
+    },
+    Asking.TEXT: {
+        DefinitionKind.RUNBOOK: 1.0,
+        DefinitionKind.DOCUMENT: 1.0,
+        DefinitionKind.SERVICE: 0.6,
+    },
+}
+_FITS_LITTLE = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A definition, how fully it was named (0…1), and the places of the words that name it."""
+
+    definition: Definition
+    named: float
+    places: frozenset[int]
+
+
+def matches(reading: Reading, registry: Registry, passages: Sequence[Passage] = ()) -> tuple[Match, ...]:
+    """Every definition that is named in full or in part, and the documents that a search has found."""
+    found: dict[str, Match] = {}
+    for span in reading.spans:
+        if span not in reading.grouped:
+            for naming in span.namings:
+                _keep(found, registry, naming.name, naming.weight, frozenset(span.places))
+    _in_part(found, reading, registry)
+    ordered = sorted(found.values(), key=lambda match: (-match.named, match.definition.name))
+    return (*ordered[:_MOST_CANDIDATES], *_documents(reading, registry, passages))
+
+
+def _in_part(found: dict[str, Match], reading: Reading, registry: Registry) -> None:
+    said = {reading.stems[at]: at for at in reversed(reading.content)}
+    seen: set[int] = set()
+    for item in registry.sharing(said):
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        share = sum(item.telling[stem] for stem in item.telling.keys() & said.keys()) / (item.whole or 1.0)
+        if share >= _LEAST_SHARE:
+            naming = item.naming
+            places = frozenset(at for at in reading.content if reading.stems[at] in item.telling)
+            # Words of a name that stand apart name it a little less than the name itself.
+            _keep(found, registry, naming.name, 0.98 * share * naming.weight, places)
+
+
+def _keep(
+    found: dict[str, Match], registry: Registry, name: str, named: float, places: frozenset[int]
+) -> None:
+    definition = registry.get(name)
+    before = found.get(name)
+    if definition is not None and (before is None or named > before.named):
+        found[name] = Match(definition, named, places)
+
+
+def _documents(reading: Reading, registry: Registry, passages: Sequence[Passage]) -> Iterable[Match]:
+    """Documents whose words the question shares: a search by meaning always finds something, and so proves nothing."""
+    whole = sum(registry.weight(reading.stems[at]) for at in reading.content)
+    best: dict[str, Match] = {}
+    for passage in passages[:_MOST_PASSAGES]:
+        document = passage.document
+        titles = set(stems_of(f"{document.title} {passage.heading}"))
+        inside = set(stems_of(passage.text[:4000]))
+        places = frozenset(at for at in reading.content if reading.stems[at] in titles | inside)
+        named = sum(
+            registry.weight(reading.stems[at]) * (1.0 if reading.stems[at] in titles else 0.6)
+            for at in places
+        )
+        made = Definition(
+            name=f"document:{document.id}",
+            kind=DefinitionKind.RUNBOOK if document.kind == "runbook" else DefinitionKind.DOCUMENT,
+            title=document.title,
+            owner=document.owner,
+            classification=document.classification,
+            source=document.source,
+        )
+        match = Match(made, named / whole if whole else 0.0, places)
+        if match.named > 0 and (made.name not in best or best[made.name].named < match.named):
+            best[made.name] = match
+    return best.values()
+
+
+def features(match: Match, reading: Reading, registry: Registry, region: str = "") -> dict[str, float]:
+    """What speaks for a definition, each 0…1.
+
+    `named`: how fully its name was said. `whole`: a whole name was said, or it is a text, whose
+    title is rarely said in full. `explained`: the share of the question's words, by weight, that it explains.
+    `strange`: words of the question that nobody knows, two of which make 1. `typed`: the share of its words that were spelt right.
+    `fits`: it is of the kind asked for. `binds`: the share of filters and groupings it can be asked with. `standing`:
+    1 certified, 0.5 neither, 0 deprecated. `near`: its owner is of the asker's region.
+    """
+    definition = match.definition
+    bound, unbound = _bound(match, reading, registry)
+    places = match.places | {place for span in bound for place in span.places}
+    known = registry.words(definition.name) if registry.get(definition.name) else frozenset[str]()
+    near = {stem for cube in registry.reach(definition.cube) for stem in stems_of(cube)}
+    total = explained = 0.0
+    strange = 0
+    for at in reading.content:
+        stem = reading.stems[at]
+        weight = registry.weight(stem)
+        total += weight
+        if at in places or stem in known or stem in near:
+            explained += weight
+        elif not registry.knows(stem):
+            strange += 1
+    return {
+        "named": min(1.0, match.named),
+        "whole": float(match.named >= _WHOLE or definition.kind in _READ),
+        "explained": explained / total if total else 0.0,
+        "strange": min(1.0, strange / 2),
+        "typed": 1.0 - len(reading.corrected) / max(1, len(reading.content)),
+        "fits": _FITS[reading.parsed.asking].get(definition.kind, _FITS_LITTLE),
+        "binds": len(bound) / (len(bound) + unbound) if bound or unbound else 1.0,
+        "standing": 0.0 if definition.deprecated else 1.0 if definition.certified else 0.5,
+        "near": float(bool(region) and definition.region == region),
+    }
+
+
+def _bound(match: Match, reading: Reading, registry: Registry) -> tuple[list[Span], int]:
+    """The spans of filters and groupings that the definition can be asked with, and how many others there are."""
+    bound: list[Span] = []
+    unbound = 0
+    reach = registry.reach(match.definition.cube)
+    for span in reading.narrowed:
+        if match.places.intersection(span.places):
+            continue
+        if any(name.partition(".")[0] in reach for name, _ in span.values):
+            bound.append(span)
+        else:
+            unbound += 1
+    for span, grouping in zip(reading.grouped, reading.parsed.groupings, strict=True):
+        if any(name.partition(".")[0] in reach for name in grouping.options):
+            bound.append(span)
+        else:
+            unbound += 1
+    return bound, unbound

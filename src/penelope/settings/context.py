@@ -1,0 +1,35 @@
+"""Settings of what concepts in words are taken to mean."""
+
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field
+
+from penelope.settings.section import Section, Share
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise ValueError("should be the name of a time zone, such as Europe/Berlin") from None
+    return name
+
+
+class Context(Section):
+    """How concepts in words are understood."""
+
+    zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    """The time zone, by its IANA name, in which "yesterday" is meant where the asker says none."""
+
+    fiscal_month: int = Field(default=1, ge=1, le=12)
+    """The month in which the fiscal year begins, 1 to 12."""
+
+    fiscal_year_named_by: Literal["end", "start"] = "end"
+    """Whether a fiscal year has the name of the calendar year in which it ends or in which it starts."""
+
+    answer_at: Share = 0.5
+    """The least confidence, 0 to 1, at which a concept is answered; below it there is no answer, only hints."""
+
+    too_close: Share = 0.03
+    """How near the scores of two definitions may be before a person has to choose."""
