@@ -47,12 +47,12 @@ class Database:
                 cursor = self._open.cursor()
                 # A cursor is a connection of its own, which begins in the empty database.
                 cursor.execute(f"USE {self._schema}")
-                return cursor
             except (OSError, duckdb.Error) as error:
                 raise Unavailable(
                     f"the warehouse {self._path.name} cannot be opened",
-                    hint="Check semantic.database. `penelope context warehouse` writes the example.",
+                    hint="Check semantic.database.",
                 ) from error
+            return cursor
 
     def close(self) -> None:
         with self._lock:

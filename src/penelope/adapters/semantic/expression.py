@@ -68,11 +68,9 @@ def expression(text: str) -> Expression:
 def query(text: str) -> str:
     """A query that a cube is made of. Raises ValueError."""
     pieces = _pieces(text.strip().rstrip(";"))
-    for piece in pieces:
-        if isinstance(piece, Reference):
-            raise ValueError(
-                f"the sql of a cube may hold no reference such as {piece}; join the cubes instead"
-            )  # noqa: TRY004 - it is a text that is wrong
+    found = next((piece for piece in pieces if isinstance(piece, Reference)), None)
+    if found is not None:
+        raise ValueError(f"the sql of a cube may hold no reference such as {found}; join the cubes instead")
     whole = "".join(str(piece) for piece in pieces)
     if not isinstance(_parsed(whole), exp.Query):
         raise ValueError("must be one SELECT")  # noqa: TRY004 - its reader knows no types
@@ -102,7 +100,7 @@ def _pieces(text: str) -> tuple[str | Reference, ...]:
 
 
 def _reference(text: str) -> Reference:
-    if text.split(".")[0] in _CONTEXT:
+    if text.split(".", maxsplit=1)[0] in _CONTEXT:
         raise ValueError(f"{{{text}}} is not supported: who may see what is decided by policies")
     if _PATH.fullmatch(text) is None:
         raise ValueError(f"{{{text[:60]}}} is no reference; write {{CUBE}}, {{member}} or {{cube.member}}")
@@ -118,7 +116,8 @@ def _parsed(text: str) -> exp.Expression:
     try:
         statements = sqlglot.parse(text, dialect=DIALECT)
     except (SqlglotError, RecursionError) as error:
-        reason = error.errors[0].get("description") if getattr(error, "errors", None) else "cannot be read"  # type: ignore[attr-defined]  # where it has them
+        found = getattr(error, "errors", None)
+        reason = found[0].get("description") if found else "it cannot be read"
         raise ValueError(f"is no SQL: {reason}") from None
     if len(statements) != 1 or not isinstance(statements[0], exp.Expression):
         raise ValueError("must be one expression in SQL")
