@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,7 +83,9 @@ def test_mistakes_are_told_with_their_places(tmp_path: Path, old: str, new: str,
     assert any(message in problem for problem in found), found
 
 
-JOINED = CUBE + """\
+JOINED = (
+    CUBE
+    + """\
   - name: items
     sql_table: items
     joins:
@@ -97,6 +100,7 @@ views:
       - join_path: items.orders
         includes: [status]
 """
+)
 
 
 @pytest.mark.parametrize(
@@ -129,18 +133,25 @@ def test_all_mistakes_stop_the_start(tmp_path: Path) -> None:
 
 
 def test_keys_that_change_no_answer_are_read_over(tmp_path: Path) -> None:
-    text = CUBE.replace("    measures:", "    pre_aggregations: [{name: x}]\n    refresh_key: {every: 1 hour}\n    measures:")
+    text = CUBE.replace(
+        "    measures:", "    pre_aggregations: [{name: x}]\n    refresh_key: {every: 1 hour}\n    measures:"
+    )
     assert told(tmp_path, text) == []
 
 
 def test_members_stand_for_each_other_only_so_deep(tmp_path: Path) -> None:
     chain = "".join(f"      - {{name: d{at}, sql: '{{d{at - 1}}}', type: string}}\n" for at in range(1, 80))
-    text = CUBE.replace("    measures:", f"      - {{name: d0, sql: status, type: string}}\n{chain}    measures:")
+    text = CUBE.replace(
+        "    measures:", f"      - {{name: d0, sql: status, type: string}}\n{chain}    measures:"
+    )
     assert any("more than 60 deep" in problem for problem in told(tmp_path, text))
 
 
 def test_references_are_told_from_braces_of_sql() -> None:
-    assert expression("{CUBE}.a + {orders.b}").references == (Reference(("CUBE",)), Reference(("orders", "b")))
+    assert expression("{CUBE}.a + {orders.b}").references == (
+        Reference(("CUBE",)),
+        Reference(("orders", "b")),
+    )
     assert expression("${CUBE}.a").references == (Reference(("CUBE",)),)
     assert expression(r"struct_extract(\{'a': 1\}, 'a')").references == ()
     assert query("SELECT 1 AS a") == "SELECT 1 AS a"
@@ -150,11 +161,10 @@ def test_references_are_told_from_braces_of_sql() -> None:
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         found = expression(text)
-    except ValueError as error:
-        assert str(error)
-    else:
-        assert ";" not in text or "'" in text or '"' in text or "$" in text or text.strip().endswith(";")
-        assert len(found.pieces) <= 200
+    except ValueError:
+        return
+    joined = "".join(piece if isinstance(piece, str) else "x" for piece in found.pieces)
+    assert len(duckdb.extract_statements(f"SELECT ({joined}\n)")) == 1
 
 
 @given(st.binary(max_size=300))

@@ -42,7 +42,7 @@ class Database:
             try:
                 stamp = self._seen()
                 if self._open is None or stamp != self._stamp:
-                    self._drop()
+                    # What was open is not closed: cursors that are at work keep it until they are done.
                     self._open, self._stamp = self._opened(), stamp
                 cursor = self._open.cursor()
                 # A cursor is a connection of its own, which begins in the empty database.
@@ -55,14 +55,11 @@ class Database:
             return cursor
 
     def close(self) -> None:
+        """Once no cursor is at work any more."""
         with self._lock:
-            self._drop()
-
-    def _drop(self) -> None:
-        # Cursors that are at work keep what they look at until they are done.
-        if self._open is not None:
-            self._open.close()
-            self._open = None
+            if self._open is not None:
+                self._open.close()
+                self._open = None
 
     def _seen(self) -> Stamp:
         files = sorted(self._path.glob("*.parquet")) if self._path.is_dir() else [self._path]
