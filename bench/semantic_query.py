@@ -32,14 +32,18 @@ QUESTIONS = (
             "timeDimensions": [{"dimension": "orders.created_at", "dateRange": ["2026-07-01", "2026-09-30"]}],
             "filters": [{"member": "customers.region", "operator": "equals", "values": ["APAC"]}],
         },
-        "SELECT sum(amount - discount) FROM orders o JOIN customers c ON c.id = o.customer_id WHERE status = 'completed'"
-        " AND country IN ('JP', 'AU', 'IN', 'SG', 'KR') AND created_at >= '2026-07-01' AND created_at < '2026-10-01'",
+        (
+            "SELECT sum(amount - discount) FROM orders o JOIN customers c ON c.id = o.customer_id WHERE status = 'completed'"
+            " AND country IN ('JP', 'AU', 'IN', 'SG', 'KR') AND created_at >= '2026-07-01' AND created_at < '2026-10-01'"
+        ),
     ),
     (
         "refund rate by channel",
         {"measures": ["orders.refund_rate"], "dimensions": ["orders.channel"]},
-        "SELECT channel, sum(r.amount) / sum(o.amount) FROM orders o LEFT JOIN (SELECT order_id, sum(amount) AS amount"
-        " FROM refunds GROUP BY 1) r ON r.order_id = o.id GROUP BY 1 ORDER BY 2 DESC",
+        (
+            "SELECT channel, sum(r.amount) / sum(o.amount) FROM orders o LEFT JOIN (SELECT order_id, sum(amount) AS amount"
+            " FROM refunds GROUP BY 1) r ON r.order_id = o.id GROUP BY 1 ORDER BY 2 DESC"
+        ),
     ),
 )
 

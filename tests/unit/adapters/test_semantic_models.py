@@ -58,6 +58,7 @@ def test_a_model_without_mistakes(tmp_path: Path) -> None:
         ("sql: status", 'sql: "{FILTER_PARAMS.orders.id}"', "10:14: {FILTER_PARAMS.orders.id} is not supported"),
         ("sql: status", 'sql: "status -- what"', "10:14: may hold no comments"),
         ("sql: status", 'sql: "status; DROP TABLE orders"', "10:14: must be one expression"),
+        ("sql: status", 'sql: "status;"', "10:14: is no SQL of one value"),
         ("sql: status", 'sql: "SELECT 1"', "10:14: must be an expression in SQL, not a statement"),
         ("sql: status", 'sql: "status = $1"', "10:14: may hold no parameters"),
         ("sql: status", 'sql: "{status}"', "members refer to each other in a circle: orders.status -> orders.status"),
@@ -163,7 +164,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         found = expression(text)
     except ValueError:
         return
-    joined = "".join(piece if isinstance(piece, str) else "x" for piece in found.pieces)
+    joined = "".join(
+        piece if isinstance(piece, str) else f"reference_{at}" for at, piece in enumerate(found.pieces)
+    )
     assert len(duckdb.extract_statements(f"SELECT ({joined}\n)")) == 1
 
 

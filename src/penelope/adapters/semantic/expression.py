@@ -4,6 +4,7 @@ import logging
 import re
 from dataclasses import dataclass
 
+import duckdb
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
@@ -57,11 +58,11 @@ class Expression:
 def expression(text: str) -> Expression:
     """A condition or a value. Raises ValueError, in words for whoever wrote it."""
     pieces = _pieces(text.strip())
-    parsed = _parsed(
-        "".join(piece if isinstance(piece, str) else _name(at) for at, piece in enumerate(pieces))
-    )
+    whole = "".join(piece if isinstance(piece, str) else _name(at) for at, piece in enumerate(pieces))
+    parsed = _parsed(whole)
     if isinstance(parsed, exp.Query | exp.Command | exp.DDL | exp.DML | exp.Alias):
         raise ValueError("must be an expression in SQL, not a statement")  # noqa: TRY004 - its reader knows no types
+    _closed(whole)
     return Expression(pieces=pieces, columns=frozenset(_columns(parsed, pieces)))
 
 
@@ -127,6 +128,16 @@ def _parsed(text: str) -> exp.Expression:
     if parsed.find(exp.Placeholder, exp.Parameter, exp.SessionParameter):
         raise ValueError("may hold no parameters")
     return parsed
+
+
+def _closed(text: str) -> None:
+    """DuckDB's own parser must find one value in it, and nothing behind: another parser may be more generous."""
+    try:
+        statements = duckdb.extract_statements(f"SELECT (\n{text}\n)")
+    except duckdb.Error:
+        raise ValueError("is no SQL of one value") from None
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise ValueError("must be one expression in SQL")
 
 
 def _columns(
