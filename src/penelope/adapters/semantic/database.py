@@ -36,8 +36,11 @@ class Database:
         self._stamp: Stamp | None = None
         self._schema = "memory"
 
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection of one's own to what lies there now. Raises Unavailable."""
+    def cursor(self) -> tuple[duckdb.DuckDBPyConnection, Stamp]:
+        """A connection of one's own to what lies there now, and what tells that from what lies there later.
+
+        Raises Unavailable.
+        """
         with self._lock:
             try:
                 stamp = self._seen()
@@ -52,7 +55,7 @@ class Database:
                     f"the warehouse {self._path.name} cannot be opened",
                     hint="Check semantic.database.",
                 ) from error
-            return cursor
+            return cursor, stamp
 
     def close(self) -> None:
         """Once no cursor is at work any more."""
