@@ -20,9 +20,7 @@ KEY = b"the key of the masks"
 
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[SemanticLayer]:
-    with DuckLayer(
-        load_models([MODELS]), shared_warehouse(), mask_key=KEY, timeout_seconds=120
-    ) as layer:
+    with DuckLayer(load_models([MODELS]), shared_warehouse(), mask_key=KEY, timeout_seconds=120) as layer:
         yield layer
 
 

@@ -5,7 +5,7 @@ every group, then the cube is joined to them and folded, and the results of all 
 calls the aggregation of multiplied measures, schema-compiler `fullKeyQueryAggregate`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from penelope.adapters.semantic.asked import Asked, Selected, asked
@@ -19,7 +19,7 @@ from penelope.adapters.semantic.render import (
     is_calculated,
     quoted,
 )
-from penelope.adapters.semantic.shape import Cube, Definition, Exposed, Shape
+from penelope.adapters.semantic.shape import Cube, Definition, Exposed, Path, Shape
 from penelope.adapters.semantic.targets import targets
 from penelope.adapters.semantic.times import rounded, zone
 from penelope.adapters.semantic.veil import Veil
@@ -54,7 +54,7 @@ class Compiled:
         inner = self.body
         if cells is not None:
             chosen = ", ".join(f"{sql} AS {name}" for sql, name in zip(cells, self.cells, strict=True))
-            inner = f'SELECT {chosen} FROM (\n{self.body}\n) AS "$rows"'
+            inner = f'SELECT {chosen} FROM (\n{self.body}\n) AS "$rows"'  # noqa: S608 - no value of a query is in it
         ordered = ", ".join(f"{at + 1} {'DESC' if down else 'ASC'} NULLS LAST" for at, down in self.order)
         ending = f"\nORDER BY {ordered}" if ordered else ""
         ending += f"\nLIMIT {self.limit:d}" + (f" OFFSET {self.offset:d}" if self.offset else "")
@@ -114,7 +114,7 @@ class _Compiler:
         measured += [item for item in self._in_totals(given) if item not in measured]
         repeated = self._repeated(measured, joined)
         if repeated:
-            return self._side_by_side(given, joined, (groups, source, where), repeated), joined
+            return self._side_by_side(given, joined, (groups, where), repeated), joined
 
         def folded(leaf: Definition) -> str:
             return self._render.folded(leaf, repeated=joined.repeats(leaf.cube))
@@ -126,32 +126,23 @@ class _Compiler:
         return f"SELECT {', '.join(chosen)}\nFROM {source}{where}{grouped}{having}", joined
 
     def _side_by_side(
-        self, given: Asked, joined: Tree, base: tuple[list[str], str, str], repeated: list[Definition]
+        self, given: Asked, joined: Tree, base: tuple[list[str], str], repeated: list[Definition]
     ) -> str:
         """One query for all that can be folded as it is, one for each cube whose rows are repeated."""
-        groups, source, where = base
+        groups, where = base
         measured = [item.definition for item in given.measures]
         leaves = self._leaves([*measured, *self._in_totals(given)])
         names = {leaf.path: f"f{at}" for at, leaf in enumerate(leaves)}
-        plain = [leaf for leaf in leaves if leaf not in repeated]
+        together = [[leaf for leaf in leaves if leaf not in repeated]]
         keyed: dict[str, list[Definition]] = {}
         for leaf in repeated:
             keyed.setdefault(leaf.cube, []).append(leaf)
-        chosen = [f"{sql} AS c{at}" for at, sql in enumerate(groups)]
-        ending = f"\nGROUP BY {_numbers(len(groups))}" if groups else ""
+        together += keyed.values()
         parts: list[str] = []
         places: dict[tuple[str, str], str] = {}
-        if plain:
-            folds = [
-                f"{self._render.folded(leaf, repeated=joined.repeats(leaf.cube))} AS {names[leaf.path]}"
-                for leaf in plain
-            ]
-            parts.append(f"SELECT {', '.join([*chosen, *folds])}\nFROM {source}{where}{ending}")
-            places.update({leaf.path: f'"$q0".{names[leaf.path]}' for leaf in plain})
-        for cube, members in keyed.items():
-            folds = [f"{self._render.folded(leaf)} AS {names[leaf.path]}" for leaf in members]
+        for members in filter(None, together):
             places.update({leaf.path: f'"$q{len(parts)}".{names[leaf.path]}' for leaf in members})
-            parts.append(self._by_keys(cube, members, folds, (chosen, source, where)))
+            parts.append(self._part(given, joined, (groups, where), (members, names)))
 
         def placed(leaf: Definition) -> str:
             return places[leaf.path]
@@ -165,6 +156,41 @@ class _Compiler:
             same = " AND ".join(f'"$q0".c{n} IS NOT DISTINCT FROM "$q{at}".c{n}' for n in range(len(groups)))
             text += f'\nJOIN (\n{part}\n) AS "$q{at}" ON {same or "TRUE"}'
         return text + self._having(given, placed).replace("\nHAVING", "\nWHERE", 1)
+
+    def _part(
+        self,
+        given: Asked,
+        joined: Tree,
+        base: tuple[list[str], str],
+        folding: tuple[list[Definition], Mapping[Path, str]],
+    ) -> str:
+        """Measures that are folded together: as they are where that is right, else by the keys of their cube."""
+        groups, where = base
+        members, names = folding
+        grouping = {
+            cube
+            for item in given.named
+            if item.definition.kind is not MemberKind.MEASURE
+            for cube in self._cubes_of(item.definition)
+        }
+        slim = joined.only(grouping.union(*(self._cubes_of(leaf) for leaf in members)))
+        chosen = [f"{sql} AS c{at}" for at, sql in enumerate(groups)]
+        if self._repeated(members, slim):
+            cube = members[0].cube
+            source = self._source(joined.only({*grouping, cube}), self._inner(given))
+            folds = [f"{self._render.folded(leaf)} AS {names[leaf.path]}" for leaf in members]
+            return self._by_keys(cube, members, folds, (chosen, source, where))
+        folds = [
+            f"{self._render.folded(leaf, repeated=slim.repeats(leaf.cube))} AS {names[leaf.path]}"
+            for leaf in members
+        ]
+        ending = f"\nGROUP BY {_numbers(len(groups))}" if groups else ""
+        source = self._source(slim, self._inner(given))
+        return f"SELECT {', '.join([*chosen, *folds])}\nFROM {source}{where}{ending}"
+
+    def _cubes_of(self, definition: Definition) -> set[str]:
+        """Those that the SQL of a member takes columns of."""
+        return {definition.cube, *(cube for hint in self._needs(definition, ()) for cube in hint)}
 
     def _by_keys(
         self, cube: str, members: Sequence[Definition], folds: list[str], base: tuple[list[str], str, str]

@@ -36,33 +36,33 @@ class Database:
         self._stamp: Stamp | None = None
         self._schema = "memory"
 
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection of one's own to what lies there now. Raises Unavailable."""
+    def cursor(self) -> tuple[duckdb.DuckDBPyConnection, Stamp]:
+        """A connection of one's own to what lies there now, and what tells that from what lies there later.
+
+        Raises Unavailable.
+        """
         with self._lock:
             try:
                 stamp = self._seen()
                 if self._open is None or stamp != self._stamp:
-                    self._drop()
+                    # What was open is not closed: cursors that are at work keep it until they are done.
                     self._open, self._stamp = self._opened(), stamp
                 cursor = self._open.cursor()
                 # A cursor is a connection of its own, which begins in the empty database.
                 cursor.execute(f"USE {self._schema}")
-                return cursor
             except (OSError, duckdb.Error) as error:
                 raise Unavailable(
                     f"the warehouse {self._path.name} cannot be opened",
-                    hint="Check semantic.database. `penelope context warehouse` writes the example.",
+                    hint="Check semantic.database.",
                 ) from error
+            return cursor, stamp
 
     def close(self) -> None:
+        """Once no cursor is at work any more."""
         with self._lock:
-            self._drop()
-
-    def _drop(self) -> None:
-        # Cursors that are at work keep what they look at until they are done.
-        if self._open is not None:
-            self._open.close()
-            self._open = None
+            if self._open is not None:
+                self._open.close()
+                self._open = None
 
     def _seen(self) -> Stamp:
         files = sorted(self._path.glob("*.parquet")) if self._path.is_dir() else [self._path]

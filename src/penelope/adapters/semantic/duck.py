@@ -12,7 +12,7 @@ import duckdb
 
 from penelope.adapters.semantic.catalogue import catalogue
 from penelope.adapters.semantic.compile import Compiled, compiled
-from penelope.adapters.semantic.database import Database
+from penelope.adapters.semantic.database import Database, Stamp
 from penelope.adapters.semantic.masked import cells
 from penelope.adapters.semantic.render import Parameters, Renderer, quoted
 from penelope.adapters.semantic.rows import rows
@@ -26,6 +26,8 @@ Answer = TypeVar("Answer")
 
 MEMORY_BYTES = 512_000_000
 TIMEOUT_SECONDS = 10.0
+_AGAIN_SECONDS = 0.05
+_MOST_RENEWALS = 1_000
 
 
 class DuckLayer:
@@ -51,6 +53,9 @@ class DuckLayer:
         self._mask_key = mask_key
         self._timeout_seconds = timeout_seconds
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="semantic")
+        self._works: set[_Work] = set()
+        self._works_lock = threading.Lock()
+        self._renewed: dict[tuple[Stamp, str], datetime | None] = {}
 
     async def model(self) -> Model:
         return self._model
@@ -64,8 +69,19 @@ class DuckLayer:
         return compiled(self._shape, query, Veil(self._shape, {})).sql()
 
     def close(self) -> None:
+        """Interrupts what is at work, and returns when it has ended."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        while any(not work.ended.wait(_AGAIN_SECONDS) for work in self._interrupted()):
+            pass
+        self._pool.shutdown(wait=True)
         self._database.close()
+
+    def _interrupted(self) -> list["_Work"]:
+        with self._works_lock:
+            works = list(self._works)
+        for work in works:
+            work.interrupt()
+        return works
 
     def __enter__(self) -> Self:
         return self
@@ -90,11 +106,21 @@ class DuckLayer:
             ) from None
         finally:
             if not future.done():
-                work.interrupt()
                 future.add_done_callback(_ignored)
+                _end(loop, work, future)
 
     def _answer(self, work: "_Work", plan: Compiled) -> Table:
-        cursor = self._database.cursor()
+        with self._works_lock:
+            self._works.add(work)
+        try:
+            return self._asked(work, plan)
+        finally:
+            with self._works_lock:
+                self._works.discard(work)
+            work.ended.set()
+
+    def _asked(self, work: "_Work", plan: Compiled) -> Table:
+        cursor, stamp = self._database.cursor()
         try:
             work.begin(cursor)
             text, parameters = self._masked(cursor, plan)
@@ -103,7 +129,7 @@ class DuckLayer:
                 columns=plan.columns,
                 rows=rows(found),
                 query=text,
-                as_of=self._as_of(cursor, plan.cubes),
+                as_of=self._as_of(cursor, stamp, plan.cubes),
             )
         except (duckdb.Error, RuntimeError) as error:
             raise _in_our_words(error) from None
@@ -121,27 +147,40 @@ class DuckLayer:
         types = [str(column[1]) for column in cursor.description or ()]
         return plan.sql(cells(plan.cells, types, plan.masks, self._mask_key, parameters)), parameters.values
 
-    def _as_of(self, cursor: duckdb.DuckDBPyConnection, cubes: Sequence[str]) -> datetime | None:
-        """When the stalest of the cubes that say so was last renewed."""
+    def _as_of(
+        self, cursor: duckdb.DuckDBPyConnection, stamp: Stamp, cubes: Sequence[str]
+    ) -> datetime | None:
+        """When the stalest of the cubes that say so was last renewed. What lies there does not change under a stamp."""
         found: list[datetime] = []
         for name in cubes:
-            cube = self._shape.cubes[name]
-            if "as_of" not in cube.meta:
+            if "as_of" not in self._shape.cubes[name].meta:
                 continue
-            measure = Renderer(self._shape, lambda: None).folded(cube.members[cube.meta["as_of"]])
-            text = f"SELECT {measure} FROM {cube.table} AS {quoted(name)}"  # noqa: S608 - all of it is the model's
-            value = _fetched(cursor, text, ())[0][0]
-            if isinstance(value, datetime):
-                found.append(value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))
-            elif isinstance(value, date):
-                found.append(datetime(value.year, value.month, value.day, tzinfo=UTC))
+            if (stamp, name) not in self._renewed:
+                renewed = self._renewal(cursor, name)
+                if len(self._renewed) > _MOST_RENEWALS:
+                    self._renewed = {}
+                self._renewed[stamp, name] = renewed
+            else:
+                renewed = self._renewed.get((stamp, name))
+            if renewed is not None:
+                found.append(renewed)
         return min(found, default=None)
+
+    def _renewal(self, cursor: duckdb.DuckDBPyConnection, name: str) -> datetime | None:
+        cube = self._shape.cubes[name]
+        measure = Renderer(self._shape, lambda: None).folded(cube.members[cube.meta["as_of"]])
+        text = f"SELECT {measure} FROM {cube.table} AS {quoted(name)}"  # noqa: S608 - all of it is the model's
+        value = _fetched(cursor, text, ())[0][0]
+        if isinstance(value, datetime):
+            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return datetime(value.year, value.month, value.day, tzinfo=UTC) if isinstance(value, date) else None
 
 
 class _Work:
     """One question at work, which can be interrupted at any moment, even before it began."""
 
     def __init__(self) -> None:
+        self.ended = threading.Event()
         self._lock = threading.Lock()
         self._cursor: duckdb.DuckDBPyConnection | None = None
         self._unwanted = False
@@ -161,6 +200,13 @@ class _Work:
             self._unwanted = True
             if self._cursor is not None:
                 self._cursor.interrupt()
+
+
+def _end(loop: asyncio.AbstractEventLoop, work: _Work, future: "asyncio.Future[Any]") -> None:
+    """Interrupts until it has ended: DuckDB forgets an interruption that comes right before a statement begins."""
+    if not future.done():
+        work.interrupt()
+        loop.call_later(_AGAIN_SECONDS, _end, loop, work, future)
 
 
 def _ignored(future: "asyncio.Future[Any]") -> None:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from penelope.adapters.semantic.shape import Cube, Join, Relationship
@@ -21,6 +22,16 @@ class Tree:
     @property
     def cubes(self) -> tuple[str, ...]:
         return (self.root, *(join.target for join in self.joins))
+
+    def only(self, cubes: AbstractSet[str]) -> "Tree":
+        """Without what these cubes do not need: a left join takes no rows away, so that nothing else changes."""
+        needed = set(cubes)
+        kept: list[Join] = []
+        for join in reversed(self.joins):
+            if join.target in needed:
+                needed.add(join.source)
+                kept.append(join)
+        return Tree(root=self.root, joins=tuple(reversed(kept)))
 
     def repeats(self, cube: str) -> bool:
         """Whether a row of the cube may stand there more than once, so that its sums would come out too high."""
