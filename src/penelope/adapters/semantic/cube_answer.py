@@ -1,0 +1,215 @@
+"""Cube's answers: what it offers, and its tables in the one form that all semantic layers give.
+
+Shapes: https://cube.dev/docs/product/apis-integrations/rest-api/reference. Databases behind Cube give numbers as text and
+truths as 0 and 1; the annotation says what they are.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+import msgspec
+
+from penelope.domain.semantics import Member, MemberKind, Model
+from penelope.errors import Unavailable
+from penelope.kit.canonical import Json
+
+_TRUE: Final = frozenset({"true", "t", "1"})
+_FALSE: Final = frozenset({"false", "f", "0"})
+_LONGEST_NUMBER = 400
+
+Shape = TypeVar("Shape")
+
+
+class _Member(msgspec.Struct, frozen=True, rename="camel"):
+    name: str
+    title: str = ""
+    description: str = ""
+    type: str = ""
+    agg_type: str = ""
+    is_visible: bool = True
+    public: bool = True
+    alias_member: str = ""
+    meta: dict[str, Json] | None = None
+
+
+class _Join(msgspec.Struct, frozen=True):
+    name: str
+
+
+class _Cube(msgspec.Struct, frozen=True):
+    name: str
+    type: str = "cube"
+    measures: list[_Member] = []
+    dimensions: list[_Member] = []
+    segments: list[_Member] = []
+    joins: list[_Join] | None = None
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    cubes: list[_Cube]
+
+
+class _Typed(msgspec.Struct, frozen=True):
+    type: str = ""
+
+
+class _Annotation(msgspec.Struct, frozen=True, rename="camel"):
+    measures: dict[str, _Typed] = {}
+    dimensions: dict[str, _Typed] = {}
+    time_dimensions: dict[str, _Typed] = {}
+
+
+class _Compact(msgspec.Struct, frozen=True):
+    members: list[str]
+    dataset: list[list[Json]]
+
+
+class Loaded(msgspec.Struct, frozen=True, rename="camel"):
+    """An answer of ``/load`` in the format ``compact``."""
+
+    data: _Compact
+    annotation: _Annotation
+    last_refresh_time: datetime | None = None
+
+
+class _Statement(msgspec.Struct, frozen=True):
+    sql: tuple[str, list[Json]]
+
+
+class Compiled(msgspec.Struct, frozen=True):
+    """An answer of ``/sql``: the statement, and what is bound in it."""
+
+    sql: _Statement
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Any answer with an error in it, which comes with status 200 too."""
+
+    error: str = ""
+    type: str = ""
+
+
+def model_of(body: bytes) -> tuple[Model, Mapping[str, str]]:
+    """The model of an answer of ``/meta?extended``, and the cubes' members behind those of views. Raises Unavailable."""
+    meta = decoded(body, _Meta)
+    members: list[Member] = []
+    behind: dict[str, str] = {}
+    for cube in meta.cubes:
+        for kind, given in (
+            (MemberKind.MEASURE, cube.measures),
+            (MemberKind.DIMENSION, cube.dimensions),
+            (MemberKind.SEGMENT, cube.segments),
+        ):
+            members.extend(_member(each, kind) for each in given)
+            behind.update({each.name: each.alias_member for each in given if each.alias_member})
+    model = Model(
+        members=tuple(members),
+        views=frozenset(cube.name for cube in meta.cubes if cube.type == "view"),
+        joins={
+            cube.name: tuple(each.name for each in cube.joins or ())
+            for cube in meta.cubes
+            if cube.type != "view"
+        },
+    )
+    return model, behind
+
+
+def _member(given: _Member, kind: MemberKind) -> Member:
+    return Member(
+        name=given.name,
+        kind=kind,
+        type=(given.agg_type or given.type) if kind is MemberKind.MEASURE else given.type,
+        title=given.title,
+        description=given.description,
+        public=given.public and given.is_visible,
+        meta=given.meta or {},
+    )
+
+
+def rows_of(loaded: Loaded, columns: tuple[str, ...], limit: int) -> list[tuple[Json, ...]]:
+    """The cells of `columns`, each in the form of its type. Raises Unavailable for what is no answer to that."""
+    data, annotation = loaded.data, loaded.annotation
+    if len(data.dataset) > limit:
+        raise Unavailable("Cube gave more rows than it was asked for")
+    if not data.dataset:
+        return []
+    types = {**annotation.measures, **annotation.dimensions, **annotation.time_dimensions}
+    if missing := [each for each in columns if each not in data.members or each not in types]:
+        raise Unavailable(f"Cube gave no column {missing[0]}")
+    taken = [(data.members.index(each), _CELLS.get(types[each].type, _scalar)) for each in columns]
+    width = len(data.members)
+    if any(len(row) != width for row in data.dataset):
+        raise Unavailable("Cube gave rows of several lengths")
+    try:
+        return [
+            tuple(None if (cell := row[at]) is None else form(cell) for at, form in taken)
+            for row in data.dataset
+        ]
+    except (ValueError, OverflowError):
+        # Not what it was: the cell may be one that the asker may not see.
+        raise Unavailable("Cube gave a cell that is not of its column's type") from None
+
+
+def decoded(body: bytes, shape: type[Shape]) -> Shape:
+    """Raises Unavailable."""
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise Unavailable("Cube answered something that is no answer") from None
+
+
+def _number(cell: Json) -> Json:
+    """Whole numbers as such, for a database may give the same sum as 126, 126.0 or "126.00"; what is not finite is None."""
+    if isinstance(cell, str) and len(cell) <= _LONGEST_NUMBER and "_" not in cell:
+        try:
+            return int(cell)
+        except ValueError:
+            cell = float(cell)
+    if isinstance(cell, bool) or not isinstance(cell, int | float):
+        raise ValueError("no number")  # noqa: TRY004 - all that does not fit its type is one case
+    if isinstance(cell, int):
+        return cell
+    if not math.isfinite(cell):
+        return None
+    return int(cell) if cell.is_integer() else cell
+
+
+def _boolean(cell: Json) -> bool:
+    text = str(cell).lower()
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise ValueError("no boolean")
+
+
+def _time(cell: Json) -> str:
+    """Cube gives a moment in the query's time zone; one with an offset is told in UTC."""
+    if not isinstance(cell, str):
+        raise ValueError("no time")  # noqa: TRY004 - all that does not fit its type is one case
+    moment = datetime.fromisoformat(cell)
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _text(cell: Json) -> str:
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, str | int | float):
+        return str(cell)
+    raise ValueError("no text")
+
+
+def _scalar(cell: Json) -> Json:
+    if isinstance(cell, str | int | float | bool):
+        return cell
+    raise ValueError("no scalar")
+
+
+_CELLS: Final[Mapping[str, Callable[[Json], Json]]] = {
+    "number": _number,
+    "boolean": _boolean,
+    "time": _time,
+    "string": _text,
+}
