@@ -5,6 +5,7 @@ truths as 0 and 1; the annotation says what they are.
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, TypeVar
@@ -18,6 +19,8 @@ from penelope.kit.canonical import Json
 _TRUE: Final = frozenset({"true", "t", "1"})
 _FALSE: Final = frozenset({"false", "f", "0"})
 _LONGEST_NUMBER = 400
+# Cube tells count_distinct of a model's YAML as countDistinct.
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])", re.ASCII)
 
 Shape = TypeVar("Shape")
 
@@ -25,6 +28,7 @@ Shape = TypeVar("Shape")
 class _Member(msgspec.Struct, frozen=True, rename="camel"):
     name: str
     title: str = ""
+    short_title: str = ""
     description: str = ""
     type: str = ""
     agg_type: str = ""
@@ -120,8 +124,8 @@ def _member(given: _Member, kind: MemberKind) -> Member:
     return Member(
         name=given.name,
         kind=kind,
-        type=(given.agg_type or given.type) if kind is MemberKind.MEASURE else given.type,
-        title=given.title,
+        type=_WORDS.sub("_", given.agg_type or given.type).lower(),
+        title=given.short_title or given.title,
         description=given.description,
         public=given.public and given.is_visible,
         meta=given.meta or {},
