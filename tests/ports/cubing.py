@@ -53,6 +53,7 @@ def running(model: Path, database: Path, **settings: str) -> Iterator[Cube]:
     try:
         shutil.copytree(model, folder / "model")
         shutil.copyfile(database, folder / "database.duckdb")
+        shutil.copyfile(_HERE / "cube.js", folder / "cube.js")
         (folder / "node_modules").symlink_to(installed / "node_modules")
         with _process(folder, settings) as process:
             yield Cube(url=_ready(process, folder), folder=folder, process=process)
