@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from penelope.adapters.semantic import cube as module
-from penelope.adapters.semantic.cube import CubeLayer, CubeOptions
+from penelope.adapters.semantic import cube_client as module
+from penelope.adapters.semantic.cube import CubeLayer
+from penelope.adapters.semantic.cube_client import CubeOptions
 from penelope.domain.access import Masking
 from penelope.domain.semantics import SemanticQuery, Table
 from penelope.errors import BadSettings, InvalidQuery, PenelopeError, Timeout, Unavailable

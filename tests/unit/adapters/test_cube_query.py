@@ -70,7 +70,7 @@ def test_a_query_becomes_cubes() -> None:
         ],
         "filters": [{"or": [paid, {"and": [paid, paid]}]}],
         "segments": ["orders.large"],
-        "order": [["orders.count", "desc"], ["orders.status", "asc"]],
+        "order": [["orders.count", "desc"], ["orders.status", "asc"], ["orders.created_at.month", "asc"]],
         "limit": 7,
         "offset": 3,
         "timezone": "Europe/Berlin",
@@ -135,7 +135,7 @@ def nested(depth: int) -> Condition:
         (replace(QUERY, dimensions=("orders.x'); drop table",)), "has no dimension"),
         (replace(QUERY, segments=("orders.status",)), "has no segment"),
         (replace(QUERY, order=(("orders.revenue", True),)), "cannot order"),
-        (replace(QUERY, limit=0), "limit"),
+        (replace(QUERY, limit=-1), "limit"),
         (replace(QUERY, limit=50_001), "limit"),
         (replace(QUERY, offset=-1), "offset"),
         (replace(QUERY, timezone="../etc passwd"), "time zone"),
@@ -167,7 +167,7 @@ def test_a_masked_member_is_neither_filtered_nor_ordered_by(query: SemanticQuery
 def test_a_masked_time_is_neither_bounded_nor_ordered_by(ordered: str) -> None:
     masks = {"orders.created_at": Masking.NULL}
     unbounded = replace(QUERY, time_dimensions=(replace(MONTHS, date_range=None),))
-    assert sent(unbounded, masks)["order"] == [["orders.count", "desc"]]
+    assert sent(unbounded, masks)["order"] == [["orders.count", "desc"], ["orders.status", "asc"]]
     with pytest.raises(InvalidQuery, match="is masked"):
         sent(replace(QUERY, time_dimensions=(MONTHS,)), masks)
     with pytest.raises(InvalidQuery, match="is masked"):
@@ -176,7 +176,7 @@ def test_a_masked_time_is_neither_bounded_nor_ordered_by(ordered: str) -> None:
 
 def test_the_order_that_cube_takes_by_itself_is_never_that_of_a_masked_member() -> None:
     query = SemanticQuery(dimensions=("orders.email", "orders.status"))
-    assert "order" not in sent(query)
+    assert sent(query)["order"] == [["orders.email", "asc"], ["orders.status", "asc"]]
     assert sent(query, MASKED)["order"] == [["orders.status", "asc"]]
     alone = SemanticQuery(dimensions=("orders.email",))
     assert "order" not in sent(alone, MASKED)

@@ -6,7 +6,8 @@ truths as 0 and 1; the annotation says what they are.
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -19,6 +20,7 @@ from penelope.kit.canonical import Json
 _TRUE: Final = frozenset({"true", "t", "1"})
 _FALSE: Final = frozenset({"false", "f", "0"})
 _LONGEST_NUMBER = 400
+_WHOLE = 2**53
 # Cube tells count_distinct of a model's YAML as countDistinct.
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])", re.ASCII)
 
@@ -49,6 +51,7 @@ class _Cube(msgspec.Struct, frozen=True):
     dimensions: list[_Member] = []
     segments: list[_Member] = []
     joins: list[_Join] | None = None
+    meta: dict[str, Json] | None = None
 
 
 class _Meta(msgspec.Struct, frozen=True):
@@ -95,29 +98,47 @@ class Refused(msgspec.Struct, frozen=True):
     type: str = ""
 
 
-def model_of(body: bytes) -> tuple[Model, Mapping[str, str]]:
-    """The model of an answer of ``/meta?extended``, and the cubes' members behind those of views. Raises Unavailable."""
-    meta = decoded(body, _Meta)
-    members: list[Member] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """What Cube offers. `behind` are the cubes' members that views show, by the views'; `renewed` are the measures that
+    say when a cube's data was last renewed, by cube (``as_of`` in its ``meta``).
+    """
+
+    model: Model
+    members: Mapping[str, Member]
+    behind: Mapping[str, str]
+    renewed: Mapping[str, str]
+
+
+def offered(body: bytes) -> Offered:
+    """What is in an answer of ``/meta?extended``. Raises Unavailable."""
+    cubes = decoded(body, _Meta).cubes
+    members: dict[str, Member] = {}
     behind: dict[str, str] = {}
-    for cube in meta.cubes:
+    for cube in cubes:
         for kind, given in (
             (MemberKind.MEASURE, cube.measures),
             (MemberKind.DIMENSION, cube.dimensions),
             (MemberKind.SEGMENT, cube.segments),
         ):
-            members.extend(_member(each, kind) for each in given)
-            behind.update({each.name: each.alias_member for each in given if each.alias_member})
+            members.update({each.name: _member(each, kind) for each in given})
+            if cube.type == "view":
+                behind.update({each.name: each.alias_member for each in given if each.alias_member})
     model = Model(
-        members=tuple(members),
-        views=frozenset(cube.name for cube in meta.cubes if cube.type == "view"),
-        joins={
-            cube.name: tuple(each.name for each in cube.joins or ())
-            for cube in meta.cubes
-            if cube.type != "view"
-        },
+        members=tuple(members.values()),
+        views=frozenset(cube.name for cube in cubes if cube.type == "view"),
+        joins={cube.name: tuple(each.name for each in cube.joins) for cube in cubes if cube.joins},
     )
-    return model, behind
+    return Offered(model=model, members=members, behind=behind, renewed=_renewed(cubes, members))
+
+
+def _renewed(cubes: Sequence[_Cube], members: Mapping[str, Member]) -> dict[str, str]:
+    found = {cube.name: f"{cube.name}.{(cube.meta or {}).get('as_of')}" for cube in cubes}
+    return {
+        cube: name
+        for cube, name in found.items()
+        if (member := members.get(name)) and member.kind is MemberKind.MEASURE and member.type == "time"
+    }
 
 
 def _member(given: _Member, kind: MemberKind) -> Member:
@@ -165,19 +186,21 @@ def decoded(body: bytes, shape: type[Shape]) -> Shape:
 
 
 def _number(cell: Json) -> Json:
-    """Whole numbers as such, for a database may give the same sum as 126, 126.0 or "126.00"; what is not finite is None."""
+    """Whole numbers up to 2^53 as such, for a database may give the same sum as 126, 126.0 or "126.00", and the others
+    as floats; what is not finite is None.
+    """
     if isinstance(cell, str) and len(cell) <= _LONGEST_NUMBER and "_" not in cell:
         try:
-            return int(cell)
+            cell = int(cell)
         except ValueError:
             cell = float(cell)
     if isinstance(cell, bool) or not isinstance(cell, int | float):
         raise ValueError("no number")  # noqa: TRY004 - all that does not fit its type is one case
-    if isinstance(cell, int):
-        return cell
     if not math.isfinite(cell):
         return None
-    return int(cell) if cell.is_integer() else cell
+    if abs(cell) > _WHOLE:
+        return float(cell)
+    return int(cell) if cell == int(cell) else cell
 
 
 def _boolean(cell: Json) -> bool:
@@ -217,3 +240,17 @@ _CELLS: Final[Mapping[str, Callable[[Json], Json]]] = {
     "time": _time,
     "string": _text,
 }
+
+
+def in_order(rows: Sequence[tuple[Json, ...]], places: Sequence[tuple[int, bool]]) -> list[tuple[Json, ...]]:
+    """Rows by their columns' places and whether these descend, what is None last: as a database would after a mask."""
+    made = list(rows)
+    for at, descends in reversed(places):
+        there = [row for row in made if row[at] is not None]
+        there.sort(key=_key(at), reverse=descends)
+        made = there + [row for row in made if row[at] is None]
+    return made
+
+
+def _key(at: int) -> Callable[[tuple[Json, ...]], tuple[bool, Json]]:
+    return lambda row: (isinstance(row[at], str), row[at])

@@ -94,8 +94,8 @@ def _check_size(query: SemanticQuery) -> None:
     named = len(query.measures) + len(query.dimensions) + len(query.time_dimensions) + len(query.segments)
     if named + len(query.order) > _MOST_MEMBERS:
         raise InvalidQuery(f"the query names more than {_MOST_MEMBERS} members")
-    if not 1 <= query.limit <= MOST_ROWS:
-        raise InvalidQuery(f"the limit must be between 1 and {MOST_ROWS} rows")
+    if not 0 <= query.limit <= MOST_ROWS:
+        raise InvalidQuery(f"the limit must be between 0 and {MOST_ROWS} rows")
     if not 0 <= query.offset <= 2**53:
         raise InvalidQuery("the offset must not be negative, nor beyond 2^53")
     if not _ZONE.fullmatch(query.timezone):
@@ -151,15 +151,32 @@ def member_of(column: str) -> str:
 
 
 def _order(query: SemanticQuery, masks: Mapping[str, Masking]) -> list[list[str]]:
-    """Without an order Cube takes the first of these, which must not be the one of a masked member's values."""
+    """Without an order the first of Cube's own is taken; what groups comes last, so that equal rows always stand in the
+    same order. None of them may be the one of a masked member's values.
+    """
+    times = [each for each in query.time_dimensions if each.granularity]
     if query.order:
-        return [[name, "desc" if descends else "asc"] for name, descends in query.order]
-    if not masks:
-        return []
-    times = [[each.dimension, "asc"] for each in query.time_dimensions if each.granularity]
-    measures = [[name, "desc"] for name in query.measures]
-    dimensions = [[name, "asc"] for name in query.dimensions]
-    return [each for each in (*times, *measures, *dimensions) if each[0] not in masks][:1]
+        order = [[name, "desc" if descends else "asc"] for name, descends in query.order]
+    else:
+        first = [[each.dimension, "asc"] for each in times]
+        first += [[name, "desc"] for name in query.measures]
+        first += [[name, "asc"] for name in query.dimensions]
+        order = [each for each in first if each[0] not in masks][:1]
+    groups = [*query.dimensions, *(f"{each.dimension}.{each.granularity}" for each in times)]
+    named = {name for name, _ in order}
+    return [
+        *order,
+        *([name, "asc"] for name in dict.fromkeys(groups) if not {name, member_of(name)} & {*named, *masks}),
+    ]
+
+
+def order_of(query: SemanticQuery) -> list[tuple[int, bool]]:
+    """The places of the columns that the rows are ordered by, and whether they descend, as if nothing were masked."""
+    placed = {name: at for at, name in enumerate(columns(query))}
+    for each in query.time_dimensions:
+        if each.granularity:
+            placed.setdefault(each.dimension, placed[f"{each.dimension}.{each.granularity}"])
+    return [(placed[name], direction == "desc") for name, direction in _order(query, {})]
 
 
 def _time_dimension(given: TimeDimension) -> dict[str, Json]:
