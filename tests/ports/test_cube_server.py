@@ -162,6 +162,36 @@ def test_a_mask_of_a_cube_holds_in_its_views(layer: CubeLayer) -> None:
         run(layer, replace(query, filters=(guess,)), {"customers.email": Masking.HASH})
 
 
+@pytest.mark.parametrize("made", ["domain", "mailbox", "upper", "hidden_too", "initial"])
+def test_what_is_made_from_a_masked_member_is_not_shown(layer: CubeLayer, made: str) -> None:
+    query = SemanticQuery(dimensions=("customers.number", f"customers.{made}"))
+    masks = {"customers.email": Masking.PARTIAL}
+    assert [row[1] for row in run(layer, query, masks).rows] == [None, None, None]
+    assert None not in [row[1] for row in run(layer, query).rows]
+    guess = Filter(member=f"customers.{made}", operator=Operator.CONTAINS, values=("a",))
+    with pytest.raises(InvalidQuery, match="masked"):
+        run(layer, replace(query, filters=(guess,)), masks)
+
+
+def test_what_folds_many_masked_values_is_shown_and_what_picks_one_is_not(layer: CubeLayer) -> None:
+    measures = ("customers.count", "customers.kinds", "customers.with_a", "customers.last")
+    query = SemanticQuery(measures=measures)
+    assert run(layer, query, {"customers.email": Masking.HASH}).rows == ((3, 3, 1, None),)
+    assert run(layer, query).rows == ((3, 3, 1, EMAILS[-1]),)
+
+
+def test_a_segment_made_from_a_masked_member_is_refused(layer: CubeLayer) -> None:
+    query = SemanticQuery(measures=("customers.count",), segments=("customers.begins_with_a",))
+    assert run(layer, query).rows == ((1,),)
+    with pytest.raises(InvalidQuery, match="masked"):
+        run(layer, query, {"customers.email": Masking.HASH})
+
+
+def test_a_mask_leaves_alone_what_is_not_made_from_it(layer: CubeLayer) -> None:
+    query = SemanticQuery(dimensions=("customers.number",), measures=("orders.share", "orders.count"))
+    assert [row[0] for row in run(layer, query, {"customers.email": Masking.NULL}).rows] == [2, 4, 6]
+
+
 def test_rows_of_masked_members_alone_do_not_come_in_the_order_of_what_they_hide(layer: CubeLayer) -> None:
     rows = run(layer, SemanticQuery(dimensions=("customers.email",)), {"customers.email": Masking.HASH}).rows
     assert list(rows) == sorted(rows)

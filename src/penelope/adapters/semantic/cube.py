@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from penelope.adapters.semantic.cube_answer import Offered, in_order, rows_of
 from penelope.adapters.semantic.cube_client import CubeClient, CubeOptions
 from penelope.adapters.semantic.cube_query import columns, filtered, member_of, order_of, to_cube
+from penelope.adapters.semantic.cube_veil import CubeVeil
 from penelope.domain.access import Masking
 from penelope.domain.masking import mask
 from penelope.domain.semantics import Model, SemanticQuery, Table
@@ -16,6 +17,7 @@ from penelope.kit.canonical import Json, canonical
 from penelope.kit.clock import Clock, SystemClock
 
 _SHORTEST_KEY_BYTES = 16
+_STRICTEST = (Masking.NULL, Masking.PARTIAL, Masking.HASH)
 _MODEL_SECONDS = 30.0
 _BESIDE_SECONDS = 1.0
 """How long an answer waits for what is told beside its rows."""
@@ -25,7 +27,7 @@ class CubeLayer:
     """A SemanticLayer. `mask_key` is what masks hash with. Reads only: whatever is cut off can be asked again.
 
     Cube takes no masks with a query, so a masked member's values are masked as they arrive, before anything else sees them.
-    They group as they do unmasked. Where a view shows a masked member of a cube, it is masked there too.
+    They group as they do unmasked. Where a view shows a masked member of a cube, or one is made from it, that is masked too.
     """
 
     def __init__(self, options: CubeOptions, mask_key: bytes, clock: Clock | None = None) -> None:
@@ -54,7 +56,9 @@ class CubeLayer:
                 await asyncio.wait({statement, as_of}, timeout=_BESIDE_SECONDS)
                 return Table(
                     columns=columns(query),
-                    rows=self._masked(rows_of(loaded, columns(query), query.limit), query, masked),
+                    rows=self._masked(
+                        rows_of(loaded, columns(query), query.limit, offer.members), query, masked
+                    ),
                     query=statement.result() if statement.done() else _as_text(body),
                     as_of=as_of.result() if as_of.done() else None,
                 )
@@ -98,7 +102,7 @@ class CubeLayer:
     async def _moment(self, measure: str, offer: Offered) -> datetime | None:
         query = SemanticQuery(measures=(measure,), limit=1)
         loaded = await self._client.load(to_cube(query, offer.members, {}))
-        rows = rows_of(loaded, columns(query), query.limit)
+        rows = rows_of(loaded, columns(query), query.limit, offer.members)
         if not rows or rows[0][0] is None:
             return None
         return datetime.fromisoformat(rows[0][0]).replace(tzinfo=UTC)
@@ -136,6 +140,10 @@ def _of_query(query: SemanticQuery, masks: Mapping[str, Masking], offer: Offered
     """
     if not offer.members.keys() >= masks.keys():
         raise InvalidQuery("a mask is for a member that the data model does not have")
-    by_path = {offer.behind.get(name, name): masking for name, masking in masks.items()}
-    found = {name: by_path.get(offer.behind.get(name, name)) for name in _named(query)}
+    by_path: dict[str, Masking] = {}
+    for name, masking in masks.items():
+        path = offer.behind.get(name, name)
+        by_path[path] = min(masking, by_path.get(path, masking), key=_STRICTEST.index)
+    veil = CubeVeil(offer.members, offer.texts, by_path)
+    found = {name: veil.of(offer.behind.get(name, name)) for name in _named(query)}
     return {name: masking for name, masking in found.items() if masking is not None}

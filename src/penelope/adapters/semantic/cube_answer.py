@@ -6,7 +6,7 @@ truths as 0 and 1; the annotation says what they are.
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeVar
@@ -27,6 +27,10 @@ _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])", re.ASCII)
 Shape = TypeVar("Shape")
 
 
+class _Sql(msgspec.Struct, frozen=True):
+    sql: str = ""
+
+
 class _Member(msgspec.Struct, frozen=True, rename="camel"):
     name: str
     title: str = ""
@@ -37,6 +41,9 @@ class _Member(msgspec.Struct, frozen=True, rename="camel"):
     is_visible: bool = True
     public: bool = True
     alias_member: str = ""
+    sql: str = ""
+    filters: list[_Sql] = []
+    case: dict[str, Json] | None = None
     meta: dict[str, Json] | None = None
 
 
@@ -100,13 +107,14 @@ class Refused(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offered:
-    """What Cube offers. `behind` are the cubes' members that views show, by the views'; `renewed` are the measures that
+    """What Cube offers. `texts` are the SQL of cubes' members. `behind` are the cubes' members that views show, by the views'; `renewed` are the measures that
     say when a cube's data was last renewed, by cube (``as_of`` in its ``meta``).
     """
 
     model: Model
     members: Mapping[str, Member]
     behind: Mapping[str, str]
+    texts: Mapping[str, tuple[str, ...]]
     renewed: Mapping[str, str]
 
 
@@ -115,6 +123,7 @@ def offered(body: bytes) -> Offered:
     cubes = decoded(body, _Meta).cubes
     members: dict[str, Member] = {}
     behind: dict[str, str] = {}
+    texts: dict[str, tuple[str, ...]] = {}
     for cube in cubes:
         for kind, given in (
             (MemberKind.MEASURE, cube.measures),
@@ -124,12 +133,30 @@ def offered(body: bytes) -> Offered:
             members.update({each.name: _member(each, kind) for each in given})
             if cube.type == "view":
                 behind.update({each.name: each.alias_member for each in given if each.alias_member})
+            else:
+                texts.update({each.name: tuple(_texts(each)) for each in given})
     model = Model(
         members=tuple(members.values()),
         views=frozenset(cube.name for cube in cubes if cube.type == "view"),
         joins={cube.name: tuple(each.name for each in cube.joins) for cube in cubes if cube.joins},
     )
-    return Offered(model=model, members=members, behind=behind, renewed=_renewed(cubes, members))
+    renewed = _renewed(cubes, members)
+    return Offered(model=model, members=members, behind=behind, texts=texts, renewed=renewed)
+
+
+def _texts(given: _Member) -> Iterator[str]:
+    yield given.sql
+    yield from (each.sql for each in given.filters)
+    # Conditions and labels of a case, however they lie in it; a label that is a text is not SQL.
+    waiting: list[Json] = [given.case]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict):
+            waiting.extend(value for key, value in each.items() if key != "label" or isinstance(value, dict))
+        elif isinstance(each, list):
+            waiting.extend(each)
 
 
 def _renewed(cubes: Sequence[_Cube], members: Mapping[str, Member]) -> dict[str, str]:
@@ -153,7 +180,9 @@ def _member(given: _Member, kind: MemberKind) -> Member:
     )
 
 
-def rows_of(loaded: Loaded, columns: tuple[str, ...], limit: int) -> list[tuple[Json, ...]]:
+def rows_of(
+    loaded: Loaded, columns: tuple[str, ...], limit: int, members: Mapping[str, Member]
+) -> list[tuple[Json, ...]]:
     """The cells of `columns`, each in the form of its type. Raises Unavailable for what is no answer to that."""
     data, annotation = loaded.data, loaded.annotation
     if len(data.dataset) > limit:
@@ -163,7 +192,7 @@ def rows_of(loaded: Loaded, columns: tuple[str, ...], limit: int) -> list[tuple[
     types = {**annotation.measures, **annotation.dimensions, **annotation.time_dimensions}
     if missing := [each for each in columns if each not in data.members or each not in types]:
         raise Unavailable(f"Cube gave no column {missing[0]}")
-    taken = [(data.members.index(each), _CELLS.get(types[each].type, _scalar)) for each in columns]
+    taken = [(data.members.index(each), _form(types[each].type, members.get(each))) for each in columns]
     width = len(data.members)
     if any(len(row) != width for row in data.dataset):
         raise Unavailable("Cube gave rows of several lengths")
@@ -175,6 +204,12 @@ def rows_of(loaded: Loaded, columns: tuple[str, ...], limit: int) -> list[tuple[
     except (ValueError, OverflowError):
         # Not what it was: the cell may be one that the asker may not see.
         raise Unavailable("Cube gave a cell that is not of its column's type") from None
+
+
+def _form(annotated: str, member: Member | None) -> Callable[[Json], Json]:
+    if annotated == "number" and member is not None and member.type in {"min", "max"}:
+        return _extreme
+    return _CELLS.get(annotated, _scalar)
 
 
 def decoded(body: bytes, shape: type[Shape]) -> Shape:
@@ -201,6 +236,16 @@ def _number(cell: Json) -> Json:
     if abs(cell) > _WHOLE:
         return float(cell)
     return int(cell) if cell == int(cell) else cell
+
+
+def _extreme(cell: Json) -> Json:
+    """Cube says of every smallest and largest that it is a number; it may be of a text or a time."""
+    for form in (_number, _time):
+        try:
+            return form(cell)
+        except ValueError:
+            continue
+    return _text(cell)
 
 
 def _boolean(cell: Json) -> bool:

@@ -137,6 +137,9 @@ def _check_masked(query: SemanticQuery, masks: Mapping[str, Masking]) -> None:
     for each in filtered(query.filters):
         if each.member in masks:
             raise InvalidQuery(f"{each.member} is masked: it cannot be filtered by")
+    for name in query.segments:
+        if name in masks:
+            raise InvalidQuery(f"{name} is made from what is masked: it cannot be filtered by")
     for time in query.time_dimensions:
         if time.dimension in masks and time.date_range is not None:
             raise InvalidQuery(f"{time.dimension} is masked: it cannot be filtered by")
