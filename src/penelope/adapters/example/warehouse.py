@@ -4,16 +4,17 @@ import os
 import time
 import uuid
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 import duckdb
 
 from penelope.errors import Unavailable
 
-VERSION = "1"
-"""Belongs to the content of ``warehouse.sql``; a file of another version is written anew."""
+_STATEMENTS = (Path(__file__).resolve().parent / "warehouse.sql").read_text(encoding="utf-8")
+VERSION = sha256(_STATEMENTS.encode()).hexdigest()[:16]
+"""Of the statements that make the warehouse; a file of another version is written anew."""
 
-_STATEMENTS = Path(__file__).resolve().parent / "warehouse.sql"
 # What drivers of DuckDB 1.4 and later can read: that of Cube is older than ours.
 _STORAGE = "v1.4.0"
 _WRITES_SECONDS = 3600
@@ -73,7 +74,7 @@ def _write(file: Path) -> None:
         name = str(file).replace("'", "''")
         connection.execute(f"ATTACH '{name}' AS made (STORAGE_VERSION '{_STORAGE}')")
         connection.execute("USE made")
-        for statement in _STATEMENTS.read_text(encoding="utf-8").split("\n;\n"):
+        for statement in _STATEMENTS.split("\n;\n"):
             if statement.strip():
                 connection.execute(statement)
         connection.execute("CREATE TABLE warehouse AS SELECT ? AS version", [VERSION])

@@ -1,1 +1,1 @@
-"""Governed measures: models in Cube's YAML, answered on this machine or by Cube itself."""
+"""The semantic layer: governed measures and dimensions, described in Cube's data models."""
