@@ -69,7 +69,7 @@ def cube(database: Path) -> Iterator[cubing.Cube]:
 
 @pytest.fixture
 def layer(cube: cubing.Cube) -> CubeLayer:
-    return CubeLayer(CubeOptions(url=cube.url, api_secret=cubing.SECRET), KEY)
+    return CubeLayer(CubeOptions(url=cube.url, api_secret=cubing.SECRET, timeout_seconds=60), KEY)
 
 
 def run(layer: CubeLayer, query: SemanticQuery, masks: dict[str, Masking] | None = None) -> Table:
@@ -266,7 +266,7 @@ def test_another_secret_is_not_let_in(cube: cubing.Cube) -> None:
 
 def test_a_token_from_a_file_is_read_anew_for_each_question(cube: cubing.Cube, tmp_path: Path) -> None:
     file = tmp_path / "token"
-    layer = CubeLayer(CubeOptions(url=cube.url, token_file=str(file)), KEY)
+    layer = CubeLayer(CubeOptions(url=cube.url, token_file=str(file), timeout_seconds=60), KEY)
     with pytest.raises(Unavailable, match="cannot be read"):
         run(layer, BY_STATUS)
     file.write_text("no token")
