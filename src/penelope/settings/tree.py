@@ -28,6 +28,7 @@ from penelope.settings.routers import Routers
 from penelope.settings.scanner import Scanner
 from penelope.settings.secrets import Secrets
 from penelope.settings.section import Count, DatabaseUrl, Days, Location, Seconds, Section, Share, address
+from penelope.settings.semantic import Semantic
 from penelope.settings.twin import Twin
 from penelope.settings.waiting import Waiting
 from penelope.settings.wisdom import Wisdom
@@ -322,6 +323,7 @@ class Settings(Section):
     act: Act = Act()
     secrets: Secrets = Secrets()
     routers: Routers = Routers()
+    semantic: Semantic = Semantic()
     twin: Twin = Twin()
     verify: Verify = Verify()
     wisdom: Wisdom = Wisdom()

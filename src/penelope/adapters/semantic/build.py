@@ -101,7 +101,7 @@ class _Reader:
                     )
                     continue
                 self._build.places[self._cube, item.name] = (self._document, at)
-                found[item.name] = make(item, at)  # type: ignore[operator]  # each maker belongs to its rules
+                found[item.name] = make(item, at)  # type: ignore[arg-type]  # each maker belongs to its rules
         return found
 
     def joins(self, rules: list[JoinRule], where: Where) -> tuple[Join, ...]:

@@ -54,7 +54,7 @@ class Compiled:
         inner = self.body
         if cells is not None:
             chosen = ", ".join(f"{sql} AS {name}" for sql, name in zip(cells, self.cells, strict=True))
-            inner = f'SELECT {chosen} FROM (\n{self.body}\n) AS "$rows"'
+            inner = f'SELECT {chosen} FROM (\n{self.body}\n) AS "$rows"'  # noqa: S608 - no value of a query is in it
         ordered = ", ".join(f"{at + 1} {'DESC' if down else 'ASC'} NULLS LAST" for at, down in self.order)
         ending = f"\nORDER BY {ordered}" if ordered else ""
         ending += f"\nLIMIT {self.limit:d}" + (f" OFFSET {self.offset:d}" if self.offset else "")

@@ -2,14 +2,13 @@
 
 import threading
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from penelope.errors import Unavailable
 
 _CLOSED = (
-    "SET TimeZone = 'UTC'",
+    "SET GLOBAL TimeZone = 'UTC'",
     "SET autoinstall_known_extensions = false",
     "SET autoload_known_extensions = false",
     "SET allow_community_extensions = false",
@@ -35,6 +34,7 @@ class Database:
         self._lock = threading.Lock()
         self._open: duckdb.DuckDBPyConnection | None = None
         self._stamp: Stamp | None = None
+        self._schema = "memory"
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of one's own to what lies there now. Raises Unavailable."""
@@ -42,24 +42,24 @@ class Database:
             try:
                 stamp = self._seen()
                 if self._open is None or stamp != self._stamp:
-                    self._drop()
+                    # What was open is not closed: cursors that are at work keep it until they are done.
                     self._open, self._stamp = self._opened(), stamp
-                return self._open.cursor()
+                cursor = self._open.cursor()
+                # A cursor is a connection of its own, which begins in the empty database.
+                cursor.execute(f"USE {self._schema}")
             except (OSError, duckdb.Error) as error:
                 raise Unavailable(
                     f"the warehouse {self._path.name} cannot be opened",
-                    hint="Check semantic.database. `penelope context warehouse` writes the example.",
+                    hint="Check semantic.database.",
                 ) from error
+            return cursor
 
     def close(self) -> None:
+        """Once no cursor is at work any more."""
         with self._lock:
-            self._drop()
-
-    def _drop(self) -> None:
-        # Cursors that are at work keep what they look at until they are done.
-        if self._open is not None:
-            self._open.close()
-            self._open = None
+            if self._open is not None:
+                self._open.close()
+                self._open = None
 
     def _seen(self) -> Stamp:
         files = sorted(self._path.glob("*.parquet")) if self._path.is_dir() else [self._path]
@@ -73,12 +73,14 @@ class Database:
         )
 
     def _opened(self) -> duckdb.DuckDBPyConnection:
-        config: dict[str, Any] = dict(self._config)
+        # Attached, not opened: one process can open a file only with one configuration, and others may look at it too.
+        connection = duckdb.connect(":memory:", config=dict(self._config))
         if self._path.is_dir():
-            connection = duckdb.connect(":memory:", config=config)
             self._show_parquet(connection)
+            self._schema = "memory"
         else:
-            connection = duckdb.connect(str(self._path), read_only=True, config=config)
+            connection.execute(f"ATTACH {_text(str(self._path))} AS warehouse (READ_ONLY)")
+            self._schema = "warehouse"
         for statement in _CLOSED:
             connection.execute(statement)
         return connection

@@ -26,6 +26,7 @@ Answer = TypeVar("Answer")
 
 MEMORY_BYTES = 512_000_000
 TIMEOUT_SECONDS = 10.0
+_AGAIN_SECONDS = 0.05
 
 
 class DuckLayer:
@@ -51,6 +52,8 @@ class DuckLayer:
         self._mask_key = mask_key
         self._timeout_seconds = timeout_seconds
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="semantic")
+        self._works: set[_Work] = set()
+        self._works_lock = threading.Lock()
 
     async def model(self) -> Model:
         return self._model
@@ -64,8 +67,19 @@ class DuckLayer:
         return compiled(self._shape, query, Veil(self._shape, {})).sql()
 
     def close(self) -> None:
+        """Interrupts what is at work, and returns when it has ended."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        while any(not work.ended.wait(_AGAIN_SECONDS) for work in self._interrupted()):
+            pass
+        self._pool.shutdown(wait=True)
         self._database.close()
+
+    def _interrupted(self) -> list["_Work"]:
+        with self._works_lock:
+            works = list(self._works)
+        for work in works:
+            work.interrupt()
+        return works
 
     def __enter__(self) -> Self:
         return self
@@ -90,10 +104,20 @@ class DuckLayer:
             ) from None
         finally:
             if not future.done():
-                work.interrupt()
                 future.add_done_callback(_ignored)
+                _end(loop, work, future)
 
     def _answer(self, work: "_Work", plan: Compiled) -> Table:
+        with self._works_lock:
+            self._works.add(work)
+        try:
+            return self._asked(work, plan)
+        finally:
+            with self._works_lock:
+                self._works.discard(work)
+            work.ended.set()
+
+    def _asked(self, work: "_Work", plan: Compiled) -> Table:
         cursor = self._database.cursor()
         try:
             work.begin(cursor)
@@ -142,6 +166,7 @@ class _Work:
     """One question at work, which can be interrupted at any moment, even before it began."""
 
     def __init__(self) -> None:
+        self.ended = threading.Event()
         self._lock = threading.Lock()
         self._cursor: duckdb.DuckDBPyConnection | None = None
         self._unwanted = False
@@ -161,6 +186,13 @@ class _Work:
             self._unwanted = True
             if self._cursor is not None:
                 self._cursor.interrupt()
+
+
+def _end(loop: asyncio.AbstractEventLoop, work: _Work, future: "asyncio.Future[Any]") -> None:
+    """Interrupts until it has ended: DuckDB forgets an interruption that comes right before a statement begins."""
+    if not future.done():
+        work.interrupt()
+        loop.call_later(_AGAIN_SECONDS, _end, loop, work, future)
 
 
 def _ignored(future: "asyncio.Future[Any]") -> None:

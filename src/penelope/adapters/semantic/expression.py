@@ -4,6 +4,7 @@ import logging
 import re
 from dataclasses import dataclass
 
+import duckdb
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
@@ -57,22 +58,20 @@ class Expression:
 def expression(text: str) -> Expression:
     """A condition or a value. Raises ValueError, in words for whoever wrote it."""
     pieces = _pieces(text.strip())
-    parsed = _parsed(
-        "".join(piece if isinstance(piece, str) else _name(at) for at, piece in enumerate(pieces))
-    )
+    whole = "".join(piece if isinstance(piece, str) else _name(at) for at, piece in enumerate(pieces))
+    parsed = _parsed(whole)
     if isinstance(parsed, exp.Query | exp.Command | exp.DDL | exp.DML | exp.Alias):
         raise ValueError("must be an expression in SQL, not a statement")  # noqa: TRY004 - its reader knows no types
+    _closed(whole)
     return Expression(pieces=pieces, columns=frozenset(_columns(parsed, pieces)))
 
 
 def query(text: str) -> str:
     """A query that a cube is made of. Raises ValueError."""
     pieces = _pieces(text.strip().rstrip(";"))
-    for piece in pieces:
-        if isinstance(piece, Reference):
-            raise ValueError(
-                f"the sql of a cube may hold no reference such as {piece}; join the cubes instead"
-            )  # noqa: TRY004 - it is a text that is wrong
+    found = next((piece for piece in pieces if isinstance(piece, Reference)), None)
+    if found is not None:
+        raise ValueError(f"the sql of a cube may hold no reference such as {found}; join the cubes instead")
     whole = "".join(str(piece) for piece in pieces)
     if not isinstance(_parsed(whole), exp.Query):
         raise ValueError("must be one SELECT")  # noqa: TRY004 - its reader knows no types
@@ -102,7 +101,7 @@ def _pieces(text: str) -> tuple[str | Reference, ...]:
 
 
 def _reference(text: str) -> Reference:
-    if text.split(".")[0] in _CONTEXT:
+    if text.split(".", maxsplit=1)[0] in _CONTEXT:
         raise ValueError(f"{{{text}}} is not supported: who may see what is decided by policies")
     if _PATH.fullmatch(text) is None:
         raise ValueError(f"{{{text[:60]}}} is no reference; write {{CUBE}}, {{member}} or {{cube.member}}")
@@ -118,7 +117,8 @@ def _parsed(text: str) -> exp.Expression:
     try:
         statements = sqlglot.parse(text, dialect=DIALECT)
     except (SqlglotError, RecursionError) as error:
-        reason = error.errors[0].get("description") if getattr(error, "errors", None) else "cannot be read"  # type: ignore[attr-defined]  # where it has them
+        found = getattr(error, "errors", None)
+        reason = found[0].get("description") if found else "it cannot be read"
         raise ValueError(f"is no SQL: {reason}") from None
     if len(statements) != 1 or not isinstance(statements[0], exp.Expression):
         raise ValueError("must be one expression in SQL")
@@ -128,6 +128,16 @@ def _parsed(text: str) -> exp.Expression:
     if parsed.find(exp.Placeholder, exp.Parameter, exp.SessionParameter):
         raise ValueError("may hold no parameters")
     return parsed
+
+
+def _closed(text: str) -> None:
+    """DuckDB's own parser must find one value in it, and nothing behind: another parser may be more generous."""
+    try:
+        statements = duckdb.extract_statements(f"SELECT (\n{text}\n)")
+    except duckdb.Error:
+        raise ValueError("is no SQL of one value") from None
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise ValueError("must be one expression in SQL")
 
 
 def _columns(

@@ -95,6 +95,10 @@ class Conditions:
             if kind == "boolean":
                 raise _misfit(item)
             return f"{self._cast(sql, kind)} {_COMPARE[operator]} {self._value(item, kind, values[0])}"
+        return self._date(item, sql, kind)
+
+    def _date(self, item: Filter, sql: str, kind: str) -> str:
+        operator, values = item.operator, item.values
         if kind != "time":
             raise _misfit(item)
         if operator in _ONE_DATE:

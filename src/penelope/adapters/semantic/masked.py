@@ -41,9 +41,7 @@ def cells(
 def _pads(key: bytes, parameters: Parameters) -> tuple[str, str]:
     """HMAC (RFC 2104) is two hashes, each over the key with a pad and what comes next."""
     if not key:
-        raise InvalidQuery(
-            "a mask by hash needs a key", hint="Set semantic.mask_key or semantic.mask_key_file."
-        )
+        raise InvalidQuery("a mask by hash needs a key", hint="Set semantic.mask_key.")
     block = (sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\x00")
     inner, outer = (bytes(byte ^ pad for byte in block) for pad in (0x36, 0x5C))
     return f"{parameters.add(inner)}::BLOB", f"{parameters.add(outer)}::BLOB"

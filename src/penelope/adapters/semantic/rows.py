@@ -28,10 +28,12 @@ def cell(value: Any) -> Json:
             return value if math.isfinite(value) else None
         case Decimal():
             return cell(float(value)) if value.is_finite() else None
-        case datetime():
-            moment = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
-            return moment.isoformat(timespec="milliseconds")
-        case date():
-            return f"{value.isoformat()}T00:00:00.000"
         case _:
-            return str(value)
+            return _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, datetime):
+        moment = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+        return moment.isoformat(timespec="milliseconds")
+    return f"{value.isoformat()}T00:00:00.000" if isinstance(value, date) else str(value)

@@ -109,7 +109,7 @@ class MeasureRule(Described):
         "boolean",
     ]
     sql: Sql | None = None
-    filters: Annotated[list[SqlRule], Field(max_length=50)] = []
+    filters: Annotated[list[SqlRule], Field(default_factory=list, max_length=50)]
     format: Any = None
     currency: Any = None
     drill_members: Any = None
@@ -130,10 +130,10 @@ class CubeRule(Described):
     sql_table: TableName | None = None
     sql_alias: Any = None
     data_source: Literal["default"] = "default"
-    joins: Annotated[list[JoinRule], Field(max_length=100)] = []
-    dimensions: Annotated[list[DimensionRule], Field(max_length=MOST_MEMBERS)] = []
-    measures: Annotated[list[MeasureRule], Field(max_length=MOST_MEMBERS)] = []
-    segments: Annotated[list[SegmentRule], Field(max_length=MOST_MEMBERS)] = []
+    joins: Annotated[list[JoinRule], Field(default_factory=list, max_length=100)]
+    dimensions: Annotated[list[DimensionRule], Field(default_factory=list, max_length=MOST_MEMBERS)]
+    measures: Annotated[list[MeasureRule], Field(default_factory=list, max_length=MOST_MEMBERS)]
+    segments: Annotated[list[SegmentRule], Field(default_factory=list, max_length=MOST_MEMBERS)]
     refresh_key: Any = None
     pre_aggregations: Any = None
     hierarchies: Any = None
@@ -152,7 +152,7 @@ class IncludeRule(Part):
 class ViewCubeRule(Part):
     join_path: Path
     includes: Literal["*"] | Annotated[list[Name | IncludeRule], Field(max_length=MOST_MEMBERS)]
-    excludes: Annotated[list[Name], Field(max_length=MOST_MEMBERS)] = []
+    excludes: Annotated[list[Name], Field(default_factory=list, max_length=MOST_MEMBERS)]
     prefix: bool = False
     alias: Name | None = None
     split: Literal[False] = False
@@ -164,5 +164,5 @@ class ViewRule(Described):
 
 
 class ModelFile(Part):
-    cubes: Annotated[list[CubeRule], Field(max_length=500)] = []
-    views: Annotated[list[ViewRule], Field(max_length=500)] = []
+    cubes: Annotated[list[CubeRule], Field(default_factory=list, max_length=500)]
+    views: Annotated[list[ViewRule], Field(default_factory=list, max_length=500)]

@@ -8,7 +8,7 @@ from penelope.adapters.semantic.expression import Expression
 from penelope.domain.semantics import MemberKind
 from penelope.kit.canonical import Json
 
-Path = tuple[str, ...]
+Path = tuple[str, str]
 """``(cube, member)``."""
 
 

@@ -1,5 +1,6 @@
 """Gives every member the name that queries know it by: of its cube, and of each view that includes it."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from penelope.adapters.semantic.build import Build
@@ -71,7 +72,7 @@ class _View:
                 text = f"there is no cube '{name}'{suggestion(name, cubes)}"
                 self._build.complain(self._document, where, text)
                 return False
-        for before, name in zip(route, route[1:], strict=False):
+        for before, name in itertools.pairwise(route):
             if all(join.target != name for join in cubes[before].joins):
                 self._build.complain(self._document, where, f"'{before}' has no join to '{name}'")
                 return False

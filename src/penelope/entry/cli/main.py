@@ -14,6 +14,7 @@ from penelope.entry.cli import (
     autonomy,
     benchmarks,
     constitution,
+    context,
     database,
     decisions,
     doctor,
@@ -208,6 +209,8 @@ _policy = _group("Check and test policies.")
 _policy.command("lint")(policies.lint)
 _policy.command("test")(policies.test)
 app.add_typer(_policy, name="policy")
+
+app.add_typer(context.context, name="context")
 
 _config = _group("Check the settings.")
 _config.command("check")(local.check_config)

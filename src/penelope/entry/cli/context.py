@@ -1,0 +1,141 @@
+"""Commands for what can be asked of the data: they read the settings, and need no server."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.table import Table as Grid
+from rich.text import Text
+
+from penelope.entry.cli import screens
+from penelope.entry.cli.options import settings_of
+from penelope.entry.cli.words import visible
+from penelope.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from penelope.adapters.semantic.duck import DuckLayer
+    from penelope.domain.semantics import Model, Table
+
+context = typer.Typer(
+    help="Ask what is known: governed measures, documents, relations.", no_args_is_help=True
+)
+
+_MOST_BYTES = 256 * 1024
+
+
+@context.command("model")
+def model(
+    context: typer.Context,
+    words: Annotated[
+        str,
+        typer.Argument(
+            metavar="[WORDS]", help="Show only members with these words in name, title or synonyms."
+        ),
+    ] = "",
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Show hidden members too.")] = False,
+) -> None:
+    """Show what can be asked for: the measures, dimensions and segments of the data models."""
+    with _layer(context) as layer:
+        found = asyncio.run(layer.model())
+    screens.show(_members(found, words, everything=everything))
+
+
+@context.command("query")
+def query(
+    context: typer.Context,
+    file: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="A query of Cube's REST API in JSON; - reads it here.")
+    ],
+    *,
+    explain: Annotated[bool, typer.Option("--sql", help="Show the SQL instead of the answer.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print rows as lines of JSON.")] = False,
+) -> None:
+    """Answer a query, and show the table. No policies are asked: whoever reads the settings may read the file too."""
+    from penelope.adapters.semantic.question import question  # noqa: PLC0415 - so that `--help` is there at once
+
+    asked = question(_content(file))
+    with _layer(context) as layer:
+        if explain:
+            typer.echo(layer.compile(asked))
+            return
+        table = asyncio.run(layer.run(asked, {}))
+    if as_json:
+        _print_json(table)
+        return
+    screens.show(_grid(table))
+    renewed = f", as of {table.as_of:%Y-%m-%d %H:%M} UTC" if table.as_of else ""
+    screens.remark(f"{len(table.rows)} rows{renewed}")
+
+
+def _layer(context: typer.Context) -> "DuckLayer":
+    from penelope.adapters.example import MODELS  # noqa: PLC0415 - so that `--help` is there at once
+    from penelope.adapters.example.warehouse import warehouse  # noqa: PLC0415 - see above
+    from penelope.adapters.semantic.duck import DuckLayer  # noqa: PLC0415 - see above
+    from penelope.adapters.semantic.load import load_models  # noqa: PLC0415 - see above
+
+    settings = settings_of(context).semantic
+    shape = load_models(settings.models or (MODELS,))
+    if not settings.models:
+        warehouse(settings.database)
+    return DuckLayer(
+        shape,
+        settings.database,
+        mask_key=settings.mask_key.get_secret_value().encode() if settings.mask_key else b"",
+        timeout_seconds=settings.timeout_seconds,
+        memory_bytes=settings.memory_mib * 1024 * 1024,
+        threads=settings.threads,
+    )
+
+
+def _content(file: str) -> bytes:
+    try:
+        if file == "-":
+            return sys.stdin.buffer.read(_MOST_BYTES + 1)
+        with Path(file).open("rb") as stream:
+            return stream.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise InvalidRequest(
+            f"{file} cannot be read: {error.strerror}", hint="Name a file with a query."
+        ) from error
+
+
+def _members(found: "Model", words: str, *, everything: bool) -> Grid:
+    grid = Grid(box=box.SIMPLE_HEAD)
+    for heading in ("member", "kind", "type", "title", "unit", "classification", "synonyms"):
+        grid.add_column(heading, overflow="fold")
+    for member in found.members:
+        synonyms = member.meta.get("synonyms", ())
+        known = ", ".join(map(str, synonyms)) if isinstance(synonyms, list) else ""
+        shown = member.public or everything
+        if shown and words.casefold() in f"{member.name} {member.title} {known}".casefold():
+            parts = (
+                member.name,
+                member.kind.value,
+                member.type,
+                member.title,
+                str(member.meta.get("unit", "")),
+                str(member.meta.get("classification", "")),
+                known,
+            )
+            grid.add_row(*(Text(visible(part)) for part in parts))
+    return grid
+
+
+def _grid(table: "Table") -> Grid:
+    grid = Grid(box=box.SIMPLE_HEAD)
+    for column in table.columns:
+        grid.add_column(Text(visible(column)), overflow="fold")
+    for row in table.rows:
+        grid.add_row(*(Text("" if value is None else visible(str(value))) for value in row))
+    return grid
+
+
+def _print_json(table: "Table") -> None:
+    import orjson  # noqa: PLC0415 - so that `--help` is there at once
+
+    for row in table.rows:
+        typer.echo(orjson.dumps(dict(zip(table.columns, row, strict=True))))
