@@ -15,6 +15,8 @@ from penelope.entry.cli import (
     benchmarks,
     constitution,
     context,
+    context_graph,
+    context_index,
     database,
     decisions,
     doctor,
@@ -210,6 +212,10 @@ _policy.command("lint")(policies.lint)
 _policy.command("test")(policies.test)
 app.add_typer(_policy, name="policy")
 
+context.context.command("index")(context_index.index)
+context.context.command("search")(context_index.search)
+context.context.command("graph")(context_graph.graph)
+context.context.command("draw")(context_graph.draw)
 app.add_typer(context.context, name="context")
 
 _config = _group("Check the settings.")
