@@ -104,31 +104,30 @@ def _content(file: str) -> bytes:
 
 
 def _members(found: "Model", words: str, *, everything: bool) -> Grid:
+    """A member takes two lines where it has synonyms: side by side nothing of it could be read on a narrow screen."""
     grid = Grid(box=box.SIMPLE_HEAD)
-    for heading in ("member", "kind", "type", "title", "unit", "classification", "synonyms"):
-        grid.add_column(heading, overflow="fold")
+    grid.add_column("member", no_wrap=True)
+    grid.add_column("what it is", overflow="fold")
+    grid.add_column("title, and other names of it", overflow="fold")
     for member in found.members:
         synonyms = member.meta.get("synonyms", ())
         known = ", ".join(map(str, synonyms)) if isinstance(synonyms, list) else ""
         shown = member.public or everything
         if shown and words.casefold() in f"{member.name} {member.title} {known}".casefold():
-            parts = (
-                member.name,
-                member.kind.value,
-                member.type,
-                member.title,
-                str(member.meta.get("unit", "")),
-                str(member.meta.get("classification", "")),
-                known,
-            )
-            grid.add_row(*(Text(visible(part)) for part in parts))
+            kinds = (member.type, member.meta.get("unit"), member.meta.get("classification"))
+            what = f"{member.kind.value}: " + ", ".join(visible(str(kind)) for kind in kinds if kind)
+            title = Text(visible(member.title))
+            if known:
+                title.append(f"\n{visible(known)}", style="dim")
+            grid.add_row(Text(visible(member.name)), Text(what), title)
     return grid
 
 
 def _grid(table: "Table") -> Grid:
     grid = Grid(box=box.SIMPLE_HEAD)
-    for column in table.columns:
-        grid.add_column(Text(visible(column)), overflow="fold")
+    for place, column in enumerate(table.columns):
+        figures = all(isinstance(row[place], int | float | None) for row in table.rows)
+        grid.add_column(Text(visible(column)), overflow="fold", justify="right" if figures else "left")
     for row in table.rows:
         grid.add_row(*(Text("" if value is None else visible(str(value))) for value in row))
     return grid
