@@ -137,7 +137,7 @@ class World:
             return
         names = list(tables.metadata.tables)
         await self.sql(
-            f"TRUNCATE {', '.join(names)}",
+            f"TRUNCATE {', '.join(names)} CASCADE",
             "ALTER TABLE incidents DROP CONSTRAINT fk_incidents_id",
             *(f"INSERT INTO {name} OVERRIDING SYSTEM VALUE SELECT * FROM old_{name}" for name in names),
         )
