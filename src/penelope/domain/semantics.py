@@ -118,11 +118,16 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """All cubes and views with their members; `joins` are from a cube to those it joins directly."""
+    """All cubes and views with their members; `joins` are from a cube to those it joins directly.
+
+    `reads` names, for measures and segments, the dimensions that their formulas are made from; of one that is not in it
+    nothing is known.
+    """
 
     members: tuple[Member, ...]
     views: frozenset[str] = frozenset()
     joins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reads: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """What a data model offers to those who ask."""
 
+from penelope.adapters.semantic.reads import reads
 from penelope.adapters.semantic.shape import Shape
 from penelope.domain.semantics import Member, Model
 
@@ -25,4 +26,5 @@ def catalogue(shape: Shape) -> Model:
             for name, cube in shape.cubes.items()
             if cube.joins
         },
+        reads=reads(shape),
     )
