@@ -140,6 +140,9 @@ of_region(name) if name == "region"
 
 of_region(name) if endswith(name, ".region")
 
+# A cube that others are joined to shows their region as a column of its own: orders.customer_region.
+of_region(name) if endswith(name, "_region")
+
 row_filters contains filter if {
 	regional[input.subject.role]
 	not owned
