@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from penelope.domain.concept import Asking, Definition, DefinitionKind
+from penelope.domain.concept import Asking, Definition, DefinitionKind, Parsed
 from penelope.domain.passage import Passage
 from penelope.rooms.context.parse import Reading, Span
 from penelope.rooms.context.registry import Registry, stems_of
@@ -94,6 +94,8 @@ def _keep(
 
 def _documents(reading: Reading, registry: Registry, passages: Sequence[Passage]) -> Iterable[Match]:
     """Documents whose words the question shares: a search by meaning always finds something, and so proves nothing."""
+    if _is_of_things(reading.parsed):
+        return ()
     whole = sum(registry.weight(reading.stems[at]) for at in reading.content)
     best: dict[str, Match] = {}
     for passage in passages[:_MOST_PASSAGES]:
@@ -117,6 +119,12 @@ def _documents(reading: Reading, registry: Registry, passages: Sequence[Passage]
         if match.named > 0 and (made.name not in best or best[made.name].named < match.named):
             best[made.name] = match
     return best.values()
+
+
+def _is_of_things(parsed: Parsed) -> bool:
+    """Whether a figure of a period, or a relation, is asked for: no text is an answer to that, however much it shares."""
+    shaped = parsed.period or parsed.periodic or parsed.groupings or parsed.top
+    return parsed.asking is Asking.RELATION or (parsed.asking is Asking.FIGURE and bool(shaped))
 
 
 def features(match: Match, reading: Reading, registry: Registry, region: str = "") -> dict[str, float]:
