@@ -66,7 +66,7 @@ def query(
     if as_json:
         _print_json(table)
         return
-    screens.show(_grid(table))
+    screens.show(grid(table))
     renewed = f", as of {table.as_of:%Y-%m-%d %H:%M} UTC" if table.as_of else ""
     screens.remark(f"{len(table.rows)} rows{renewed}")
 
@@ -123,14 +123,15 @@ def _members(found: "Model", words: str, *, everything: bool) -> Grid:
     return grid
 
 
-def _grid(table: "Table") -> Grid:
-    grid = Grid(box=box.SIMPLE_HEAD)
+def grid(table: "Table") -> Grid:
+    """A table as it is shown, numbers to the right."""
+    shown = Grid(box=box.SIMPLE_HEAD)
     for place, column in enumerate(table.columns):
         figures = all(isinstance(row[place], int | float | None) for row in table.rows)
-        grid.add_column(Text(visible(column)), overflow="fold", justify="right" if figures else "left")
+        shown.add_column(Text(visible(column)), overflow="fold", justify="right" if figures else "left")
     for row in table.rows:
-        grid.add_row(*(Text("" if value is None else visible(str(value))) for value in row))
-    return grid
+        shown.add_row(*(Text("" if value is None else visible(str(value))) for value in row))
+    return shown
 
 
 def _print_json(table: "Table") -> None:

@@ -17,6 +17,7 @@ from penelope.entry.cli import (
     context,
     context_graph,
     context_index,
+    context_resolve,
     database,
     decisions,
     doctor,
@@ -212,6 +213,7 @@ _policy.command("lint")(policies.lint)
 _policy.command("test")(policies.test)
 app.add_typer(_policy, name="policy")
 
+context.context.command("resolve")(context_resolve.resolve)
 context.context.command("index")(context_index.index)
 context.context.command("search")(context_index.search)
 context.context.command("graph")(context_graph.graph)

@@ -1,6 +1,9 @@
 """What a policy is told of the things that can be found."""
 
+from collections.abc import Mapping
+
 from penelope.domain.access import Asset, Classification
+from penelope.domain.concept import Definition
 from penelope.domain.graph import Node
 from penelope.domain.passage import Document
 from penelope.domain.semantics import Member, Model
@@ -54,4 +57,23 @@ def node_asset(node: Node) -> Asset:
         kind="node",
         classification=node.classification,
         owner=owner if isinstance(owner, str) else "",
+    )
+
+
+def definition_asset(definition: Definition) -> Asset:
+    return Asset(
+        name=definition.name,
+        kind=definition.kind.value,
+        classification=definition.classification,
+        owner=definition.owner,
+    )
+
+
+def row_asset(row: Mapping[str, Json]) -> Asset:
+    """Of a graph's row about a node; one that does not say how harmful it is counts as restricted."""
+    told = row.get("classification")
+    return Asset(
+        name=str(row.get("id", "")),
+        kind="node",
+        classification=Classification.RESTRICTED if told is None else classification_of(told),
     )

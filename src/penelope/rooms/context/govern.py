@@ -44,7 +44,7 @@ def govern(query: SemanticQuery, accesses: Mapping[str, Access], reads: Reads) -
     `accesses` are by cube or view: of all that the query names, and of the cubes behind its views. A measure or a segment
     that `reads` says nothing of is taken to read every column of its cube.
     """
-    cubes = dict.fromkeys(_cube(member) for member in _members(query))
+    cubes = dict.fromkeys(_cube(member) for member in members(query))
     if any(cube not in accesses for cube in cubes):
         return Refusal(reasons=("nothing was decided about a part of the question, so it is denied",))
     denials = [access for access in accesses.values() if not access.allow]
@@ -197,7 +197,8 @@ def _used(query: SemanticQuery) -> Iterator[str]:
     yield from (member for condition in query.filters for member in _of(condition))
 
 
-def _members(query: SemanticQuery) -> Iterator[str]:
+def members(query: SemanticQuery) -> Iterator[str]:
+    """All that a query names, some more than once."""
     yield from query.dimensions
     yield from _used(query)
 
