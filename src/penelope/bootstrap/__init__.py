@@ -21,6 +21,7 @@ from penelope.adapters.witnesses.http import HttpWitness
 from penelope.bootstrap.background import background
 from penelope.bootstrap.benchmarks import benchmarks_of
 from penelope.bootstrap.constitution import scale_of
+from penelope.bootstrap.context import resolver_of
 from penelope.bootstrap.deployments import deployments_of
 from penelope.bootstrap.parts import parts_of
 from penelope.bootstrap.routers import provider_of
@@ -48,6 +49,7 @@ from penelope.flow.ports import LedgerWriter, Observer, Reader, Verification
 from penelope.flow.recalling import Recall
 from penelope.flow.remediation import chapters, story
 from penelope.flow.replaying import Replaying
+from penelope.flow.resolving import Resolver
 from penelope.flow.sequencing import LogKeys, LogParts, Sequencer
 from penelope.flow.sweep import sweep_forever
 from penelope.flow.switching import HaltSwitch
@@ -128,6 +130,7 @@ class Application:
     missions: MissionDesk
     deployments: DeploymentDesk
     provider: TraefikProvider | None
+    resolver: Resolver
 
     @property
     def replaying(self) -> Replaying:
@@ -174,6 +177,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         writer, reading = await _stores(stack, settings)
         wisdom = await wisdom_base(stack, settings.wisdom, writer, reading, clock)
         parts = replace(parts, wisdom=wisdom, leaned_on=settings.wisdom.leaned_on)
+        resolver = await resolver_of(stack, settings, reading, clock)
         telemetry = Telemetry()
         ledger = _ledger(stack, writer, clock, telemetry)
         buffer = await _buffer(stack, settings.buffer, SqlLogs(writer, clock), ledger, telemetry)
@@ -218,6 +222,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             missions=MissionDesk(engine, SqlMissions(reading), reader, clock, parts.brakes),
             deployments=await deployments_of(stack, settings.engine, engine, reading, parts),
             provider=provider,
+            resolver=resolver,
         )
 
 

@@ -5,6 +5,7 @@ import secrets
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -36,11 +37,18 @@ from penelope.settings.semantic import Semantic
 from penelope.store.database import parse_url
 from penelope.store.open_passages import open_passages
 
+if TYPE_CHECKING:
+    from penelope.adapters.graph.ladybug import LadybugGraph
+    from penelope.adapters.graph.neo4j import Neo4jGraph
+
 
 async def resolver_of(
-    stack: AsyncExitStack, settings: Settings, reader: AsyncEngine, clock: Clock
+    stack: AsyncExitStack, settings: Settings, reader: AsyncEngine, clock: Clock, *, example: bool = False
 ) -> Resolver:
-    """The resolver over the stores of the settings, all closed when the stack is unwound. `reader` is of the database."""
+    """The resolver over the stores of the settings, all closed when the stack is unwound. `reader` is of the database.
+
+    Where no data models are named there are no measures or, with `example`, those of the shipped example.
+    """
     guards: dict[Store, Guard] = {
         store: Guard(store.value, _patience(settings)) for store in Store if store is not Store.REGISTRY
     }
@@ -56,7 +64,7 @@ async def resolver_of(
     )
     stack.callback(passages.close)
     stores = Stores(
-        semantic=await _semantic(stack, settings.semantic),
+        semantic=await _semantic(stack, settings.semantic, example=example),
         graph=await _graph(stack, settings.graph),
         passages=passages,
         governor=_governor(settings.context_policy, guards[Store.POLICY]),
@@ -89,12 +97,20 @@ def _rules(settings: Context) -> Rules:
     )
 
 
-async def _semantic(stack: AsyncExitStack, settings: Semantic) -> SemanticLayer:
-    shape = await asyncio.to_thread(load_models, settings.models or (MODELS,))
-    if not settings.models:
-        await asyncio.to_thread(warehouse, settings.database)
+async def _semantic(stack: AsyncExitStack, settings: Semantic, *, example: bool) -> SemanticLayer:
+    layer = await asyncio.to_thread(open_semantic, settings, example=example)
+    stack.callback(layer.close)
+    return layer
+
+
+def open_semantic(settings: Semantic, *, example: bool) -> DuckLayer:
+    """The embedded semantic layer, which must be closed. `example`: see `resolver_of`. Raises BadSettings."""
+    played = example and not settings.models
+    shape = load_models((MODELS,) if played else settings.models)
+    if played:
+        warehouse(settings.database)
     key = settings.mask_key
-    layer = DuckLayer(
+    return DuckLayer(
         shape,
         settings.database,
         # Without a key of the operator's hashes are good for this process alone.
@@ -103,11 +119,16 @@ async def _semantic(stack: AsyncExitStack, settings: Semantic) -> SemanticLayer:
         memory_bytes=settings.memory_mib * 1024 * 1024,
         threads=settings.threads,
     )
-    stack.callback(layer.close)
-    return layer
 
 
 async def _graph(stack: AsyncExitStack, settings: GraphSettings) -> Graph:
+    store = await opened_graph(settings)
+    stack.push_async_callback(store.close)
+    return store
+
+
+async def opened_graph(settings: GraphSettings) -> "LadybugGraph | Neo4jGraph":
+    """The graph of the settings, which must be closed. Raises BadSettings, Unavailable."""
     server = None
     if settings.kind == "neo4j" and settings.url is not None and settings.password_file is not None:
         server = BoltServer(
@@ -116,9 +137,7 @@ async def _graph(stack: AsyncExitStack, settings: GraphSettings) -> Graph:
             password_file=settings.password_file,
             database=settings.database,
         )
-    store = await open_graph(settings.folder, server, settings.timeout_seconds)
-    stack.push_async_callback(store.close)
-    return store
+    return await open_graph(settings.folder, server, settings.timeout_seconds)
 
 
 def _governor(settings: ContextPolicy, guard: Guard) -> Governor:

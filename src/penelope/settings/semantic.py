@@ -12,7 +12,8 @@ class Semantic(Section):
     """Governed measures and dimensions, see [the semantic layer](../semantic-layer.md)."""
 
     models: Annotated[tuple[Location, ...], Strict(False)] = ()
-    """Files of data models in Cube's YAML, and folders of them. Where none are named, the shipped example is asked."""
+    """Files of data models in Cube's YAML, and folders of them. Where none are named, a server knows of no measures, and the
+    commands of `penelope context` ask the shipped example."""
 
     database: Location = Path("var/shop.duckdb")
     """What the models are about: a DuckDB file, or a folder of Parquet files. It is only read; where `semantic.models` is

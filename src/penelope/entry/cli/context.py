@@ -72,23 +72,9 @@ def query(
 
 
 def _layer(context: typer.Context) -> "DuckLayer":
-    from penelope.adapters.example import MODELS  # noqa: PLC0415 - so that `--help` is there at once
-    from penelope.adapters.example.warehouse import warehouse  # noqa: PLC0415 - see above
-    from penelope.adapters.semantic.duck import DuckLayer  # noqa: PLC0415 - see above
-    from penelope.adapters.semantic.load import load_models  # noqa: PLC0415 - see above
+    from penelope.bootstrap.context import open_semantic  # noqa: PLC0415 - so that `--help` is there at once
 
-    settings = settings_of(context).semantic
-    shape = load_models(settings.models or (MODELS,))
-    if not settings.models:
-        warehouse(settings.database)
-    return DuckLayer(
-        shape,
-        settings.database,
-        mask_key=settings.mask_key.get_secret_value().encode() if settings.mask_key else b"",
-        timeout_seconds=settings.timeout_seconds,
-        memory_bytes=settings.memory_mib * 1024 * 1024,
-        threads=settings.threads,
-    )
+    return open_semantic(settings_of(context).semantic, example=True)
 
 
 def _content(file: str) -> bytes:

@@ -106,18 +106,9 @@ async def _ask(
 
 
 async def _opened(settings: "Settings") -> Any:
-    from penelope.adapters.graph.opened import BoltServer, open_graph  # noqa: PLC0415 - so that `--help` is there at once
+    from penelope.bootstrap.context import opened_graph  # noqa: PLC0415 - so that `--help` is there at once
 
-    section = settings.graph
-    server = None
-    if section.kind == "neo4j" and section.url is not None and section.password_file is not None:
-        server = BoltServer(
-            url=section.url,
-            user=section.user,
-            password_file=section.password_file,
-            database=section.database,
-        )
-    return await open_graph(section.folder, server, section.timeout_seconds)
+    return await opened_graph(settings.graph)
 
 
 def _values(query: "NamedQuery | None", words: Sequence[str]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ async def _told(settings: "Settings", request: Request) -> "Told":
         await migrate(writer)
         reader = open_reader(url)
         stack.push_async_callback(reader.dispose)
-        resolver = await resolver_of(stack, settings, reader, SystemClock())
+        resolver = await resolver_of(stack, settings, reader, SystemClock(), example=True)
         return await resolver.tell(request)
 
 
