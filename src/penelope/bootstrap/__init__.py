@@ -278,6 +278,8 @@ async def _engine(
     stack.push_async_callback(engine.stop)
     # What was made until now lives as long as the process: the collector need not walk it again and again.
     gc.freeze()
+    # DuckDB's types would otherwise count as leaked when the interpreter ends.
+    stack.callback(gc.unfreeze)
     return engine
 
 
