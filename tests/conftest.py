@@ -1,6 +1,7 @@
 """Databases for all tests: SQLite in a folder of the test, PostgreSQL from its wheel."""
 
 import logging
+import os
 import shutil
 import tempfile
 import warnings
@@ -13,6 +14,12 @@ import pytest
 import redis
 
 from penelope.testing.servers import ValkeyServer
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as processors: a third of the time tests wait, for servers, leases and deaths."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (processors or 1) * 3 // 2
 
 
 @pytest.fixture(scope="session")

@@ -61,6 +61,13 @@ def change(chance: random.Random) -> Change:
     )
 
 
+def lines(*texts: str) -> bytes:
+    """Lines of 128 bytes: a kill may cut a write at the end of a memory page, and there one of these ends too."""
+    told = "".join(f"{text:<127}\n" for text in texts).encode()
+    assert len(told) == 128 * len(texts)
+    return told
+
+
 async def work(url: str, folder: Path, seed: int) -> None:
     saved = os.open(folder / "saved", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     signed = os.open(folder / "signed", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -79,15 +86,14 @@ async def work(url: str, folder: Path, seed: int) -> None:
                 entries = await group.save(*(change(chance) for _ in range(chance.randrange(1, 4))))
             except AppendConflict:
                 continue
-            told = "".join(f"{entry.unit} {entry.version} {entry.hash}\n" for entry in entries)
-            os.write(saved, told.encode())
+            os.write(saved, lines(*(f"{entry.unit} {entry.version} {entry.hash}" for entry in entries)))
 
     async def sequence() -> None:
         sequencer = Sequencer(parts)
         while True:
             checkpoint = await sequencer.round()
             if checkpoint is not None:
-                os.write(signed, f"{checkpoint.size} {checkpoint.root.hex()}\n".encode())
+                os.write(signed, lines(f"{checkpoint.size} {checkpoint.root.hex()}"))
             await asyncio.sleep(0.001)
 
     try:

@@ -97,7 +97,7 @@ def _checkpoints(file: Path) -> list[tuple[int, bytes]]:
 
 
 def _lines(file: Path, words: int) -> list[list[str]]:
-    """Whole lines: a kill may have cut the last one of a life short, and another was written behind it."""
+    """Whole lines: `hammer.lines` sees to it that no kill cuts one in two."""
     found = [line.split() for line in file.read_text().splitlines()]
-    assert all(len(line) == words for line in found), "a write of a line is atomic enough on a local disk"
+    assert all(len(line) == words for line in found), "a line is cut"
     return found
