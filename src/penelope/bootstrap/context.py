@@ -15,6 +15,8 @@ from penelope.adapters.example.warehouse import warehouse
 from penelope.adapters.graph.opened import BoltServer, open_graph
 from penelope.adapters.policy.context_opa import OpaGovernor, OpaServer
 from penelope.adapters.policy.context_rego import load_governor
+from penelope.adapters.semantic.cube import CubeLayer
+from penelope.adapters.semantic.cube_client import CubeOptions
 from penelope.adapters.semantic.duck import DuckLayer
 from penelope.adapters.semantic.load import load_models
 from penelope.adapters.vector.minilm import MODEL, MiniLm
@@ -103,18 +105,28 @@ async def _semantic(stack: AsyncExitStack, settings: Semantic, *, example: bool)
     return layer
 
 
-def open_semantic(settings: Semantic, *, example: bool) -> DuckLayer:
-    """The embedded semantic layer, which must be closed. `example`: see `resolver_of`. Raises BadSettings."""
+def open_semantic(settings: Semantic, *, example: bool) -> DuckLayer | CubeLayer:
+    """The semantic layer, which must be closed. `example`: see `resolver_of`. Raises BadSettings; asks nobody yet."""
+    # Without a key of the operator's hashes are good for this process alone.
+    key = settings.mask_key.get_secret_value().encode() if settings.mask_key else secrets.token_bytes(32)
+    if settings.kind == "cube" and settings.url is not None:
+        secret = settings.api_secret
+        server = CubeOptions(
+            url=settings.url,
+            api_secret=secret.get_secret_value() if secret else "",
+            token_file="" if settings.token_file is None else str(settings.token_file),
+            ca="" if settings.ca_file is None else str(settings.ca_file),
+            timeout_seconds=settings.timeout_seconds,
+        )
+        return CubeLayer(server, key)
     played = example and not settings.models
     shape = load_models((MODELS,) if played else settings.models)
     if played:
         warehouse(settings.database)
-    key = settings.mask_key
     return DuckLayer(
         shape,
         settings.database,
-        # Without a key of the operator's hashes are good for this process alone.
-        mask_key=key.get_secret_value().encode() if key else secrets.token_bytes(32),
+        mask_key=key,
         timeout_seconds=settings.timeout_seconds,
         memory_bytes=settings.memory_mib * 1024 * 1024,
         threads=settings.threads,
