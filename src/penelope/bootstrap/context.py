@@ -14,7 +14,7 @@ from penelope.adapters.example import MODELS
 from penelope.adapters.example.warehouse import warehouse
 from penelope.adapters.graph.opened import BoltServer, open_graph
 from penelope.adapters.policy.context_opa import OpaGovernor, OpaServer
-from penelope.adapters.policy.context_rego import load_governor
+from penelope.adapters.policy.context_rego import EmbeddedGovernor, load_governor
 from penelope.adapters.semantic.cube import CubeLayer
 from penelope.adapters.semantic.cube_client import CubeOptions
 from penelope.adapters.semantic.duck import DuckLayer
@@ -24,6 +24,7 @@ from penelope.domain.degradation import Store
 from penelope.domain.semantics import Model
 from penelope.domain.service import Service
 from penelope.errors import Unavailable
+from penelope.flow.resolve_observer import ResolveObserver
 from penelope.flow.resolving import Resolver, Stores
 from penelope.kit.clock import Clock
 from penelope.kit.guard import Guard, Patience
@@ -45,7 +46,13 @@ if TYPE_CHECKING:
 
 
 async def resolver_of(
-    stack: AsyncExitStack, settings: Settings, reader: AsyncEngine, clock: Clock, *, example: bool = False
+    stack: AsyncExitStack,
+    settings: Settings,
+    reader: AsyncEngine,
+    clock: Clock,
+    observer: ResolveObserver | None = None,
+    *,
+    example: bool = False,
 ) -> Resolver:
     """The resolver over the stores of the settings, all closed when the stack is unwound. `reader` is of the database.
 
@@ -73,7 +80,16 @@ async def resolver_of(
         embedder=embedder,
     )
     services = _services(settings.catalogue.path)
-    return Resolver(stores, guards, partial(_registry, services), _rules(settings.context), clock)
+    resolver = Resolver(stores, guards, partial(_registry, services), _rules(settings.context), clock)
+    if observer is not None:
+        resolver.observer = observer
+        if isinstance(stores.governor, EmbeddedGovernor):
+            stores.governor.counted = partial(_decisions_counted, observer)
+    return resolver
+
+
+def _decisions_counted(observer: ResolveObserver, known: int, asked: int) -> None:
+    observer.cache_asked("policy", hits=known, misses=asked)
 
 
 def _registry(services: dict[str, Service], model: Model) -> Registry:
