@@ -21,6 +21,7 @@ from penelope.adapters.yaml_source import read
 from penelope.domain.access import Classification
 from penelope.domain.passage import Document, Piece
 from penelope.entry.documents import Indexer
+from penelope.rooms.context import ranking
 from penelope.rooms.context.terms import terms_of
 from penelope.settings.documents import Documents
 from penelope.store.database import migrate, open_engine, open_reader, parse_url
@@ -32,6 +33,7 @@ EXAMPLE = Path(__file__).parents[1] / "src" / "penelope" / "adapters" / "example
 QUESTIONS = Path(__file__).parent / "questions" / "retrieval.yaml"
 ALLOWED = tuple(kind.value for kind in Classification)
 WEIGHTS = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0)
+LENGTHS = (0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9)
 DIMENSIONS = 384
 PIECES_EACH = 25
 RANKS = range(1, 20_001)
@@ -100,6 +102,7 @@ async def quality(url: str, embedder: MiniLm) -> None:
     ):
         figures = await measured(1, best, **more)
         print(f"{name:14} " + " ".join(f"{figure:.2f}" for figure in figures))
+    await lengths(url, asked)
     found = await compared(url, asked)
     for name, (setting, figures) in found.items():
         print(f"{name:14} chosen {setting:<5} " + " ".join(f"{figure:.2f}" for figure in figures))
@@ -149,6 +152,25 @@ WAYS: Mapping[str, tuple[Way, Sequence[float]]] = {
     "z-scores": (by_z_scores, WEIGHTS),
     "ranks (RRF)": (by_reciprocal_ranks, (5, 10, 20, 60, 100)),
 }
+
+
+async def lengths(url: str, asked: Mapping[str, list[Question]]) -> None:
+    """How much the length of a passage should count: on the half that figures are chosen on."""
+    shipped = ranking.LENGTH, ranking.HIGHEST
+    for ranking.LENGTH in LENGTHS:
+        ranking.HIGHEST = (ranking.SATURATION + 1) / (1 + ranking.SATURATION * (1 - ranking.LENGTH))
+        for weight in (0.3, 0.5, 0.7):
+            passages = _Tried(url.removeprefix("sqlite:///"), by_cosine, weight)
+            figures = []
+            for kind in ("paraphrases", "keywords"):
+                found = await ranks(passages, asked[kind][::2], words=True, meaning=True)
+                figures += [at(found, 1), at(found, 5)]
+            passages.close()
+            print(
+                f"length {ranking.LENGTH:.2f}, weight {weight}: "
+                + " ".join(f"{figure:.2f}" for figure in figures)
+            )
+    ranking.LENGTH, ranking.HIGHEST = shipped
 
 
 async def compared(url: str, asked: Mapping[str, list[Question]]) -> Mapping[str, tuple[float, list[float]]]:
