@@ -63,6 +63,9 @@ async def resolver_of(
     }
     embedder = MiniLm()
     stack.callback(embedder.close)
+    governor = _governor(settings.context_policy, guards[Store.POLICY])
+    if isinstance(governor, EmbeddedGovernor):
+        stack.callback(governor.close)
     limits = settings.documents
     passages = open_passages(
         parse_url(settings.database.url),
@@ -76,15 +79,15 @@ async def resolver_of(
         semantic=await _semantic(stack, settings.semantic, example=example),
         graph=await _graph(stack, settings.graph),
         passages=passages,
-        governor=_governor(settings.context_policy, guards[Store.POLICY]),
+        governor=governor,
         embedder=embedder,
     )
     services = _services(settings.catalogue.path)
     resolver = Resolver(stores, guards, partial(_registry, services), _rules(settings.context), clock)
     if observer is not None:
         resolver.observer = observer
-        if isinstance(stores.governor, EmbeddedGovernor):
-            stores.governor.counted = partial(_decisions_counted, observer)
+        if isinstance(governor, EmbeddedGovernor):
+            governor.counted = partial(_decisions_counted, observer)
     return resolver
 
 

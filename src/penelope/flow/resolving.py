@@ -25,6 +25,7 @@ from penelope.domain.concept import (
     Unresolved,
 )
 from penelope.domain.degradation import DegradationMode, Store
+from penelope.domain.likeness import Embedder
 from penelope.domain.passage import Passage
 from penelope.domain.semantics import Model, SemanticQuery, Table
 from penelope.errors import DependencyError, InvalidQuery, Unavailable
@@ -36,7 +37,7 @@ from penelope.kit.guard import Guard, GuardState
 from penelope.rooms.context.assets import cube_asset, definition_asset, document_asset, row_asset
 from penelope.rooms.context.degrade import modes, notices
 from penelope.rooms.context.govern import Governed, Refusal, checked, govern, members, visible
-from penelope.rooms.context.ports import Embedder, Governor, Graph, Passages, SemanticLayer
+from penelope.rooms.context.ports import Governor, Graph, Passages, SemanticLayer
 from penelope.rooms.context.question_of import node_of
 from penelope.rooms.context.registry import Registry
 from penelope.rooms.context.resolve import Rules, resolve

@@ -52,6 +52,12 @@ class EmbeddedGovernor:
         self._known: OrderedDict[bytes, Access] = OrderedDict()
         self.counted: Callable[[int, int], None] = _uncounted
 
+    def close(self) -> None:
+        """Lets this thread's evaluator go: it must be dropped by the thread that made it, and not by whichever thread
+        happens to collect garbage. Whoever asks here afterwards gets a new one.
+        """
+        self._mine.__dict__.clear()
+
     async def judge(self, questions: Sequence[AccessQuestion]) -> Sequence[Access]:
         answers: list[Access] = []
         for batch in batches(questions, _AT_ONCE, _COLUMNS_AT_ONCE):
