@@ -39,7 +39,7 @@ from penelope.rooms.context.degrade import modes, notices
 from penelope.rooms.context.govern import Governed, Refusal, checked, govern, members, visible
 from penelope.rooms.context.ports import Governor, Graph, Passages, SemanticLayer
 from penelope.rooms.context.question_of import node_of
-from penelope.rooms.context.registry import Registry
+from penelope.rooms.context.registry import BadRegistry, Registry
 from penelope.rooms.context.resolve import Rules, resolve
 
 Found = TypeVar("Found")
@@ -151,17 +151,20 @@ class Resolver:
         self.observer.cache_asked("model", misses=1)
         try:
             model = await ask.guarded(Store.SEMANTIC, self.stores.semantic.model)
+            kept = known is not None and known.model is model
+            registry = known.registry if known and kept else await self._made_of(model)
         except DependencyError:
             if known is None:
                 raise
             return known
-        at = time.monotonic()
-        if known is None or known.model is not model:
-            registry = await asyncio.to_thread(self._registry_of, model)
-            self._known = _Known(model=model, registry=registry, at=at)
-        else:
-            self._known = replace(known, at=at)
+        self._known = _Known(model=model, registry=registry, at=time.monotonic())
         return self._known
+
+    async def _made_of(self, model: Model) -> Registry:
+        try:
+            return await asyncio.to_thread(self._registry_of, model)
+        except BadRegistry as error:
+            raise Unavailable(f"the definitions of the data model do not fit: {error}") from error
 
     async def registry_for(self, known: _Known, ask: "_Turn") -> Registry:
         """What the asker may know of. Nothing, and not kept, where the policy engine fails."""
