@@ -339,6 +339,26 @@ def test_a_model_with_too_many_definitions_is_told_and_the_one_before_goes_on(sh
     play(shop, scene)
 
 
+def test_meaning_that_takes_too_long_is_done_without(shop: Path) -> None:
+    class Slow:
+        model = "none"
+
+        async def embed(self, texts: Sequence[str]) -> Sequence[bytes]:
+            await asyncio.sleep(60)
+            return [b"" for _ in texts]
+
+    async def scene(house: House) -> None:
+        await house.ask("APAC revenue last quarter")
+        house.resolver.stores = replace(house.resolver.stores, embedder=Slow())
+        house.resolver.limits = replace(house.resolver.limits, deadline_seconds=3.0)
+        told = await house.ask("APAC revenue last quarter")
+        assert told.value is not None
+        assert told.passages
+        assert modes(told) == {Store.VECTOR: DegradationMode.KEYWORDS_ONLY}
+
+    play(shop, scene)
+
+
 def test_a_store_that_gives_what_is_to_be_masked_is_not_passed_on(shop: Path) -> None:
     async def scene(house: House) -> None:
         def clear(found: Any) -> Any:

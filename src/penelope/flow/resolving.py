@@ -365,8 +365,10 @@ class _Turn:
         embedder = self._resolver.stores.embedder
         if embedder is not None:
             try:
-                (vector,) = await embedder.embed([words])
-            except Unavailable:
+                # Half of what is left: words alone still find something in the other half.
+                async with asyncio.timeout((self._deadline - time.monotonic()) / 2):
+                    (vector,) = await embedder.embed([words])
+            except (Unavailable, TimeoutError):
                 self._failed.add(Store.VECTOR)
         try:
             found = await self.guarded(
