@@ -82,12 +82,11 @@ class _Compact(msgspec.Struct, frozen=True):
     dataset: list[list[Json]]
 
 
-class Loaded(msgspec.Struct, frozen=True, rename="camel"):
+class Loaded(msgspec.Struct, frozen=True):
     """An answer of ``/load`` in the format ``compact``."""
 
     data: _Compact
     annotation: _Annotation
-    last_refresh_time: datetime | None = None
 
 
 class _Statement(msgspec.Struct, frozen=True):
