@@ -9,7 +9,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,26 @@ from penelope.adapters.yaml_source import read
 from penelope.domain.access import Classification
 from penelope.domain.passage import Document, Piece
 from penelope.entry.documents import Indexer
+from penelope.rooms.context import ranking
 from penelope.rooms.context.terms import terms_of
 from penelope.settings.documents import Documents
 from penelope.store.database import migrate, open_engine, open_reader, parse_url
 from penelope.store.open_passages import open_passages
 from penelope.store.shelf import SqlShelf
+from penelope.store.sqlite_passages import SqlitePassages
 
 EXAMPLE = Path(__file__).parents[1] / "src" / "penelope" / "adapters" / "example" / "documents"
 QUESTIONS = Path(__file__).parent / "questions" / "retrieval.yaml"
 ALLOWED = tuple(kind.value for kind in Classification)
 WEIGHTS = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0)
+LENGTHS = (0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9)
 DIMENSIONS = 384
 PIECES_EACH = 25
 RANKS = range(1, 20_001)
 SHARES = tuple(accumulate(1 / (rank + 30) for rank in RANKS))
 
 Question = tuple[str, str, bytes]
+Way = Callable[[Any, Any, float], Any]
 
 
 async def questions(embedder: MiniLm) -> Mapping[str, list[Question]]:
@@ -98,10 +102,104 @@ async def quality(url: str, embedder: MiniLm) -> None:
     ):
         figures = await measured(1, best, **more)
         print(f"{name:14} " + " ".join(f"{figure:.2f}" for figure in figures))
+    await lengths(url, asked)
+    found = await compared(url, asked)
+    for name, (setting, figures) in found.items():
+        print(f"{name:14} chosen {setting:<5} " + " ".join(f"{figure:.2f}" for figure in figures))
     shipped = await measured(1, Documents().keywords)
     print(f"as shipped ({Documents().keywords}) " + " ".join(f"{figure:.2f}" for figure in shipped))
     await reader.dispose()
     await engine.dispose()
+
+
+class _Tried(SqlitePassages):
+    """The store with another way to put meaning and words together; `setting` is its one figure."""
+
+    def __init__(self, file: str, way: Way, setting: float) -> None:
+        super().__init__(file, model=MODEL)
+        self._way, self._setting = way, setting
+
+    def _fused(self, meanings: Any, shares: Any) -> Any:
+        return self._way(meanings, shares, self._setting)
+
+
+def by_cosine(meanings: Any, shares: Any, weight: float) -> Any:
+    return meanings + weight * shares
+
+
+def by_z_scores(meanings: Any, shares: Any, weight: float) -> Any:
+    return _z(meanings) + weight * _z(shares)
+
+
+def by_reciprocal_ranks(meanings: Any, shares: Any, k: float) -> Any:
+    """Cormack, Clarke and Büttcher 2009; a passage without any of the words has no rank among words."""
+    return 1 / (k + _rank(meanings)) + np.where(shares > 0, 1 / (k + _rank(shares)), 0)
+
+
+def _z(values: Any) -> Any:
+    spread = values.std()
+    return (values - values.mean()) / spread if spread else values * 0
+
+
+def _rank(values: Any) -> Any:
+    ranks = np.empty(len(values))
+    ranks[np.argsort(-values, kind="stable")] = np.arange(1, len(values) + 1)
+    return ranks
+
+
+WAYS: Mapping[str, tuple[Way, Sequence[float]]] = {
+    "cosine + share": (by_cosine, WEIGHTS),
+    "z-scores": (by_z_scores, WEIGHTS),
+    "ranks (RRF)": (by_reciprocal_ranks, (5, 10, 20, 60, 100)),
+}
+
+
+async def lengths(url: str, asked: Mapping[str, list[Question]]) -> None:
+    """How much the length of a passage should count: on the half that figures are chosen on."""
+    shipped = ranking.LENGTH, ranking.HIGHEST
+    for ranking.LENGTH in LENGTHS:
+        ranking.HIGHEST = (ranking.SATURATION + 1) / (1 + ranking.SATURATION * (1 - ranking.LENGTH))
+        for weight in (0.3, 0.5, 0.7):
+            passages = _Tried(url.removeprefix("sqlite:///"), by_cosine, weight)
+            figures = []
+            for kind in ("paraphrases", "keywords"):
+                found = await ranks(passages, asked[kind][::2], words=True, meaning=True)
+                figures += [at(found, 1), at(found, 5)]
+            passages.close()
+            print(
+                f"length {ranking.LENGTH:.2f}, weight {weight}: "
+                + " ".join(f"{figure:.2f}" for figure in figures)
+            )
+    ranking.LENGTH, ranking.HIGHEST = shipped
+
+
+async def compared(url: str, asked: Mapping[str, list[Question]]) -> Mapping[str, tuple[float, list[float]]]:
+    """Each way with the setting that is best on one half: its figures on the other half, and on all that came later."""
+
+    async def tried(way: Way, setting: float, half: int) -> list[float]:
+        passages = _Tried(url.removeprefix("sqlite:///"), way, setting)
+        figures = []
+        for kind in ("paraphrases", "keywords"):
+            found = await ranks(passages, asked[kind][half::2], words=True, meaning=True)
+            figures += [at(found, 1), at(found, 5)]
+        if half:
+            found = await ranks(passages, asked["keywords_later"], words=True, meaning=True)
+            figures += [at(found, 1), at(found, 5)]
+        passages.close()
+        return figures
+
+    best = {}
+    for name, (way, settings) in WAYS.items():
+        known = {setting: await tried(way, setting, 0) for setting in settings}
+        for setting, figures in known.items():
+            print(f"{name} {setting}: " + " ".join(f"{figure:.2f}" for figure in figures))
+        worth = {
+            setting: (found[2] >= 0.98, found[2], found[1], found[0]) for setting, found in known.items()
+        }
+        equals = [setting for setting in settings if worth[setting] == max(worth.values())]
+        chosen = equals[len(equals) // 2]
+        best[name] = (chosen, await tried(way, chosen, 1))
+    return best
 
 
 def sample(chance: random.Random, number: int) -> list[str]:

@@ -23,12 +23,13 @@ from penelope.domain.access import Access, AccessQuestion, Masking, Subject
 from penelope.domain.answer import Outcome, Told
 from penelope.domain.concept import Request
 from penelope.domain.degradation import DegradationMode, Store
-from penelope.domain.semantics import Table
+from penelope.domain.semantics import Model, Table
 from penelope.entry.documents import Indexer
 from penelope.errors import AccessBroken, Unavailable
 from penelope.flow.resolving import Limits, Resolver, Stores
 from penelope.kit.codec import to_data
 from penelope.kit.guard import Guard, Patience
+from penelope.rooms.context.registry import BadRegistry, Registry
 from penelope.rooms.context.registry_of import registry_of
 from penelope.rooms.context.resolve import Rules
 from penelope.settings.documents import Documents
@@ -315,6 +316,45 @@ def test_while_the_policy_engine_is_down_nothing_is_told(shop: Path, *, warm: bo
             assert modes(told)[Store.POLICY] is DegradationMode.DENY
         house.governor.down = False
         assert (await house.ask("APAC revenue last quarter")).value is not None
+
+    play(shop, scene)
+
+
+def test_a_model_with_too_many_definitions_is_told_and_the_one_before_goes_on(shop: Path) -> None:
+    async def scene(house: House) -> None:
+        def too_many(_: Model) -> Registry:
+            raise BadRegistry("there are more than 100000 definitions")
+
+        made = house.resolver._registry_of
+        house.resolver._registry_of = too_many
+        never = await house.ask("APAC revenue last quarter")
+        assert (never.outcome, never.definition) == (Outcome.UNRESOLVED, None)
+        house.resolver._registry_of = made
+        assert (await house.ask("APAC revenue last quarter")).value is not None
+        house.resolver._registry_of = too_many
+        house.resolver.limits = replace(house.resolver.limits, fresh_seconds=0.0)
+        house.semantic.gives = lambda found: replace(found) if isinstance(found, Model) else found
+        assert (await house.ask("APAC revenue last quarter")).value is not None
+
+    play(shop, scene)
+
+
+def test_meaning_that_takes_too_long_is_done_without(shop: Path) -> None:
+    class Slow:
+        model = "none"
+
+        async def embed(self, texts: Sequence[str]) -> Sequence[bytes]:
+            await asyncio.sleep(60)
+            return [b"" for _ in texts]
+
+    async def scene(house: House) -> None:
+        await house.ask("APAC revenue last quarter")
+        house.resolver.stores = replace(house.resolver.stores, embedder=Slow())
+        house.resolver.limits = replace(house.resolver.limits, deadline_seconds=3.0)
+        told = await house.ask("APAC revenue last quarter")
+        assert told.value is not None
+        assert told.passages
+        assert modes(told) == {Store.VECTOR: DegradationMode.KEYWORDS_ONLY}
 
     play(shop, scene)
 

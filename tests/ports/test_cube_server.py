@@ -1,6 +1,7 @@
 """Our side of Cube's REST API, held against a real Cube."""
 
 import asyncio
+import json
 import subprocess
 import sys
 import time
@@ -14,10 +15,11 @@ import duckdb
 import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
+from typer.testing import CliRunner
 
 from penelope.adapters.semantic.cube import CubeLayer
 from penelope.adapters.semantic.cube_client import CubeOptions
-from penelope.domain.access import Masking
+from penelope.domain.access import Access, Masking
 from penelope.domain.masking import mask
 from penelope.domain.semantics import (
     AnyOf,
@@ -29,7 +31,9 @@ from penelope.domain.semantics import (
     Table,
     TimeDimension,
 )
+from penelope.entry.cli.main import app
 from penelope.errors import InvalidQuery, Timeout, Unavailable
+from penelope.rooms.context.govern import Governed, Refusal, checked, govern
 
 KEY = b"a key of masks, for tests"
 MODEL = Path(__file__).parent / "cube" / "model"
@@ -289,6 +293,58 @@ def test_a_stopped_cube_is_unavailable_and_one_that_is_back_answers(database: Pa
         server.process.wait()
         with pytest.raises(Unavailable, match="out of reach"):
             run(layer, BY_STATUS)
+
+
+def test_measures_beside_a_mask_are_answered_unless_they_read_what_is_masked(layer: CubeLayer) -> None:
+    model = asyncio.run(layer.model())
+    assert asyncio.run(layer.model()) is model
+    assert model.reads["customers.count"] == frozenset()
+    # Cube does not tell what one dimension is made from: it may be anything that a formula reads.
+    assert model.reads["orders.revenue"] == {"orders.price", "customers.hidden_too"}
+    assert {"customers.email", "customers.domain", "sales.customers_email"} <= model.reads["customers.last"]
+    assert "customers.number" not in model.reads["customers.last"]
+    assert "customers.email" in model.reads["customers.begins_with_a"]
+    assert model.reads["orders.share"] == model.reads["orders.revenue"]
+    masked = Access(allow=True, masks={"customers.email": Masking.HASH})
+    refused = govern(
+        SemanticQuery(measures=("customers.last",), dimensions=("customers.email",)),
+        {"customers": masked},
+        model.reads,
+    )
+    assert isinstance(refused, Refusal)
+    query = SemanticQuery(measures=("customers.count",), dimensions=("customers.email",))
+    governed = govern(query, {"customers": masked}, model.reads)
+    assert isinstance(governed, Governed)
+    table = checked(run(layer, governed.query, dict(governed.masks)), governed)
+    assert sorted(row[0] for row in table.rows) == sorted(mask(email, Masking.HASH, KEY) for email in EMAILS)
+    assert [row[1] for row in table.rows] == [1, 1, 1]
+
+
+def test_the_settings_lead_to_cube(cube: cubing.Cube) -> None:
+    query = json.dumps({"measures": ["orders.revenue"], "dimensions": ["orders.status"]})
+    given = {
+        "PENELOPE_SEMANTIC__KIND": "cube",
+        "PENELOPE_SEMANTIC__URL": cube.url,
+        "PENELOPE_SEMANTIC__API_SECRET": cubing.SECRET,
+    }
+    cli = CliRunner(env={**given, "COLUMNS": "200"})
+    shown = cli.invoke(app, ["context", "model", "revenue"])
+    assert shown.exit_code == 0, shown.output
+    assert "orders.revenue" in shown.output
+    answered = cli.invoke(app, ["context", "query", "-", "--json"], input=query)
+    assert answered.exit_code == 0, answered.output
+    rows = [json.loads(line) for line in answered.output.splitlines()]
+    assert {row["orders.status"] for row in rows} == {"open", "paid"}
+    statement = cli.invoke(app, ["context", "query", "-", "--sql"], input=query)
+    assert "GROUP BY" in statement.output
+    found = cli.invoke(app, ["doctor", "--json"])
+    cubes = [item for item in json.loads(found.stdout)["findings"] if item["name"] == "Cube"]
+    assert [item["works"] for item in cubes] == [True]
+    wrong = CliRunner(env={**given, "PENELOPE_SEMANTIC__API_SECRET": "another secret, long enough too"})
+    told = wrong.invoke(app, ["context", "query", "-"], input=query)
+    assert told.exit_code != 0
+    assert "does not accept our token" in told.output
+    assert "another secret" not in told.output
 
 
 def test_the_server_ends_with_whoever_started_it(cube: cubing.Cube, database: Path, tmp_path: Path) -> None:

@@ -124,6 +124,16 @@ def test_answers_are_those_of_plain_python(opening: Opening, seed: int) -> None:
     assert fruitful == library().keys()
 
 
+def test_a_graph_that_was_closed_is_not_opened_again(opening: Opening) -> None:
+    async def run() -> None:
+        async with opening() as store:
+            await store.replace(*graph(1, size=10, edges=10))
+        with pytest.raises(Unavailable, match="was closed"):
+            await store.ask("owner_of", {"id": "service:n1", "allowed": ["public"], "limit": 10})
+
+    asyncio.run(run())
+
+
 def test_both_stores_answer_alike(tmp_path: Path, bolt_server: Any) -> None:
     nodes, edges = graph(7, size=400, edges=1500)
     asked = questions(7, nodes, edges) + questions(8, nodes, edges)

@@ -19,6 +19,15 @@ from penelope.errors import InvalidQuery
 from penelope.rooms.context.ports import SemanticLayer
 
 KEY = b"the key of the masks"
+SEGMENTS_OF_VIEWS = frozenset(
+    {
+        "sales.completed",
+        "sales.large",
+        "sales.customers_in_europe",
+        "sales.customers_reachable",
+        "catalogue_sales.product_premium",
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +165,18 @@ def test_masked_members_cannot_be_guessed_by_filter_or_order(
 ) -> None:
     with pytest.raises(InvalidQuery, match="masked"):
         asyncio.run(layer.run(query, {"customers.email": Masking.HASH}))
+
+
+def test_cube_tells_at_least_the_columns_that_a_measure_reads(
+    embedded: SemanticLayer, cube: SemanticLayer
+) -> None:
+    """More is a measure refused beside a mask that does not touch it; less would be a leak."""
+    ours, theirs = asyncio.run(embedded.model()), asyncio.run(cube.model())
+    shown = {member.name for member in theirs.members}
+    asked = {name: read & shown for name, read in ours.reads.items() if name in shown}
+    assert len(asked) >= 20
+    assert any(asked.values())
+    assert {name for name, read in asked.items() if not read <= theirs.reads[name]} == set()
+    # Cube does not say what a view's segments show, and not what a member is made from that is not public.
+    untold = {name for name in asked if name in SEGMENTS_OF_VIEWS} | {"orders.revenue_per_minute"}
+    assert {name for name, read in asked.items() if theirs.reads[name] != read} == untold

@@ -14,7 +14,9 @@ from penelope.adapters.example import MODELS
 from penelope.adapters.example.warehouse import warehouse
 from penelope.adapters.graph.opened import BoltServer, open_graph
 from penelope.adapters.policy.context_opa import OpaGovernor, OpaServer
-from penelope.adapters.policy.context_rego import load_governor
+from penelope.adapters.policy.context_rego import EmbeddedGovernor, load_governor
+from penelope.adapters.semantic.cube import CubeLayer
+from penelope.adapters.semantic.cube_client import CubeOptions
 from penelope.adapters.semantic.duck import DuckLayer
 from penelope.adapters.semantic.load import load_models
 from penelope.adapters.vector.minilm import MODEL, MiniLm
@@ -22,6 +24,7 @@ from penelope.domain.degradation import Store
 from penelope.domain.semantics import Model
 from penelope.domain.service import Service
 from penelope.errors import Unavailable
+from penelope.flow.resolve_observer import ResolveObserver
 from penelope.flow.resolving import Resolver, Stores
 from penelope.kit.clock import Clock
 from penelope.kit.guard import Guard, Patience
@@ -43,7 +46,13 @@ if TYPE_CHECKING:
 
 
 async def resolver_of(
-    stack: AsyncExitStack, settings: Settings, reader: AsyncEngine, clock: Clock, *, example: bool = False
+    stack: AsyncExitStack,
+    settings: Settings,
+    reader: AsyncEngine,
+    clock: Clock,
+    observer: ResolveObserver | None = None,
+    *,
+    example: bool = False,
 ) -> Resolver:
     """The resolver over the stores of the settings, all closed when the stack is unwound. `reader` is of the database.
 
@@ -54,6 +63,9 @@ async def resolver_of(
     }
     embedder = MiniLm()
     stack.callback(embedder.close)
+    governor = _governor(settings.context_policy, guards[Store.POLICY])
+    if isinstance(governor, EmbeddedGovernor):
+        stack.callback(governor.close)
     limits = settings.documents
     passages = open_passages(
         parse_url(settings.database.url),
@@ -67,11 +79,20 @@ async def resolver_of(
         semantic=await _semantic(stack, settings.semantic, example=example),
         graph=await _graph(stack, settings.graph),
         passages=passages,
-        governor=_governor(settings.context_policy, guards[Store.POLICY]),
+        governor=governor,
         embedder=embedder,
     )
     services = _services(settings.catalogue.path)
-    return Resolver(stores, guards, partial(_registry, services), _rules(settings.context), clock)
+    resolver = Resolver(stores, guards, partial(_registry, services), _rules(settings.context), clock)
+    if observer is not None:
+        resolver.observer = observer
+        if isinstance(governor, EmbeddedGovernor):
+            governor.counted = partial(_decisions_counted, observer)
+    return resolver
+
+
+def _decisions_counted(observer: ResolveObserver, known: int, asked: int) -> None:
+    observer.cache_asked("policy", hits=known, misses=asked)
 
 
 def _registry(services: dict[str, Service], model: Model) -> Registry:
@@ -103,18 +124,28 @@ async def _semantic(stack: AsyncExitStack, settings: Semantic, *, example: bool)
     return layer
 
 
-def open_semantic(settings: Semantic, *, example: bool) -> DuckLayer:
-    """The embedded semantic layer, which must be closed. `example`: see `resolver_of`. Raises BadSettings."""
+def open_semantic(settings: Semantic, *, example: bool) -> DuckLayer | CubeLayer:
+    """The semantic layer, which must be closed. `example`: see `resolver_of`. Raises BadSettings; asks nobody yet."""
+    # Without a key of the operator's hashes are good for this process alone.
+    key = settings.mask_key.get_secret_value().encode() if settings.mask_key else secrets.token_bytes(32)
+    if settings.kind == "cube" and settings.url is not None:
+        secret = settings.api_secret
+        server = CubeOptions(
+            url=settings.url,
+            api_secret=secret.get_secret_value() if secret else "",
+            token_file="" if settings.token_file is None else str(settings.token_file),
+            ca="" if settings.ca_file is None else str(settings.ca_file),
+            timeout_seconds=settings.timeout_seconds,
+        )
+        return CubeLayer(server, key)
     played = example and not settings.models
     shape = load_models((MODELS,) if played else settings.models)
     if played:
         warehouse(settings.database)
-    key = settings.mask_key
     return DuckLayer(
         shape,
         settings.database,
-        # Without a key of the operator's hashes are good for this process alone.
-        mask_key=key.get_secret_value().encode() if key else secrets.token_bytes(32),
+        mask_key=key,
         timeout_seconds=settings.timeout_seconds,
         memory_bytes=settings.memory_mib * 1024 * 1024,
         threads=settings.threads,

@@ -1,9 +1,22 @@
-"""How past cases resemble an incident."""
+"""How past cases resemble an incident, and texts each other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 Vector = bytes
 """A vector of length 1, as 32-bit floats in little-endian order: as it is stored, and as numpy reads it."""
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors that lie the nearer to each other, the more alike the texts are in meaning."""
+
+    @property
+    def model(self) -> str:
+        """What made the vectors; those of different models do not compare."""
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[Vector]:
+        """A vector each, worked out beside the event loop. Raises Unavailable where the model cannot be used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

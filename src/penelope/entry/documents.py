@@ -10,12 +10,13 @@ from penelope.adapters.documents.personal import personal
 from penelope.adapters.documents.pieces import cut
 from penelope.adapters.documents.walk import Found, count, files
 from penelope.domain.access import Classification
+from penelope.domain.likeness import Embedder
 from penelope.domain.passage import Document, Piece, Shelved
 from penelope.errors import InvalidRequest, Unavailable
 from penelope.kit.harmless import harmless, is_plain
 from penelope.kit.ids import digest_id
 from penelope.rooms.context.indexing import is_below, proposed, recipe, strictest
-from penelope.rooms.context.ports import Embedder, Shelf
+from penelope.rooms.context.ports import Shelf
 from penelope.rooms.context.terms import terms_of
 from penelope.settings.documents import Documents
 

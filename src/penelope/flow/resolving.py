@@ -24,20 +24,22 @@ from penelope.domain.concept import (
     Resolution,
     Unresolved,
 )
-from penelope.domain.degradation import Store
+from penelope.domain.degradation import DegradationMode, Store
+from penelope.domain.likeness import Embedder
 from penelope.domain.passage import Passage
 from penelope.domain.semantics import Model, SemanticQuery, Table
 from penelope.errors import DependencyError, InvalidQuery, Unavailable
+from penelope.flow.resolve_observer import ResolveObserver, Unobserved, timed
 from penelope.kit.canonical import canonical
 from penelope.kit.clock import Clock
 from penelope.kit.codec import to_data
-from penelope.kit.guard import Guard
+from penelope.kit.guard import Guard, GuardState
 from penelope.rooms.context.assets import cube_asset, definition_asset, document_asset, row_asset
 from penelope.rooms.context.degrade import modes, notices
 from penelope.rooms.context.govern import Governed, Refusal, checked, govern, members, visible
-from penelope.rooms.context.ports import Embedder, Governor, Graph, Passages, SemanticLayer
+from penelope.rooms.context.ports import Governor, Graph, Passages, SemanticLayer
 from penelope.rooms.context.question_of import node_of
-from penelope.rooms.context.registry import Registry
+from penelope.rooms.context.registry import BadRegistry, Registry
 from penelope.rooms.context.resolve import Rules, resolve
 
 Found = TypeVar("Found")
@@ -100,7 +102,10 @@ class _Shelf(Generic[Kept]):
 
 
 class Resolver:
-    """One for all who ask. `registry_of` makes the definitions of a model, and of whatever else defines something."""
+    """One for all who ask. `registry_of` makes the definitions of a model, and of whatever else defines something.
+
+    `observer` is told what is done; nobody is, until it is set.
+    """
 
     def __init__(
         self,
@@ -118,32 +123,48 @@ class Resolver:
         self.clock = clock
         self.limits = limits or Limits()
         self.values: _Shelf[Figures] = _Shelf(self.limits.kept)
+        self.observer: ResolveObserver = Unobserved()
         self._registry_of = registry_of
         self._known: _Known | None = None
         self._for_subjects: _Shelf[tuple[_Known, float, Registry]] = _Shelf(self.limits.kept)
 
     async def tell(self, request: Request) -> Told:
         """What can be told; never raises for what a store does. Raises AccessBroken where one gave more than it may."""
-        return await _Turn(self, request).told()
+        began, told = time.perf_counter(), None
+        try:
+            told = await _Turn(self, request).told()
+        finally:
+            self.observer.concept_told(told, time.perf_counter() - began)
+        return told
+
+    def standing(self) -> tuple[Mapping[Store, GuardState], Mapping[Store, DegradationMode]]:
+        """How the stores stand at this moment, and how answers go on without them."""
+        guards = {store: guard.state() for store, guard in self.guards.items()}
+        return guards, modes(guards)
 
     async def known(self, ask: "_Turn") -> _Known:
         """Raises a DependencyError where the model was never read."""
         known = self._known
         if known is not None and time.monotonic() - known.at < self.limits.fresh_seconds:
+            self.observer.cache_asked("model", hits=1)
             return known
+        self.observer.cache_asked("model", misses=1)
         try:
             model = await ask.guarded(Store.SEMANTIC, self.stores.semantic.model)
+            kept = known is not None and known.model is model
+            registry = known.registry if known and kept else await self._made_of(model)
         except DependencyError:
             if known is None:
                 raise
             return known
-        at = time.monotonic()
-        if known is None or known.model is not model:
-            registry = await asyncio.to_thread(self._registry_of, model)
-            self._known = _Known(model=model, registry=registry, at=at)
-        else:
-            self._known = replace(known, at=at)
+        self._known = _Known(model=model, registry=registry, at=time.monotonic())
         return self._known
+
+    async def _made_of(self, model: Model) -> Registry:
+        try:
+            return await asyncio.to_thread(self._registry_of, model)
+        except BadRegistry as error:
+            raise Unavailable(f"the definitions of the data model do not fit: {error}") from error
 
     async def registry_for(self, known: _Known, ask: "_Turn") -> Registry:
         """What the asker may know of. Nothing, and not kept, where the policy engine fails."""
@@ -155,7 +176,9 @@ class Resolver:
             and kept[0].registry is known.registry
             and now - kept[1] < self.limits.fresh_seconds
         ):
+            self.observer.cache_asked("registry", hits=1)
             return kept[2]
+        self.observer.cache_asked("registry", misses=1)
         definitions = list(known.registry.definitions.values())
         accesses = await ask.judged(Verb.DISCOVER, [definition_asset(each) for each in definitions])
         hidden = [each.name for each, access in zip(definitions, accesses, strict=True) if not access.allow]
@@ -180,7 +203,8 @@ class _Turn:
     async def guarded(self, store: Store, work: Callable[[], Awaitable[Found]]) -> Found:
         """Asks a store behind its guard. Raises DependencyError, and remembers that it failed."""
         try:
-            return await self._resolver.guards[store].call(work, self._deadline)
+            asked = timed(self._resolver.observer, store, work)
+            return await self._resolver.guards[store].call(asked, self._deadline)
         except DependencyError:
             self._failed.add(store)
             raise
@@ -189,7 +213,9 @@ class _Turn:
         """Judged now. Whatever goes wrong is a no."""
         subject = self.request.subject
         questions = [AccessQuestion(subject=subject, verb=verb, asset=asset) for asset in assets]
-        accesses = await self._resolver.stores.governor.judge(questions)
+        observer, governor = self._resolver.observer, self._resolver.stores.governor
+        accesses = await timed(observer, Store.POLICY, lambda: governor.judge(questions))()
+        observer.access_decided(accesses)
         if any(access.failed for access in accesses):
             self._failed.add(Store.POLICY)
         return accesses
@@ -301,6 +327,9 @@ class _Turn:
             )
         except (DependencyError, InvalidQuery):
             kept = self._resolver.values.get(key)
+            self._resolver.observer.cache_asked(
+                "last_value", hits=int(kept is not None), misses=int(kept is None)
+            )
             self._stale = self._stale or kept is not None
             return kept
         table = checked(found, governed)
@@ -336,8 +365,10 @@ class _Turn:
         embedder = self._resolver.stores.embedder
         if embedder is not None:
             try:
-                (vector,) = await embedder.embed([words])
-            except Unavailable:
+                # Half of what is left: words alone still find something in the other half.
+                async with asyncio.timeout((self._deadline - time.monotonic()) / 2):
+                    (vector,) = await embedder.embed([words])
+            except (Unavailable, TimeoutError):
                 self._failed.add(Store.VECTOR)
         try:
             found = await self.guarded(

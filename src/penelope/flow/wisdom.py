@@ -14,7 +14,7 @@ from penelope.domain.precedent import PastCase
 from penelope.errors import Unavailable
 from penelope.flow.ports import Reader
 from penelope.kit.clock import Clock, timestamp
-from penelope.rooms.decide.ports import Embedder
+from penelope.rooms.decide.ports import QuickEmbedder
 from penelope.rooms.decide.precedents import terms_of, text_of
 
 _BATCH = 64
@@ -124,7 +124,12 @@ class WisdomBase:
     """Fulfils Recall. A crash loses nothing: what is in memory is read again, and what has no vector gets one."""
 
     def __init__(
-        self, store: CaseStore, index: CaseIndex, embedder: Embedder | None, reader: Reader, limits: Limits
+        self,
+        store: CaseStore,
+        index: CaseIndex,
+        embedder: QuickEmbedder | None,
+        reader: Reader,
+        limits: Limits,
     ) -> None:
         self._store = store
         self._index = index

@@ -169,6 +169,10 @@ class SqlitePassages:
         numbers = [self._numbers.setdefault(row[1], len(self._numbers)) for row in found]
         block.add([row[0] for row in found], numbers, [row[2] for row in found], vectors)
 
+    def _fused(self, meanings: Any, shares: Any) -> Any:
+        """The score of each passage; bench/retrieval.py tries others in its place."""
+        return meanings + self._weight * shares
+
     def _search(
         self,
         connection: sqlite3.Connection,
@@ -183,7 +187,7 @@ class SqlitePassages:
         blocks = [self._blocks[kind] for kind in kinds]
         shares = self._shares(connection, terms, kinds)
         meanings = None if vector is None else self._meanings(blocks, vector)
-        scores = np.round(shares if meanings is None else meanings + self._weight * shares, DIGITS)
+        scores = np.round(shares if meanings is None else self._fused(meanings, shares), DIGITS)
         sound = shares >= RARE if meanings is None else (shares >= RARE) | (meanings >= NEAR)
         seqs = np.concatenate([block.seqs for block in blocks])
         documents = np.concatenate([block.documents for block in blocks])

@@ -1,5 +1,6 @@
 """The server's metrics."""
 
+from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -17,6 +18,7 @@ from prometheus_client import (
 )
 
 from penelope.domain.access import Access
+from penelope.domain.answer import Told
 from penelope.domain.constitution import Article
 from penelope.domain.degradation import DegradationMode, Store
 from penelope.domain.deployment import Deployment
@@ -138,11 +140,31 @@ class Telemetry:
 
     def access_decided(self, answers: Iterable[Access]) -> None:
         """The policy answered questions of access."""
-        for access in answers:
-            bound = access.masks or access.row_filters
-            allowed = "masked" if bound else "allowed"
-            denied = "failed" if access.failed else "denied"
-            self._count("ecp_policy_decisions_total", {"outcome": allowed if access.allow else denied})
+        # Added up first: whoever asks anew for all definitions asks thousands of questions at once.
+        for outcome, number in Tally(map(_said, answers)).items():
+            self._count("ecp_policy_decisions_total", {"outcome": outcome}, number)
+
+    def concept_told(self, told: Told | None, seconds: float) -> None:
+        """A concept was resolved, or not; None where that was cut off, or an answer was withheld."""
+        outcome = "failed" if told is None else told.outcome.value
+        self._count("ecp_resolve_requests_total", {"outcome": outcome})
+        self._time("ecp_resolve_duration_seconds", {}, seconds)
+        if told is None:
+            return
+        if told.confidence is not None:
+            self._time("ecp_resolve_confidence", {}, told.confidence.value)
+        for notice in told.notices:
+            self._count("ecp_degraded_answers_total", {"store": notice.store, "mode": notice.mode})
+
+    def store_asked(self, store: Store, seconds: float) -> None:
+        """A store of the context platform was asked once, and answered or failed."""
+        self._time("ecp_store_query_duration_seconds", {"store": store}, seconds)
+
+    def cache_asked(self, cache: str, *, hits: int = 0, misses: int = 0) -> None:
+        """So often something was in a cache of the context platform, and so often not."""
+        for result, number in (("hit", hits), ("miss", misses)):
+            if number:
+                self._count("ecp_cache_requests_total", {"cache": cache, "result": result}, number)
 
     def stores_seen(self, guards: Mapping[Store, GuardState], modes: Mapping[Store, DegradationMode]) -> None:
         """How the stores of the context platform stand at this moment, and how answers do without them."""
@@ -235,6 +257,12 @@ class Telemetry:
             return "other"
         seen.add(short)
         return short
+
+
+def _said(access: Access) -> str:
+    if access.allow:
+        return "masked" if access.masks or access.row_filters else "allowed"
+    return "failed" if access.failed else "denied"
 
 
 def _make(metric: Metric, registry: CollectorRegistry) -> Any:

@@ -94,7 +94,44 @@ DEPLOYMENTS = (
     ),
 )
 
-CONTEXT_ACCESS = (
+RESOLVED = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.06, 0.1, 0.25, 0.5, 1, 2.5, 5)
+TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
+
+CONTEXT = (
+    Metric(
+        "ecp_resolve_requests_total",
+        "counter",
+        ("outcome",),
+        "Concepts asked for: resolved, ambiguous, unresolved, denied; failed where one was cut off or an answer withheld.",
+    ),
+    Metric(
+        "ecp_resolve_duration_seconds",
+        "histogram",
+        (),
+        "Time to resolve a concept, value included.",
+        RESOLVED,
+    ),
+    Metric(
+        "ecp_store_query_duration_seconds",
+        "histogram",
+        ("store",),
+        "Time of one question to a store, whether it answered or failed; one that is left alone is not asked.",
+        RESOLVED,
+    ),
+    Metric("ecp_resolve_confidence", "histogram", (), "Confidence of resolved concepts, 0 to 1.", TENTHS),
+    Metric(
+        "ecp_degraded_answers_total",
+        "counter",
+        ("store", "mode"),
+        "Answers that had to do without a store, and how.",
+    ),
+    Metric(
+        "ecp_cache_requests_total",
+        "counter",
+        ("cache", "result"),
+        "Look-ups, hit or miss: the data model, the registry of somebody's role, decisions of the embedded policy, and the last "
+        "known value where a store fails.",
+    ),
     Metric(
         "ecp_policy_decisions_total",
         "counter",
@@ -234,7 +271,7 @@ METRICS: tuple[Metric, ...] = (
         "Looks at canaries, by answer: promote, hold, rollback.",
     ),
     *DEPLOYMENTS,
-    *CONTEXT_ACCESS,
+    *CONTEXT,
     Metric(
         "penelope_calibration_outcomes",
         "gauge",

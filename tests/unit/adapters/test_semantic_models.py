@@ -1,5 +1,6 @@
 """Data models: what is read, and what writers of them are told, with the place."""
 
+import time
 from pathlib import Path
 
 import duckdb
@@ -138,6 +139,21 @@ def test_keys_that_change_no_answer_are_read_over(tmp_path: Path) -> None:
         "    measures:", "    pre_aggregations: [{name: x}]\n    refresh_key: {every: 1 hour}\n    measures:"
     )
     assert told(tmp_path, text) == []
+
+
+def test_members_that_grow_without_end_are_refused_at_once(tmp_path: Path) -> None:
+    """Forty lines that would be 2^40 members when they are written out."""
+    began = time.process_time()
+    made = "\n".join(
+        f'      - {{name: d{at}, sql: "{{d{at - 1}}} + {{d{at - 1}}}", type: number}}' for at in range(1, 41)
+    )
+    text = (
+        "cubes:\n  - name: c\n    sql_table: c\n    dimensions:\n"
+        "      - {name: id, sql: id, type: number, primary_key: true}\n"
+        f"      - {{name: d0, sql: x, type: number}}\n{made}\n"
+    )
+    assert any("more than 2000 members when it is written out" in problem for problem in told(tmp_path, text))
+    assert time.process_time() - began < 5
 
 
 def test_members_stand_for_each_other_only_so_deep(tmp_path: Path) -> None:

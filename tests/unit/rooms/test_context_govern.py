@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from penelope.domain.access import Access, Classification, Masking
-from penelope.domain.graph import Node
 from penelope.domain.masking import mask
 from penelope.domain.passage import Document
 from penelope.domain.semantics import (
@@ -24,7 +23,7 @@ from penelope.domain.semantics import (
     TimeDimension,
 )
 from penelope.errors import AccessBroken
-from penelope.rooms.context.assets import classification_of, cube_asset, document_asset, node_asset
+from penelope.rooms.context.assets import classification_of, cube_asset, document_asset
 from penelope.rooms.context.govern import Governed, Refusal, checked, govern, govern_rows, visible
 from penelope.rooms.context.rows import meets
 
@@ -282,4 +281,3 @@ def test_assets_are_told_with_their_columns() -> None:
     ]
     document = Document(id="d", kind="guide", title="", source="", digest="", owner="team")
     assert (document_asset(document).owner, document_asset(document).columns) == ("team", {})
-    assert node_asset(Node(id="n", label="Service", name="n", properties={"owner": 7})).owner == ""

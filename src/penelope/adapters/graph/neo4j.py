@@ -89,6 +89,7 @@ class Neo4jGraph:
             user_agent="penelope",
         )
         self._driver: neo4j.AsyncDriver | None = None
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,6 +98,7 @@ class Neo4jGraph:
         await self.close()
 
     async def close(self) -> None:
+        self._closed = True
         driver, self._driver = self._driver, None
         if driver is not None:
             await driver.close()
@@ -165,6 +167,9 @@ class Neo4jGraph:
             return await session.execute_write(work)
 
     def _session(self) -> neo4j.AsyncSession:
+        if self._closed:
+            # A driver that was opened anew would be closed by nobody.
+            raise Unavailable("the graph was closed")
         driver = self._driver = self._driver or self._open()  # type: ignore[no-untyped-call]  # the driver's
         return driver.session(database=self._database)
 

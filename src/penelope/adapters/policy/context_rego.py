@@ -5,7 +5,7 @@ import json
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class EmbeddedGovernor:
 
     Answers are remembered: policies read nothing but the question (see the lint), and files are read once. `sources` are
     names and texts of files. Each thread gets an evaluator of its own, for one of regorus
-    belongs to the thread that made it.
+    belongs to the thread that made it. `counted` is told how many answers of a batch were remembered, and how many were not.
     """
 
     def __init__(self, sources: Sequence[tuple[str, str]]) -> None:
@@ -50,6 +50,13 @@ class EmbeddedGovernor:
         self._mine = threading.local()
         self._turn = threading.Lock()
         self._known: OrderedDict[bytes, Access] = OrderedDict()
+        self.counted: Callable[[int, int], None] = _uncounted
+
+    def close(self) -> None:
+        """Lets this thread's evaluator go: it must be dropped by the thread that made it, and not by whichever thread
+        happens to collect garbage. Whoever asks here afterwards gets a new one.
+        """
+        self._mine.__dict__.clear()
 
     async def judge(self, questions: Sequence[AccessQuestion]) -> Sequence[Access]:
         answers: list[Access] = []
@@ -74,6 +81,7 @@ class EmbeddedGovernor:
                 asked[index] = (key, given)
             else:
                 answers[index] = known
+        self.counted(len(answers), len(asked))
         if asked:
             found = self.decisions([given for _, given in asked.values()])
             for (index, (key, _)), answer in zip(asked.items(), found, strict=True):
@@ -111,6 +119,10 @@ class EmbeddedGovernor:
             slow = f"it took longer than {limit / len(documents) * 1000:.0f} ms a question"
             return [denied(slow)] * len(documents)
         return said(found, len(documents))
+
+
+def _uncounted(_known: int, _asked: int) -> None:
+    pass
 
 
 def _limit_seconds(document: Json) -> float:

@@ -14,6 +14,9 @@ from penelope.domain.semantics import MemberKind
 _DEEPEST = 60
 """How many members may stand for each other in a row."""
 
+_MOST_WRITTEN = 2_000
+"""How many members one may stand for in all."""
+
 
 def findings(build: Build) -> list[Problem]:
     """Every mistake. What points at nothing is told alone: the rest would follow from it."""
@@ -84,11 +87,28 @@ def _too_deep(build: Build) -> Iterator[Problem]:
     except CycleError:
         return
     depth: dict[Path, int] = {}
+    written: dict[Path, int] = {}
     for path in order:
         depth[path] = 1 + max((depth[below] for below in graph[path]), default=0)
+        # With every mention counted: a handful of members, each made of the one before twice, is a million.
+        written[path] = 1 + sum(written[below] for below in _mentioned(build.cubes, path))
         if depth[path] > _DEEPEST:
             yield _problem(build, path, f"stands for members more than {_DEEPEST} deep")
             return
+        if written[path] > _MOST_WRITTEN:
+            yield _problem(
+                build, path, f"stands for more than {_MOST_WRITTEN} members when it is written out"
+            )
+            return
+
+
+def _mentioned(cubes: Mapping[str, Cube], path: Path) -> Iterator[Path]:
+    """The members that one refers to, as often as it does."""
+    cube, name = path
+    for sql in cubes[cube].members[name].expressions:
+        for item in targets(cubes, cube, sql):
+            if item.member is not None:
+                yield item.member.path
 
 
 def _mistakes(cubes: Mapping[str, Cube], member: Definition) -> Iterator[str]:

@@ -3,7 +3,9 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Self
 
 from penelope.adapters.semantic.cube_answer import Offered, in_order, rows_of
 from penelope.adapters.semantic.cube_client import CubeClient, CubeOptions
@@ -66,6 +68,21 @@ class CubeLayer:
                 statement.cancel()
                 as_of.cancel()
 
+    async def statement(self, query: SemanticQuery) -> str:
+        """The SQL that Cube makes of a query. Raises InvalidQuery; Unavailable, Timeout."""
+        async with self._client.in_time():
+            offer = await self._offered(query)
+            return await self._client.statement(to_cube(query, offer.members, {}))
+
+    def close(self) -> None:
+        """Nothing stays open between two questions."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     async def _offered(self, query: SemanticQuery) -> Offered:
         """Asked for anew where it is old, or where the query names what was not there."""
         known = self._known
@@ -77,6 +94,9 @@ class CubeLayer:
 
     async def _fetched(self) -> Offered:
         found = await self._client.offered()
+        if self._known is not None and self._known[1].model == found.model:
+            # The same object, so that whoever made something of it need not make it anew.
+            found = replace(found, model=self._known[1].model)
         self._known = (time.monotonic(), found)
         return found
 
@@ -144,6 +164,6 @@ def _of_query(query: SemanticQuery, masks: Mapping[str, Masking], offer: Offered
     for name, masking in masks.items():
         path = offer.behind.get(name, name)
         by_path[path] = min(masking, by_path.get(path, masking), key=_STRICTEST.index)
-    veil = CubeVeil(offer.members, offer.texts, by_path)
+    veil = CubeVeil(offer.sql, by_path)
     found = {name: veil.of(offer.behind.get(name, name)) for name in _named(query)}
     return {name: masking for name, masking in found.items() if masking is not None}

@@ -13,6 +13,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from penelope.adapters.semantic.cube_reads import reads
+from penelope.adapters.semantic.cube_sql import CubeSql
 from penelope.domain.semantics import Member, MemberKind, Model
 from penelope.errors import Unavailable
 from penelope.kit.canonical import Json
@@ -80,12 +82,11 @@ class _Compact(msgspec.Struct, frozen=True):
     dataset: list[list[Json]]
 
 
-class Loaded(msgspec.Struct, frozen=True, rename="camel"):
+class Loaded(msgspec.Struct, frozen=True):
     """An answer of ``/load`` in the format ``compact``."""
 
     data: _Compact
     annotation: _Annotation
-    last_refresh_time: datetime | None = None
 
 
 class _Statement(msgspec.Struct, frozen=True):
@@ -107,14 +108,14 @@ class Refused(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offered:
-    """What Cube offers. `texts` are the SQL of cubes' members. `behind` are the cubes' members that views show, by the views'; `renewed` are the measures that
-    say when a cube's data was last renewed, by cube (``as_of`` in its ``meta``).
+    """What Cube offers. `sql` is what cubes' members are made from. `behind` are the cubes' members that views show, by the
+    views'; `renewed` are the measures that say when a cube's data was last renewed, by cube (``as_of`` in its ``meta``).
     """
 
     model: Model
     members: Mapping[str, Member]
     behind: Mapping[str, str]
-    texts: Mapping[str, tuple[str, ...]]
+    sql: CubeSql
     renewed: Mapping[str, str]
 
 
@@ -135,13 +136,15 @@ def offered(body: bytes) -> Offered:
                 behind.update({each.name: each.alias_member for each in given if each.alias_member})
             else:
                 texts.update({each.name: tuple(_texts(each)) for each in given})
+    sql = CubeSql(members, texts)
     model = Model(
         members=tuple(members.values()),
         views=frozenset(cube.name for cube in cubes if cube.type == "view"),
         joins={cube.name: tuple(each.name for each in cube.joins) for cube in cubes if cube.joins},
+        reads=reads(sql, behind),
     )
     renewed = _renewed(cubes, members)
-    return Offered(model=model, members=members, behind=behind, texts=texts, renewed=renewed)
+    return Offered(model=model, members=members, behind=behind, sql=sql, renewed=renewed)
 
 
 def _texts(given: _Member) -> Iterator[str]:

@@ -74,7 +74,9 @@ class CubeClient:
             raise Timeout(f"Cube has not answered within {seconds:g} s") from None
 
     async def offered(self) -> Offered:
-        return offered(await self._answer("meta?extended=true", None, _LARGEST_OTHER_BYTES))
+        body = await self._answer("meta?extended=true", None, _LARGEST_OTHER_BYTES)
+        # A large model takes longer than other requests should wait.
+        return await asyncio.to_thread(offered, body)
 
     async def load(self, query: Mapping[str, Json]) -> Loaded:
         """Asks until Cube has it: "Continue wait" is its word for a query that still runs."""

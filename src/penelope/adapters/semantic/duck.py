@@ -64,8 +64,12 @@ class DuckLayer:
         plan = compiled(self._shape, query, Veil(self._shape, masks))
         return await self._beside(lambda work: self._answer(work, plan))
 
-    def compile(self, query: SemanticQuery) -> str:
+    async def statement(self, query: SemanticQuery) -> str:
         """The SQL of a query, with its values as ``$1``, ``$2``… Raises InvalidQuery."""
+        return self.compile(query)
+
+    def compile(self, query: SemanticQuery) -> str:
+        """As `statement`."""
         return compiled(self._shape, query, Veil(self._shape, {})).sql()
 
     def close(self) -> None:
@@ -233,7 +237,7 @@ def _in_our_words(error: Exception) -> Exception:
         case duckdb.OutOfMemoryException():
             return Unavailable(
                 "the query needs more memory than it may take",
-                hint="Ask for less at once, or raise semantic.memory_bytes.",
+                hint="Ask for less at once, or raise semantic.memory_mib.",
             )
         case duckdb.CatalogException() | duckdb.BinderException() | duckdb.ParserException():
             return Unavailable(

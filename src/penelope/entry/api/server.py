@@ -96,4 +96,5 @@ async def get_metrics(application: Running) -> Response:
     telemetry.deployments_seen(routed, await application.deployments.active())
     fit = await measured(application)
     telemetry.calibration_measured(fit.count, fit.brier, fit.expected_error)
+    telemetry.stores_seen(*application.resolver.standing())
     return Response(telemetry.render(), media_type=CONTENT_TYPE_LATEST)

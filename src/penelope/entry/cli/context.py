@@ -16,6 +16,7 @@ from penelope.entry.cli.words import visible
 from penelope.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from penelope.adapters.semantic.cube import CubeLayer
     from penelope.adapters.semantic.duck import DuckLayer
     from penelope.domain.semantics import Model, Table
 
@@ -60,7 +61,8 @@ def query(
     asked = question(_content(file))
     with _layer(context) as layer:
         if explain:
-            typer.echo(layer.compile(asked))
+            statement = asyncio.run(layer.statement(asked))
+            typer.echo("\n".join(visible(line) for line in statement.split("\n")))
             return
         table = asyncio.run(layer.run(asked, {}))
     if as_json:
@@ -71,7 +73,7 @@ def query(
     screens.remark(f"{len(table.rows)} rows{renewed}")
 
 
-def _layer(context: typer.Context) -> "DuckLayer":
+def _layer(context: typer.Context) -> "DuckLayer | CubeLayer":
     from penelope.bootstrap.context import open_semantic  # noqa: PLC0415 - so that `--help` is there at once
 
     return open_semantic(settings_of(context).semantic, example=True)

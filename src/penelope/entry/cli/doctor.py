@@ -18,7 +18,7 @@ from rich.text import Text
 from penelope.entry.cli import screens
 from penelope.entry.cli.options import settings_of
 from penelope.entry.cli.words import visible
-from penelope.errors import BadSettings
+from penelope.errors import BadSettings, DependencyError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +58,7 @@ def doctor(
     isolation = asyncio.run(_isolation(twin))
     databases = asyncio.run(_databases(twin, isolated=isolation[0].works))
     found = [*_programs(), *isolation, *databases, *_wheels(), *_providers(context)]
+    found += asyncio.run(_cube(context))
     if routers:
         found += asyncio.run(_routed(settings_of(context).catalogue.path))
     missing = [item for item in found if item.required and not item.works]
@@ -126,6 +127,24 @@ def _providers(context: typer.Context) -> Iterator[Finding]:
         return
     said = "at /providers/traefik, for who bears the token" if token else _NOT_SERVED
     yield Finding(name=name, works=bool(token), said=said)
+
+
+async def _cube(context: typer.Context) -> list[Finding]:
+    """Whether Cube, where it is the semantic layer, answers and accepts our token."""
+    from penelope.bootstrap.context import open_semantic  # noqa: PLC0415 - so that `--help` is there at once
+
+    name = "Cube"
+    try:
+        wanted = settings_of(context).semantic
+        if wanted.kind != "cube":
+            return []
+        with open_semantic(wanted, example=False) as layer:
+            model = await layer.model()
+    except (BadSettings, DependencyError) as error:
+        hint = f"; {error.hint}" if error.hint else ""
+        return [Finding(name=name, works=False, said=f"{error.message}{hint}")]
+    measures = sum(member.kind.value == "measure" for member in model.members)
+    return [Finding(name=name, works=True, said=f"{measures} measures, {len(model.members)} members")]
 
 
 def _programs() -> Iterator[Finding]:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from penelope.domain.access import Asset, Classification
 from penelope.domain.concept import Definition
-from penelope.domain.graph import Node
 from penelope.domain.passage import Document
 from penelope.domain.semantics import Member, Model
 from penelope.kit.canonical import Json
@@ -46,17 +45,6 @@ def _owner(members: list[Member]) -> str:
 def document_asset(document: Document) -> Asset:
     return Asset(
         name=document.id, kind="document", classification=document.classification, owner=document.owner
-    )
-
-
-def node_asset(node: Node) -> Asset:
-    """Its owner is the property ``owner``, where there is one."""
-    owner = node.properties.get("owner")
-    return Asset(
-        name=node.id,
-        kind="node",
-        classification=node.classification,
-        owner=owner if isinstance(owner, str) else "",
     )
 
 

@@ -14,6 +14,9 @@ _LEAST_SHARE = 0.3
 _WHOLE = 0.9
 """How fully named is by a whole name: only a word that tells next to nothing may be missing."""
 
+_INSIDE = 0.85
+"""What a name counts that was only said as a part of a longer name."""
+
 _READ = frozenset({DefinitionKind.RUNBOOK, DefinitionKind.DOCUMENT})
 _MOST_CANDIDATES = 50
 _MOST_PASSAGES = 20
@@ -79,8 +82,14 @@ def _in_part(found: dict[str, Match], reading: Reading, registry: Registry) -> N
         if share >= _LEAST_SHARE:
             naming = item.naming
             places = frozenset(at for at in reading.content if reading.stems[at] in item.telling)
-            # Words of a name that stand apart name it a little less than the name itself.
-            _keep(found, registry, naming.name, 0.98 * share * naming.weight, places)
+            # Words of a name that stand apart name it a little less than the name itself, and least those that stand in
+            # a longer name: the volume in "refund volume" is not the one of what was sold.
+            inside = any(
+                span.namings and places < frozenset(span.places)
+                for span in reading.spans
+                if span not in reading.grouped
+            )
+            _keep(found, registry, naming.name, (_INSIDE if inside else 0.98) * share * naming.weight, places)
 
 
 def _keep(

@@ -15,7 +15,7 @@ FILLING = frozenset(
         "them their there here this that these those what which who whose whom when where why how much many some any "
         "all show give tell list find see look know want need like let display report fetch say calculate plot compare "
         "total overall number figure value amount current currently now just only also really exactly "
-        "made given happen happened happening occurring being up out if was"
+        "made placed taken took given happen happened happening occurring being up out if was"
     )
 )
 """Words that need no explanation: without them the question is the same."""

@@ -78,17 +78,6 @@ class Shelf(Protocol):
         """Takes documents away, and says how many were there. Raises Unavailable."""
 
 
-class Embedder(Protocol):
-    """Turns texts into vectors that lie the nearer to each other, the more alike the texts are in meaning."""
-
-    @property
-    def model(self) -> str:
-        """What made the vectors; those of different models do not compare."""
-
-    async def embed(self, texts: Sequence[str]) -> Sequence[Vector]:
-        """A vector each, worked out beside the event loop. Raises Unavailable where the model cannot be used."""
-
-
 class Governor(Protocol):
     """Says who may know and see what."""
 
