@@ -47,7 +47,7 @@ async def request_of(
         approvals=approvals,
         now=transaction.now(),
         standing=await standing_of(transaction, parts.autonomy, case.plan.playbook, case.plan.service),
-        upstream=await broken_upstream(transaction, parts.services, case.incident),
+        upstream=await broken_upstream(transaction, parts.services, case.incident, case.dossier),
         **await halting.seen_by_gate(transaction, parts.brakes, case.incident, case.plan),
     )
 
