@@ -32,6 +32,15 @@ def rests_on(evidence: Iterable[Evidence]) -> frozenset[str]:
     return _names(evidence, UPSTREAM, "rests_on")
 
 
+def suspects(evidence: Iterable[Evidence]) -> tuple[str, ...]:
+    """The names of what may be the cause, as far as the graph could tell."""
+    for item in evidence:
+        if item.concept == UPSTREAM and isinstance(item.value, Mapping):
+            found = _list(item.value.get("suspects"))
+            return tuple(dict.fromkeys(str(each.get("name")) for each in found if isinstance(each, Mapping)))
+    return ()
+
+
 def reach_unknown(evidence: Iterable[Evidence]) -> bool:
     """Whether it was asked what leans on the service, and nobody could say. That is not the same as nothing."""
     return any(item.concept == DEPENDENTS and not item.known for item in evidence)
