@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from zoneinfo import ZoneInfo
 
 from penelope.domain.answer import Figures, Outcome, Told
@@ -55,7 +56,7 @@ def bound_to(service: str, model: Model, registry: Registry) -> Iterator[Bound]:
         kind, definition = member.meta.get("impact"), registry.get(member.name)
         if member.kind is not MemberKind.MEASURE or member.meta.get("service") != service:
             continue
-        if definition is None or kind not in {_PER_MINUTE, _AS_IT_IS}:
+        if definition is None or kind not in (_PER_MINUTE, _AS_IT_IS):
             continue
         if time := registry.time_of(definition):
             yield Bound(
@@ -133,4 +134,6 @@ def _number(figures: Figures | None) -> float | None:
     if figures is None or not figures.table.rows or not figures.table.rows[0]:
         return None
     cell = figures.table.rows[0][-1]
-    return float(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else None
+    if isinstance(cell, bool) or not isinstance(cell, int | float) or not isfinite(cell):
+        return None
+    return float(cell)
