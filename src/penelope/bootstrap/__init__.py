@@ -21,11 +21,10 @@ from penelope.adapters.witnesses.http import HttpWitness
 from penelope.bootstrap.background import background
 from penelope.bootstrap.benchmarks import benchmarks_of
 from penelope.bootstrap.constitution import scale_of
-from penelope.bootstrap.context import resolver_of
 from penelope.bootstrap.deployments import deployments_of
 from penelope.bootstrap.parts import parts_of
 from penelope.bootstrap.routers import provider_of
-from penelope.bootstrap.surroundings import surroundings_of
+from penelope.bootstrap.surroundings import surrounded
 from penelope.bootstrap.wisdom import wisdom_base
 from penelope.bootstrap.words import Words, words_of
 from penelope.errors import BadSettings
@@ -178,8 +177,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         writer, reading = await _stores(stack, settings)
         wisdom = await wisdom_base(stack, settings.wisdom, writer, reading, clock)
         parts = replace(parts, wisdom=wisdom, leaned_on=settings.wisdom.leaned_on)
-        resolver = await resolver_of(stack, settings, reading, clock)
-        parts = replace(parts, surroundings=surroundings_of(settings, resolver, parts, reading))
+        resolver, parts = await surrounded(stack, settings, parts, reading)
         telemetry = Telemetry()
         ledger = _ledger(stack, writer, clock, telemetry)
         buffer = await _buffer(stack, settings.buffer, SqlLogs(writer, clock), ledger, telemetry)

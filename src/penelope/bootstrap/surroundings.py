@@ -1,10 +1,13 @@
 """Puts together what an incident is seen in the light of."""
 
 import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from penelope.adapters.graph.generations import Generations
+from penelope.bootstrap.context import resolver_of
 from penelope.domain.access import Subject
 from penelope.errors import Unavailable
 from penelope.flow.parts import NothingAround, Parts
@@ -14,6 +17,14 @@ from penelope.rooms.context.ports import ContextReader
 from penelope.settings import Settings
 from penelope.store.reader import SqlReader
 from penelope.store.shelf import any_documents
+
+
+async def surrounded(
+    stack: AsyncExitStack, settings: Settings, parts: Parts, reading: AsyncEngine
+) -> tuple[Resolver, Parts]:
+    """The resolver, and the parts with what asks it about incidents."""
+    resolver = await resolver_of(stack, settings, reading, parts.clock)
+    return resolver, replace(parts, surroundings=surroundings_of(settings, resolver, parts, reading))
 
 
 def surroundings_of(
