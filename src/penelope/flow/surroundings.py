@@ -226,7 +226,8 @@ class ResolvedSurroundings:
         told = await enquiry.ask(DocumentSearch(words=words, kinds=("runbook",), service=service.name), words)
         trouble = lacking(told, Store.VECTOR)
         if trouble and not told.passages:
-            raise Unavailable(trouble)
+            # Whether there is none, or none could be searched, cannot be told apart.
+            raise Unavailable(f"no document was found. {trouble}")
         seen = around.Seen(source=f"documents: {around.clean(words)}", at=enquiry.now, note=trouble)
         return [around.runbooks(told.passages, service.name, seen)]
 

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from penelope.domain.evidence import Evidence
+from penelope.domain.evidence import Dossier, Evidence
 from penelope.domain.surroundings import (
     DEPENDENTS,
     IMPACT,
@@ -25,7 +25,9 @@ from penelope.rooms.decide.confidence import confidence
 from penelope.rooms.decide.facts import Facts, facts_of
 from penelope.rooms.decide.objectives import held, stratum
 from penelope.rooms.decide.risk import cost, risk
+from penelope.rooms.gate.facts import facts
 from penelope.testing.cases import drawn_case
+from penelope.testing.gate import passage, planned
 
 AT = datetime(2026, 11, 20, tzinfo=UTC)
 BLAST = {"services": 2, "names": ["a", "b"], "tiers": {"1": 2}, "teams": ["x"], "others": {"Dataset": 3}}
@@ -118,3 +120,19 @@ def test_our_own_incidents_come_first() -> None:
     assert "inc_1" in in_words(found)
     assert rests_on([found]) == {"api", "db"}
     assert with_open_incidents(item, []) == item
+
+
+def test_policies_see_what_surrounds_the_service_and_what_nobody_could_see() -> None:
+    now = datetime(2026, 11, 21, 7, tzinfo=UTC)
+    found = (
+        evidence(
+            UPSTREAM, {"suspects": [{"name": "db", "why": "failing"}, {"name": "db", "why": "changed"}]}
+        ),
+        evidence(DEPENDENTS, None),
+        evidence("metric.error_ratio", None),
+    )
+    dossier = Dossier(service="shop", gathered_at=now, evidence=found)
+    seen = facts(passage(planned(), now, dossier=dossier, dependents=4))
+    assert seen["service.dependents"] == 4
+    assert seen["context.suspects"] == ["db"]
+    assert seen["context.unknown"] == [DEPENDENTS]
