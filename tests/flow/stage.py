@@ -37,10 +37,11 @@ from penelope.flow.commands import Commands
 from penelope.flow.deployments import DeploymentDesk
 from penelope.flow.engine import Engine, EngineSettings, Pool, Story
 from penelope.flow.halting import DEFAULTS, Brakes
-from penelope.flow.parts import Parts, Timing
+from penelope.flow.parts import NothingAround, Parts, Timing
 from penelope.flow.remediation import chapters, story
 from penelope.flow.wisdom import NoRecall, Recall
 from penelope.kit.clock import Clock, SystemClock
+from penelope.rooms.context.ports import ContextReader
 from penelope.rooms.decide.run import Limits as DecideLimits
 from penelope.rooms.gate.approval import ApprovalRule
 from penelope.rooms.gate.autonomy import AutonomyRule
@@ -240,6 +241,7 @@ class Script:
     benching: Benching = field(default_factory=Benching)
     twin: Twin | None = None
     counter: ArmCounter | None = None
+    surroundings: ContextReader = field(default_factory=NothingAround)
 
 
 @asynccontextmanager
@@ -267,6 +269,7 @@ async def performing(databases: tuple[str, str], script: Script | None = None) -
         probers=script.probers,
         benching=script.benching,
         twin=script.twin,
+        surroundings=script.surroundings,
         counter=FakeCounter(clock, script.router) if script.counter is None else script.counter,
     )
 

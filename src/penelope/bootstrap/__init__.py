@@ -21,10 +21,10 @@ from penelope.adapters.witnesses.http import HttpWitness
 from penelope.bootstrap.background import background
 from penelope.bootstrap.benchmarks import benchmarks_of
 from penelope.bootstrap.constitution import scale_of
-from penelope.bootstrap.context import resolver_of
 from penelope.bootstrap.deployments import deployments_of
 from penelope.bootstrap.parts import parts_of
 from penelope.bootstrap.routers import provider_of
+from penelope.bootstrap.surroundings import surrounded
 from penelope.bootstrap.wisdom import wisdom_base
 from penelope.bootstrap.words import Words, words_of
 from penelope.errors import BadSettings
@@ -178,7 +178,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         wisdom = await wisdom_base(stack, settings.wisdom, writer, reading, clock)
         parts = replace(parts, wisdom=wisdom, leaned_on=settings.wisdom.leaned_on)
         telemetry = Telemetry()
-        resolver = await resolver_of(stack, settings, reading, clock, telemetry)
+        resolver, parts = await surrounded(stack, settings, parts, reading, telemetry)
         ledger = _ledger(stack, writer, clock, telemetry)
         buffer = await _buffer(stack, settings.buffer, SqlLogs(writer, clock), ledger, telemetry)
         engine = await _engine(stack, settings, writer, parts, Shadow(telemetry, buffer.record))

@@ -1,5 +1,6 @@
 """Asks people about a plan."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,6 +20,7 @@ from penelope.domain.gate import GateVerdict, Ruling
 from penelope.domain.notice import Notice
 from penelope.domain.people import Voter
 from penelope.domain.quorum import RULE
+from penelope.domain.surroundings import in_words, is_context
 from penelope.domain.work import Change
 from penelope.flow import records
 from penelope.flow.assessment import Assessment, Next
@@ -140,7 +142,7 @@ def brief_of(request: Request, silence: str) -> Brief:
         confidence=decision.confidence.value,
         steps=steps_of(plan, request.trial),
         risks=decision.risk.contributions,
-        evidence=tuple(map(_in_words, request.dossier.evidence[:_MOST_EVIDENCE])),
+        evidence=tuple(map(_in_words, _shown(request.dossier.evidence))),
         silence=silence,
         twin=twin,
         twin_checks=checks,
@@ -148,7 +150,16 @@ def brief_of(request: Request, silence: str) -> Brief:
     )
 
 
+def _shown(evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
+    """Figures of many instances crowd out no word of what is around the service."""
+    around = [item for item in evidence if is_context(item)][: _MOST_EVIDENCE // 2]
+    own = [item for item in evidence if not is_context(item)]
+    return (*own[: _MOST_EVIDENCE - len(around)], *around)
+
+
 def _in_words(item: Evidence) -> str:
+    if is_context(item):
+        return f"{item.concept}: {in_words(item)}"
     if not item.known:
         return f"{item.concept}: unknown ({item.note or item.source})"
     if isinstance(item.value, dict) and "met" in item.value:

@@ -1,5 +1,6 @@
 """Gathers evidence and judges on it; a plan that would pass or be asked for is tried first."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -63,7 +64,11 @@ class Assessing:
             return Dossier(service=self._service, gathered_at=now, evidence=())
         window = self._parts.timing.window_seconds
         metrics, changes = self._parts.metrics, self._parts.changes
-        return await gather(service, metrics, changes, window_seconds=window, now=now)
+        dossier, around = await asyncio.gather(
+            gather(service, metrics, changes, window_seconds=window, now=now),
+            self._parts.surroundings.about(self._incident, service),
+        )
+        return replace(dossier, evidence=(*dossier.evidence, *around))
 
     async def _decide(self, dossier: Dossier, hits: Sequence[Hit], before: Assessment | None) -> Json:
         async def body(transaction: Transaction) -> Json:

@@ -8,10 +8,12 @@ from penelope.domain.incident import Incident
 from penelope.domain.likeness import Hit, Likeness
 from penelope.domain.precedent import traits
 from penelope.domain.service import Service
+from penelope.domain.surroundings import dependents_of
 from penelope.errors import InputError
 from penelope.flow.halting import failed_at
 from penelope.flow.parts import Parts
 from penelope.flow.ports import Transaction
+from penelope.flow.upstream import with_broken
 from penelope.rooms.decide.case import Case
 from penelope.rooms.decide.objectives import stratum
 from penelope.rooms.decide.precedents import rank
@@ -25,10 +27,11 @@ async def case_of(transaction: Transaction, parts: Parts, incident: Incident, do
         stranger = Service(name=incident.service, owner="", tier=4)
         obstacle = f"service {incident.service!r} is not in the catalogue"
         return Case(incident=incident, service=stranger, dependents=0, dossier=dossier, obstacles=(obstacle,))
+    dossier = await with_broken(transaction, dossier, incident)
     case = Case(
         incident=incident,
         service=service,
-        dependents=parts.dependents(service.name),
+        dependents=len((parts.leaning_on(service.name) | dependents_of(dossier.evidence)) - {service.name}),
         dossier=dossier,
         durations=await transaction.durations(service.name, incident.fingerprint, incident.name),
     )

@@ -10,6 +10,7 @@ from typing import Protocol
 from penelope.domain.approval import Approval, ApprovalStatus, BriefStep
 from penelope.domain.break_glass import BreakGlass, ReviewStatus
 from penelope.domain.notice import Notice, NoticeKind, NoticeState
+from penelope.domain.surroundings import CONTEXT
 from penelope.domain.work import Change, UnitOfWork
 from penelope.errors import PenelopeError
 from penelope.flow import records
@@ -211,7 +212,8 @@ def _of_request(notice: Notice, approval: Approval) -> Message | None:
             *([f"- and {len(brief.steps) - _MOST_STEPS} more"] if len(brief.steps) > _MOST_STEPS else []),
             *([f"On the twin: {_quoted(brief.twin)}"] if brief.twin else []),
             *(f"* {part.name} {part.value:+.2f}: {part.reason}" for part in brief.risks),
-            *brief.evidence[:8],
+            *[line for line in brief.evidence if not line.startswith(CONTEXT)][:8],
+            *[_quoted(line) for line in brief.evidence if line.startswith(CONTEXT)][:8],
             brief.silence,
         ]
     lines += [f"Incident {approval.incident}, until {approval.expires_at:%Y-%m-%d %H:%M} UTC."]

@@ -46,8 +46,9 @@ async def request_of(
         record=case.record or PlaybookRecord(playbook=case.playbook.name, service=case.service.name),
         approvals=approvals,
         now=transaction.now(),
+        dependents=case.dependents,
         standing=await standing_of(transaction, parts.autonomy, case.plan.playbook, case.plan.service),
-        upstream=await broken_upstream(transaction, parts.services, case.incident),
+        upstream=await broken_upstream(transaction, parts.services, case.incident, case.dossier),
         **await halting.seen_by_gate(transaction, parts.brakes, case.incident, case.plan),
     )
 

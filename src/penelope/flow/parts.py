@@ -7,6 +7,7 @@ from typing import Protocol
 from penelope.domain.action import Action
 from penelope.domain.asking import AskingPolicy
 from penelope.domain.benchmark import Benching
+from penelope.domain.evidence import Evidence
 from penelope.domain.service import Service
 from penelope.errors import UnknownAdapter, UnknownService
 from penelope.flow.halting import DEFAULTS, Brakes
@@ -24,6 +25,13 @@ from penelope.rooms.verify import ports as verify
 
 class Metrics(context.MetricReader, verify.MetricReader, Protocol):
     """One source of figures serves both rooms."""
+
+
+class NothingAround:
+    """Where no context platform is set up nothing is asked."""
+
+    async def about(self, incident: str, service: Service) -> Sequence[Evidence]:  # noqa: ARG002 - whatever it is about
+        return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +71,8 @@ class Parts:
     """Where plans are tried first; None where they are not."""
     counter: ArmCounter | None = None
     """What deployments are judged by; without one they see nothing."""
+    surroundings: context.ContextReader = field(default_factory=NothingAround)
+    """What is asked for more than figures and changes."""
     _users: Mapping[str, set[str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -82,12 +92,16 @@ class Parts:
 
     def dependents(self, name: str) -> int:
         """How many services of the catalogue lean on this one, directly or through others."""
+        return len(self.leaning_on(name))
+
+    def leaning_on(self, name: str) -> frozenset[str]:
+        """The services of the catalogue that lean on this one, directly or through others."""
         leaning, wanted = {name}, [name]
         while wanted:
             fresh = self._users.get(wanted.pop(), set()) - leaning
             leaning |= fresh
             wanted += fresh
-        return len(leaning) - 1
+        return frozenset(leaning - {name})
 
     def adapter(self, action: Action) -> ActionAdapter:
         """Raises UnknownAdapter."""

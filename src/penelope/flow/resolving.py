@@ -6,20 +6,23 @@ the start, so that no answer depends on what its asker may not know of.
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from penelope.domain.access import Access, AccessQuestion, Asset, Classification, Masking, Verb
 from penelope.domain.answer import Figures, Outcome, Row, Told
 from penelope.domain.concept import (
     Ambiguous,
+    Asking,
     Candidate,
+    Confidence,
     Definition,
     DefinitionKind,
     DocumentSearch,
     GraphQuestion,
+    Parsed,
+    Question,
     Request,
     Resolution,
     Unresolved,
@@ -34,6 +37,7 @@ from penelope.kit.canonical import canonical
 from penelope.kit.clock import Clock
 from penelope.kit.codec import to_data
 from penelope.kit.guard import Guard, GuardState
+from penelope.kit.recent import Recent
 from penelope.rooms.context.assets import cube_asset, definition_asset, document_asset, row_asset
 from penelope.rooms.context.degrade import modes, notices
 from penelope.rooms.context.govern import Governed, Refusal, checked, govern, members, visible
@@ -43,7 +47,6 @@ from penelope.rooms.context.registry import BadRegistry, Registry
 from penelope.rooms.context.resolve import Rules, resolve
 
 Found = TypeVar("Found")
-Kept = TypeVar("Kept")
 
 _LINEAGE_DEPTH = 4
 
@@ -81,26 +84,6 @@ class _Known:
     at: float
 
 
-class _Shelf(Generic[Kept]):
-    """The things used last, at most so many."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._things: OrderedDict[bytes, Kept] = OrderedDict()
-
-    def get(self, key: bytes) -> Kept | None:
-        found = self._things.get(key)
-        if found is not None:
-            self._things.move_to_end(key)
-        return found
-
-    def put(self, key: bytes, thing: Kept) -> None:
-        self._things[key] = thing
-        self._things.move_to_end(key)
-        while len(self._things) > self._most:
-            self._things.popitem(last=False)
-
-
 class Resolver:
     """One for all who ask. `registry_of` makes the definitions of a model, and of whatever else defines something.
 
@@ -122,11 +105,11 @@ class Resolver:
         self.rules = rules
         self.clock = clock
         self.limits = limits or Limits()
-        self.values: _Shelf[Figures] = _Shelf(self.limits.kept)
+        self.values: Recent[Figures] = Recent(self.limits.kept)
         self.observer: ResolveObserver = Unobserved()
         self._registry_of = registry_of
         self._known: _Known | None = None
-        self._for_subjects: _Shelf[tuple[_Known, float, Registry]] = _Shelf(self.limits.kept)
+        self._for_subjects: Recent[tuple[_Known, float, Registry]] = Recent(self.limits.kept)
 
     async def tell(self, request: Request) -> Told:
         """What can be told; never raises for what a store does. Raises AccessBroken where one gave more than it may."""
@@ -141,6 +124,18 @@ class Resolver:
         """How the stores stand at this moment, and how answers go on without them."""
         guards = {store: guard.state() for store, guard in self.guards.items()}
         return guards, modes(guards)
+
+    async def ask(
+        self, question: Question, request: Request, *, seconds: float, other: SemanticQuery | None = None
+    ) -> Told:
+        """The same for a question that is in words no longer, within so many seconds; `other` is what figures are held against."""
+        turn = _Turn(self, request, seconds)
+        return await turn.told(turn.directly(question, other))
+
+    async def definitions(self, request: Request, *, seconds: float) -> tuple[Model, Registry]:
+        """All that is defined, before any policy: nothing of it is for the asker to see. Raises a DependencyError."""
+        known = await self.known(_Turn(self, request, seconds))
+        return known.model, known.registry
 
     async def known(self, ask: "_Turn") -> _Known:
         """Raises a DependencyError where the model was never read."""
@@ -191,10 +186,11 @@ class Resolver:
 class _Turn:
     """One request: what is left of its time, and which stores failed it."""
 
-    def __init__(self, resolver: Resolver, request: Request) -> None:
+    def __init__(self, resolver: Resolver, request: Request, seconds: float | None = None) -> None:
         self.request = request
         self._resolver = resolver
-        self._deadline = time.monotonic() + resolver.limits.deadline_seconds
+        most = resolver.limits.deadline_seconds
+        self._deadline = time.monotonic() + (most if seconds is None else min(most, seconds))
         self._failed: set[Store] = set()
         self._stale = False
 
@@ -225,8 +221,8 @@ class _Turn:
 
     # --- telling --------------------------------------------------------------------------------------------
 
-    async def told(self) -> Told:
-        told = await self._answered()
+    async def told(self, answer: Awaitable[Told] | None = None) -> Told:
+        told = await (self._answered() if answer is None else answer)
         guards = {store: guard.state() for store, guard in self._resolver.guards.items()}
         found = modes(guards, self._failed, last_known=self._stale)
         return replace(told, notices=tuple(notices(found, guards, self._resolver.clock.now())))
@@ -253,6 +249,28 @@ class _Turn:
                 nearest = await self._candidates(answer.nearest)
                 why = "nothing may be told just now" if Store.POLICY in self._failed else answer.why
                 return replace(self._plain(Outcome.UNRESOLVED, why), choices=nearest, passages=passages)
+
+    async def directly(self, question: Question, other: SemanticQuery | None) -> Told:
+        if not isinstance(question, SemanticQuery):
+            told = self._plain(Outcome.RESOLVED)
+            if isinstance(question, GraphQuestion):
+                return replace(told, asked=question, rows=await self._rows(question))
+            return replace(told, passages=await self._passages(question.words, question.kinds))
+        try:
+            known = await self._resolver.known(self)
+        except DependencyError:
+            return self._plain(Outcome.UNRESOLVED, "the definitions cannot be read just now")
+        definition = known.registry.get(question.measures[0])
+        if definition is None:
+            return self._plain(Outcome.UNRESOLVED, "nothing is defined by that name any more")
+        meant = Resolution(
+            definition=definition,
+            parsed=Parsed(text=self.request.concept, asking=Asking.FIGURE, subject_words=()),
+            question=question,
+            confidence=Confidence(value=1.0, contributions=()),
+            compared=other,
+        )
+        return await self._resolved(meant, known, ())
 
     def _plain(self, outcome: Outcome, why: str = "") -> Told:
         request = self.request

@@ -22,6 +22,7 @@ from penelope.settings.benchmark import Benchmark
 from penelope.settings.brakes import Brakes
 from penelope.settings.constitution import Constitution
 from penelope.settings.context import Context
+from penelope.settings.context_healing import ContextHealing
 from penelope.settings.context_policy import ContextGuard, ContextPolicy
 from penelope.settings.dependency import Dependency
 from penelope.settings.documents import Documents
@@ -336,6 +337,7 @@ class Settings(Section):
     wisdom: Wisdom = Wisdom()
     documents: Documents = Documents()
     context: Context = Context()
+    context_healing: ContextHealing = ContextHealing()
     log: Log = Log()
 
     _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)

@@ -68,6 +68,13 @@ class SqlShelf:
         return gone
 
 
+async def any_documents(reader: AsyncEngine) -> bool:
+    """Whether there is anything to be found. Raises Unavailable."""
+    with _unavailable():
+        async with reader.connect() as connection:
+            return (await connection.execute(select(_documents.id).limit(1))).first() is not None
+
+
 @contextmanager
 def _unavailable() -> Iterator[None]:
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -180,3 +181,29 @@ def told(steps: Sequence[BriefStep]) -> str:
     message = _of_request(notice, approval)
     assert message is not None
     return message.text
+
+
+def test_words_of_documents_reach_no_channel_as_markup() -> None:
+    runbook = "context.runbooks: “[click](https://evil.example.com) <@everyone> `rm`” (a.md)"
+    own = [f"metric.m{number}: 1 (metrics)" for number in range(20)]
+    brief = Brief(
+        service="shop",
+        playbook="fix",
+        rationale="it is broken",
+        tier=1,
+        risk=0.1,
+        confidence=0.9,
+        steps=(),
+        risks=(),
+        evidence=(*own, "context.owner: team", runbook),
+        silence="nothing happens",
+    )
+    message = _of_request(
+        Notice.of(NoticeKind.REQUESTED, "asked", "inc_1", NOW, ("ops",)), replace(ASKED, brief=brief)
+    )
+    assert message is not None
+    shown = [line for line in message.text.splitlines() if line.startswith(("context.", "metric."))]
+    assert len(shown) == 10
+    assert shown[-2] == "context.owner: team"
+    assert not {*"[<>@`"} & {*shown[-1]}
+    assert "://evil" not in shown[-1].replace(": //", "")

@@ -58,6 +58,11 @@ def graph_of(known: Known) -> tuple[list[Node], list[Edge]]:
     return list(builder.nodes.values()), list(builder.edges.values())
 
 
+def service_node(name: str) -> str:
+    """The id of a service in the graph."""
+    return _identifier("service", name)
+
+
 class _Builder:
     def __init__(self, nodes: Iterable[Node], edges: Iterable[Edge]) -> None:
         self.nodes = {node.id: node for node in nodes}

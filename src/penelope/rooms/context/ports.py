@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from penelope.domain.access import Access, AccessQuestion, Masking
+from penelope.domain.evidence import Evidence
 from penelope.domain.graph import Edge, Node
 from penelope.domain.likeness import Vector
 from penelope.domain.metrics import Reading
@@ -27,6 +28,15 @@ class ChangeReader(Protocol):
         """Facts such as ``release``, ``previous_release``, ``head`` or ``last_change``; empty where none are kept.
 
         Raises Unavailable when the target is out of reach.
+        """
+
+
+class ContextReader(Protocol):
+    """Tells of an incident what stores and documents know: `domain.surroundings` has the names of what it gives."""
+
+    async def about(self, incident: str, service: Service) -> Sequence[Evidence]:
+        """Within the reader's own time, and never an error: what could not be asked is evidence without a value. Nothing
+        where nothing is set up to be asked.
         """
 
 

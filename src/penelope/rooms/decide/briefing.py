@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from penelope.domain.briefing import Briefing
 from penelope.domain.decision import Healing, Score
 from penelope.domain.evidence import Evidence
+from penelope.domain.surroundings import CONTEXT, RUNBOOKS, in_words, is_context, reach_unknown
 from penelope.kit.canonical import Json, canonical
 from penelope.rooms.decide.facts import Facts
 from penelope.rooms.decide.objectives import figure, held
@@ -39,6 +40,9 @@ def _known(facts: Facts) -> Iterator[str]:
     for objective in held(facts.evidence):
         met = "is met" if objective.met else "is not met"
         yield f"objective {objective.name} {met}: {objective.burn:.3g} times what is allowed"
+    for item in facts.evidence:
+        if item.known and is_context(item) and item.concept != RUNBOOKS:
+            yield f"{item.concept.removeprefix(CONTEXT)}: {in_words(item)}"
     for prefix in ("change.", "metric."):
         for item in facts.evidence:
             # Figures of single instances would drown the rest.
@@ -57,6 +61,8 @@ def _said(value: Json) -> str:
 
 
 def _dependents(facts: Facts) -> str:
+    if reach_unknown(facts.evidence):
+        return f"at least {facts.dependents} services lean on it"
     if facts.dependents == 1:
         return "1 service leans on it"
     return f"{facts.dependents or 'no'} services lean on it"
@@ -94,6 +100,9 @@ def _next_steps(facts: Facts) -> Iterator[str]:
     plan = facts.candidate
     if plan is not None:
         yield f"read the plan of {plan.playbook}: approve it, reject it, or do by hand what it says"
+    for item in facts.evidence:
+        if item.concept == RUNBOOKS and item.known and item.value:
+            yield f"read {in_words(item)}"
     if _unseen(facts):
         yield "look by hand at what could not be seen"
     if any(item.known and item.concept.startswith("change.") for item in facts.evidence):

@@ -17,7 +17,7 @@ class Case:
     """An incident with all that is known. Without a plan, `obstacles` says why there is none.
 
     `fits` says that a playbook is meant for this incident, even where it could not be bound yet;
-    `dependents` counts the services of the catalogue that lean on this one, directly or through others.
+    `dependents` counts the services that lean on this one, directly or through others, by the catalogue or the graph.
     `durations` tells how long such incidents lasted, `tallies` what became of the playbook's uses, and `similar`
     are past cases, the most alike first. Fixes of the service failed at `failed_at`, lately.
     """

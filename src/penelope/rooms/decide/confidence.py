@@ -14,6 +14,7 @@ from penelope.domain.evidence import Evidence
 from penelope.domain.interval import wilson
 from penelope.domain.likeness import Likeness
 from penelope.domain.precedent import Stratum, Tally
+from penelope.domain.surroundings import is_context
 from penelope.rooms.decide.facts import Facts
 
 STRENGTH = 6.0
@@ -48,7 +49,9 @@ def confidence(facts: Facts, stratum: Stratum) -> Score:
     steps = Steps()
     mean = PRIOR[stratum]
     steps.to(mean, stratum.value, _PRIOR_IN_WORDS[stratum])
-    seen = coverage(facts.evidence)
+    # What the platform knows besides makes no figure of the service truer: it may take from the belief, never add to it.
+    own = tuple(item for item in facts.evidence if not is_context(item))
+    seen = min(coverage(facts.evidence), coverage(own))
     mean *= 1 - _UNSEEN_COSTS * (1 - seen)
     known = sum(1 for item in facts.evidence if item.known)
     steps.to(mean, "evidence", f"{known} of {len(facts.evidence)} pieces of evidence could be seen")

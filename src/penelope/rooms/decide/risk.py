@@ -2,6 +2,7 @@
 
 from penelope.domain.decision import Score, Steps, score
 from penelope.domain.signal import Severity
+from penelope.domain.surroundings import reach_unknown
 from penelope.rooms.decide.facts import Candidate, Facts
 from penelope.rooms.decide.objectives import Held, burn
 
@@ -34,7 +35,7 @@ def risk(facts: Facts) -> Score:
     steps.to(
         harm, "irreversibility", f"{len(plan.tiers)} steps, the hardest of tier {max(plan.tiers, default=1)}"
     )
-    harm *= reach(facts, plan.touched / plan.targets, plan.strangers)
+    harm *= _plan_reach(facts, plan)
     steps.to(harm, "reach", _reach_in_words(facts, plan))
     harm *= criticality(facts)
     steps.to(harm, "criticality", f"{facts.service} is a tier {facts.tier} service")
@@ -65,6 +66,13 @@ def reach(facts: Facts, share: float, strangers: int) -> float:
     return 1 - spared * _PER_DEPENDENT ** (max(0, facts.dependents) + max(0, strangers))
 
 
+def _plan_reach(facts: Facts, plan: Candidate) -> float:
+    """All there is where it was asked what leans on the service and nobody could say: that is not nothing."""
+    if reach_unknown(facts.evidence):
+        return 1.0
+    return reach(facts, plan.touched / plan.targets, plan.strangers)
+
+
 def criticality(facts: Facts) -> float:
     """A tier that the catalogue does not know counts as the most critical."""
     return _CRITICALITY.get(facts.tier, 1.0)
@@ -81,6 +89,8 @@ def _irreversibility(tiers: tuple[int, ...]) -> float:
 def _reach_in_words(facts: Facts, plan: Candidate) -> str:
     touched = f"{plan.touched} of {plan.targets} targets"
     others = f", {_services(plan.strangers)} besides" if plan.strangers else ""
+    if reach_unknown(facts.evidence):
+        return f"{touched}{others}; what is behind could not be seen and counts as everything"
     return f"{touched}{others}, and {_services(facts.dependents)} behind"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from penelope.domain.action import Action
 from penelope.domain.halt import Scope, ScopeKind
+from penelope.domain.surroundings import is_context, suspects
 from penelope.rooms.gate.rules import Request
 
 Facts = Mapping[str, Any]
@@ -46,6 +47,17 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("service.owner", Kind.TEXT, "Who owns the service."),
     Variable("service.tier", Kind.WHOLE, "From 1, the most critical, to 4."),
     Variable("service.dependencies", Kind.TEXTS, "The services that it depends on directly."),
+    Variable(
+        "service.dependents",
+        Kind.WHOLE,
+        "How many services lean on it, by the catalogue or the graph, as far as is known.",
+    ),
+    Variable("context.suspects", Kind.TEXTS, "What it rests on, by the graph, and may be the cause."),
+    Variable(
+        "context.unknown",
+        Kind.TEXTS,
+        "What was asked of graph, documents and measures and could not be seen, such as `context.dependents`.",
+    ),
     Variable("plan.playbook", Kind.TEXT, "The playbook that the plan was made from."),
     Variable("plan.version", Kind.TEXT, "The version of that playbook."),
     Variable("plan.tier", Kind.WHOLE, "The tier of its hardest action, 1 local to 4 irreversible."),
@@ -91,6 +103,11 @@ def facts(request: Request) -> dict[str, Any]:
         "service.owner": service.owner,
         "service.tier": service.tier,
         "service.dependencies": list(service.dependencies),
+        "service.dependents": request.dependents,
+        "context.suspects": list(suspects(request.dossier.evidence)),
+        "context.unknown": [
+            item.concept for item in request.dossier.evidence if is_context(item) and not item.known
+        ],
         "plan.playbook": plan.playbook,
         "plan.version": plan.playbook_version,
         "plan.tier": int(plan.tier),

@@ -35,7 +35,8 @@ class Request:
     `breakers`, `usage` and `heals` tell what the brakes stand at (domain/halt, domain/intervention), as far back as
     every rule looks; `upstream` what broke before among the services that this one depends on; `refusals` the requests for
     plans of this playbook about this problem that were rejected lately, which only who is about to ask looks up; `trial`
-    what came of trying this very plan, which is done only where nothing else refuses. All these are None where nobody
+    what came of trying this very plan, which is done only where nothing else refuses; `dependents` how many services are known to
+    lean on this one. All the others are None where nobody
     has looked.
     """
 
@@ -55,6 +56,7 @@ class Request:
     upstream: Sequence[Upstream] | None = None
     refusals: Sequence[Approval] | None = None
     trial: Trial | None = None
+    dependents: int = 0
 
 
 class Rule(Protocol):
