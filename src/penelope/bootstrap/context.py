@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -18,11 +19,12 @@ from penelope.adapters.policy.context_rego import load_governor
 from penelope.adapters.semantic.duck import DuckLayer
 from penelope.adapters.semantic.load import load_models
 from penelope.adapters.vector.minilm import MODEL, MiniLm
+from penelope.domain.concept import Correction
 from penelope.domain.degradation import Store
 from penelope.domain.semantics import Model
 from penelope.domain.service import Service
 from penelope.errors import Unavailable
-from penelope.flow.resolving import Resolver, Stores
+from penelope.flow.resolving import Definitions, Resolver, Stores
 from penelope.kit.clock import Clock
 from penelope.kit.guard import Guard, Patience
 from penelope.rooms.context.ports import Governor, Graph, SemanticLayer
@@ -34,6 +36,7 @@ from penelope.settings.context import Context
 from penelope.settings.context_policy import ContextPolicy
 from penelope.settings.graph import Graph as GraphSettings
 from penelope.settings.semantic import Semantic
+from penelope.store.answers import SqlAnswers
 from penelope.store.database import parse_url
 from penelope.store.open_passages import open_passages
 
@@ -71,11 +74,17 @@ async def resolver_of(
         embedder=embedder,
     )
     services = _services(settings.catalogue.path)
-    return Resolver(stores, guards, partial(_registry, services), _rules(settings.context), clock)
+    return Resolver(
+        stores,
+        guards,
+        Definitions(registry_of=partial(_registry, services), corrections=SqlAnswers(reader).corrections),
+        _rules(settings.context),
+        clock,
+    )
 
 
-def _registry(services: dict[str, Service], model: Model) -> Registry:
-    return registry_of(model, services=services.values())
+def _registry(services: dict[str, Service], model: Model, corrections: Sequence[Correction]) -> Registry:
+    return registry_of(model, services=services.values(), corrections=corrections)
 
 
 def _services(file: Path) -> dict[str, Service]:

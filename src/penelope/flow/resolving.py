@@ -5,17 +5,18 @@ the start, so that no answer depends on what its asker may not know of.
 """
 
 import asyncio
+import math
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from penelope.domain.access import Access, AccessQuestion, Asset, Classification, Masking, Verb
 from penelope.domain.answer import Figures, Outcome, Row, Told
 from penelope.domain.concept import (
     Ambiguous,
     Candidate,
+    Correction,
     Definition,
     DefinitionKind,
     DocumentSearch,
@@ -24,7 +25,7 @@ from penelope.domain.concept import (
     Resolution,
     Unresolved,
 )
-from penelope.domain.degradation import Store
+from penelope.domain.degradation import Notice, Store
 from penelope.domain.passage import Passage
 from penelope.domain.semantics import Model, SemanticQuery, Table
 from penelope.errors import DependencyError, InvalidQuery, Unavailable
@@ -32,6 +33,7 @@ from penelope.kit.canonical import canonical
 from penelope.kit.clock import Clock
 from penelope.kit.codec import to_data
 from penelope.kit.guard import Guard
+from penelope.kit.recent import Recent
 from penelope.rooms.context.assets import cube_asset, definition_asset, document_asset, row_asset
 from penelope.rooms.context.degrade import modes, notices
 from penelope.rooms.context.govern import Governed, Refusal, checked, govern, members, visible
@@ -41,7 +43,6 @@ from penelope.rooms.context.registry import Registry
 from penelope.rooms.context.resolve import Rules, resolve
 
 Found = TypeVar("Found")
-Kept = TypeVar("Kept")
 
 _LINEAGE_DEPTH = 4
 
@@ -70,43 +71,38 @@ class Limits:
     kept: int = 256
 
 
+async def _none() -> Sequence[Correction]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definitions:
+    """`registry_of` makes the definitions of a model, and of whatever else defines something, with what people have
+    corrected; `corrections` reads these, and raises DependencyError where it cannot.
+    """
+
+    registry_of: Callable[[Model, Sequence[Correction]], Registry]
+    corrections: Callable[[], Awaitable[Sequence[Correction]]] = _none
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
     """The model and all definitions of a moment (monotonic seconds)."""
 
     model: Model
+    corrections: tuple[Correction, ...]
     registry: Registry
     at: float
 
 
-class _Shelf(Generic[Kept]):
-    """The things used last, at most so many."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._things: OrderedDict[bytes, Kept] = OrderedDict()
-
-    def get(self, key: bytes) -> Kept | None:
-        found = self._things.get(key)
-        if found is not None:
-            self._things.move_to_end(key)
-        return found
-
-    def put(self, key: bytes, thing: Kept) -> None:
-        self._things[key] = thing
-        self._things.move_to_end(key)
-        while len(self._things) > self._most:
-            self._things.popitem(last=False)
-
-
 class Resolver:
-    """One for all who ask. `registry_of` makes the definitions of a model, and of whatever else defines something."""
+    """One for all who ask."""
 
     def __init__(
         self,
         stores: Stores,
         guards: Mapping[Store, Guard],
-        registry_of: Callable[[Model], Registry],
+        definitions: Definitions,
         rules: Rules,
         clock: Clock,
         *,
@@ -117,37 +113,43 @@ class Resolver:
         self.rules = rules
         self.clock = clock
         self.limits = limits or Limits()
-        self.values: _Shelf[Figures] = _Shelf(self.limits.kept)
-        self._registry_of = registry_of
+        self.values: Recent[Figures] = Recent(self.limits.kept)
+        self._definitions = definitions
         self._known: _Known | None = None
-        self._for_subjects: _Shelf[tuple[_Known, float, Registry]] = _Shelf(self.limits.kept)
+        self._for_subjects: Recent[tuple[_Known, float, Registry]] = Recent(self.limits.kept)
 
     async def tell(self, request: Request) -> Told:
         """What can be told; never raises for what a store does. Raises AccessBroken where one gave more than it may."""
-        return await _Turn(self, request).told()
+        return await Turn(self, request).told()
 
-    async def known(self, ask: "_Turn") -> _Known:
+    def forget(self) -> None:
+        """Looks at the model and the corrections anew when somebody asks next."""
+        if self._known is not None:
+            self._known = replace(self._known, at=-math.inf)
+
+    async def known(self, turn: "Turn") -> _Known:
         """Raises a DependencyError where the model was never read."""
         known = self._known
         if known is not None and time.monotonic() - known.at < self.limits.fresh_seconds:
             return known
         try:
-            model = await ask.guarded(Store.SEMANTIC, self.stores.semantic.model)
+            model = await turn.guarded(Store.SEMANTIC, self.stores.semantic.model)
+            corrections = tuple(await self._definitions.corrections())
         except DependencyError:
             if known is None:
                 raise
             return known
         at = time.monotonic()
-        if known is None or known.model is not model:
-            registry = await asyncio.to_thread(self._registry_of, model)
-            self._known = _Known(model=model, registry=registry, at=at)
+        if known is None or known.model is not model or known.corrections != corrections:
+            registry = await asyncio.to_thread(self._definitions.registry_of, model, corrections)
+            self._known = _Known(model=model, corrections=corrections, registry=registry, at=at)
         else:
             self._known = replace(known, at=at)
         return self._known
 
-    async def registry_for(self, known: _Known, ask: "_Turn") -> Registry:
+    async def registry_for(self, known: _Known, turn: "Turn") -> Registry:
         """What the asker may know of. Nothing, and not kept, where the policy engine fails."""
-        key = canonical(to_data(ask.request.subject))
+        key = canonical(to_data(turn.request.subject))
         kept = self._for_subjects.get(key)
         now = time.monotonic()
         if (
@@ -157,7 +159,7 @@ class Resolver:
         ):
             return kept[2]
         definitions = list(known.registry.definitions.values())
-        accesses = await ask.judged(Verb.DISCOVER, [definition_asset(each) for each in definitions])
+        accesses = await turn.judged(Verb.DISCOVER, [definition_asset(each) for each in definitions])
         hidden = [each.name for each, access in zip(definitions, accesses, strict=True) if not access.allow]
         registry = await asyncio.to_thread(known.registry.without, hidden)
         if not any(access.failed for access in accesses):
@@ -165,7 +167,7 @@ class Resolver:
         return registry
 
 
-class _Turn:
+class Turn:
     """One request: what is left of its time, and which stores failed it."""
 
     def __init__(self, resolver: Resolver, request: Request) -> None:
@@ -194,50 +196,57 @@ class _Turn:
             self._failed.add(Store.POLICY)
         return accesses
 
-    async def _shown(self, verb: Verb, found: Sequence[Found], assets: Sequence[Asset]) -> tuple[Found, ...]:
+    async def shown(self, verb: Verb, found: Sequence[Found], assets: Sequence[Asset]) -> tuple[Found, ...]:
         return tuple(visible(found, await self.judged(verb, assets))) if found else ()
 
     # --- telling --------------------------------------------------------------------------------------------
 
     async def told(self) -> Told:
         told = await self._answered()
+        if told.definition is None and Store.POLICY in self._failed:
+            told = self._plain(Outcome.DENIED, "nothing may be told just now")
+        return replace(told, notices=self.notices())
+
+    def notices(self) -> tuple[Notice, ...]:
+        """What is told of the stores that this turn has had to do without."""
         guards = {store: guard.state() for store, guard in self._resolver.guards.items()}
         found = modes(guards, self._failed, last_known=self._stale)
-        return replace(told, notices=tuple(notices(found, guards, self._resolver.clock.now())))
+        return tuple(notices(found, guards, self._resolver.clock.now()))
 
     async def _answered(self) -> Told:
         request, resolver = self.request, self._resolver
         try:
             known = await resolver.known(self)
         except DependencyError:
-            return self._plain(Outcome.UNRESOLVED, "the definitions cannot be read just now")
+            return self._plain(Outcome.UNAVAILABLE, "the definitions cannot be read just now")
         registry, passages = await asyncio.gather(
-            resolver.registry_for(known, self), self._passages(request.concept, ())
+            resolver.registry_for(known, self), self.passages(request.concept, ())
         )
         answer = resolve(request, registry, resolver.rules, passages=passages)
         match answer:
             case Resolution():
                 return await self._resolved(answer, known, passages)
             case Ambiguous():
-                choices = await self._candidates(answer.choices)
+                choices = await self.candidates(answer.choices)
                 outcome = Outcome.AMBIGUOUS if len(choices) > 1 else Outcome.UNRESOLVED
                 why = answer.why if len(choices) == len(answer.choices) else "several things may be meant"
                 return replace(self._plain(outcome, why), choices=choices, passages=passages)
             case Unresolved():
-                nearest = await self._candidates(answer.nearest)
-                why = "nothing may be told just now" if Store.POLICY in self._failed else answer.why
-                return replace(self._plain(Outcome.UNRESOLVED, why), choices=nearest, passages=passages)
+                nearest = await self.candidates(answer.nearest)
+                return replace(
+                    self._plain(Outcome.UNRESOLVED, answer.why), choices=nearest, passages=passages
+                )
 
     def _plain(self, outcome: Outcome, why: str = "") -> Told:
         request = self.request
         return Told(concept=request.concept, subject=request.subject, at=request.at, outcome=outcome, why=why)
 
-    async def _candidates(self, found: Sequence[Candidate]) -> tuple[Candidate, ...]:
-        return await self._shown(Verb.DISCOVER, found, [definition_asset(each.definition) for each in found])
+    async def candidates(self, found: Sequence[Candidate]) -> tuple[Candidate, ...]:
+        return await self.shown(Verb.DISCOVER, found, [definition_asset(each.definition) for each in found])
 
     async def _resolved(self, answer: Resolution, known: _Known, passages: tuple[Passage, ...]) -> Told:
         definition = answer.definition
-        if not await self._shown(Verb.DISCOVER, [definition], [definition_asset(definition)]):
+        if not await self.shown(Verb.DISCOVER, [definition], [definition_asset(definition)]):
             return self._plain(Outcome.UNRESOLVED, "nothing that you may see is defined by these words")
         told = replace(
             self._plain(Outcome.RESOLVED),
@@ -249,7 +258,7 @@ class _Turn:
         lineage, told, choices = await asyncio.gather(
             self._lineage(definition),
             self._asked(told, answer, known),
-            self._candidates(answer.alternatives),
+            self.candidates(answer.alternatives),
         )
         if told.outcome is Outcome.DENIED:
             return told
@@ -260,10 +269,10 @@ class _Turn:
             case SemanticQuery():
                 return await self._figures(told, answer, answer.question, known)
             case GraphQuestion():
-                rows = await self._rows(answer.question)
+                rows = await self.rows(answer.question)
                 return replace(told, asked=answer.question, rows=rows)
             case DocumentSearch():
-                found = await self._passages(answer.question.words, answer.question.kinds)
+                found = await self.passages(answer.question.words, answer.question.kinds)
                 return replace(told, passages=found)
             case None:
                 return told
@@ -310,7 +319,7 @@ class _Turn:
 
     # --- graph and documents --------------------------------------------------------------------------------
 
-    async def _rows(self, question: GraphQuestion) -> tuple[Row, ...]:
+    async def rows(self, question: GraphQuestion) -> tuple[Row, ...]:
         """Rows of nodes that the asker may read, whole; of a graph that cannot be asked there are none."""
         allowed = await self._classes("node")
         parameters = {**question.parameters, "allowed": allowed, "limit": self._resolver.limits.rows}
@@ -320,15 +329,17 @@ class _Turn:
             )
         except (DependencyError, InvalidQuery):
             return ()
-        return await self._shown(Verb.READ, found, [row_asset(row) for row in found])
+        return await self.shown(Verb.READ, found, [row_asset(row) for row in found])
 
     async def _lineage(self, definition: Definition) -> tuple[Row, ...]:
         if definition.kind is not DefinitionKind.METRIC:
             return ()
         parameters = {"id": node_of(definition), "depth": _LINEAGE_DEPTH}
-        return await self._rows(GraphQuestion(name="lineage_up", parameters=parameters))
+        return await self.rows(GraphQuestion(name="lineage_up", parameters=parameters))
 
-    async def _passages(self, words: str, kinds: Sequence[str]) -> tuple[Passage, ...]:
+    async def passages(self, words: str, kinds: Sequence[str], most: int = 0) -> tuple[Passage, ...]:
+        """The passages that fit best and may be read: `most`, or as many as are in an answer."""
+        most = most or self._resolver.limits.passages
         allowed = await self._classes("document")
         if not allowed:
             return ()
@@ -346,19 +357,19 @@ class _Turn:
                     words,
                     vector,
                     allowed,
-                    self._resolver.limits.rows if kinds else self._resolver.limits.passages,
+                    self._resolver.limits.rows if kinds else most,
                 ),
             )
         except DependencyError:
             return ()
         wanted = [each for each in found if not kinds or each.document.kind in kinds]
-        shown = await self._shown(Verb.READ, wanted, [document_asset(each.document) for each in wanted])
-        return shown[: self._resolver.limits.passages]
+        shown = await self.shown(Verb.READ, wanted, [document_asset(each.document) for each in wanted])
+        return shown[:most]
 
     async def _classes(self, kind: str) -> list[str]:
         """The classifications of which the asker may see what nobody owns; the owner of more sees them by name only."""
         assets = [Asset(name="", kind=kind, classification=each) for each in Classification]
-        shown = await self._shown(Verb.READ, list(Classification), assets)
+        shown = await self.shown(Verb.READ, list(Classification), assets)
         return [each.value for each in shown]
 
 
