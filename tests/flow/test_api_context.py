@@ -20,7 +20,7 @@ cubes:
     measures:
       - {name: revenue, sql: amount, type: sum, title: Revenue, meta: {classification: internal, certified: true, unit: EUR, synonyms: [sales]}}
       - {name: count, type: count, title: Number of orders, meta: {classification: internal}}
-      - {name: margin, sql: amount - cost, type: sum, title: Margin, meta: {classification: restricted}}
+      - {name: margin, sql: amount - cost, type: sum, title: Margin, meta: {classification: restricted, owner: "key:boss"}}
     dimensions:
       - {name: id, sql: id, type: number, primary_key: true, meta: {classification: internal}}
       - {name: region, sql: region, type: string, title: Region, meta: {classification: internal, values: [EMEA, APAC]}}
@@ -38,6 +38,7 @@ ROLES = {
     "ann": {"role": "analyst"},
     "mia": {"role": "analyst"},
     "root": {"role": "analyst"},
+    "boss": {"role": "analyst"},
 }
 
 
@@ -212,8 +213,9 @@ def test_an_answer_is_made_again_and_says_what_differs(door: Doorstep, ann: str)
     told = ask(door, ann, "revenue", execute=True).json()
     path = f"/api/v1/answers/{told['id']}/replay"
     again = door.ask("POST", path, key=ann).json()
-    assert again["differences"] == []
+    assert again["differences"] == again["changed"] == []
     assert again["identical"]
+    assert entries(door, again["again"])[0].details["again_of"] == told["id"]
     kept = door.run(door.running.answers.kept(told["id"]))
     assert kept.actor == "key:ann"
     with door.refusing("unknown_answer"):
@@ -225,6 +227,32 @@ def test_an_answer_is_made_again_and_says_what_differs(door: Doorstep, ann: str)
     ).json()
     assert not as_guest["identical"]
     assert {"/outcome", "/subject/role"} <= {item["path"] for item in as_guest["differences"]}
+    assert {"outcome", "policy"} <= set(as_guest["changed"])
+
+
+def test_a_figure_that_is_another_now_is_named(
+    door: Doorstep, ann: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = ask(door, ann, "number of orders", execute=True).json()
+    resolver = door.running.answers.resolver
+    asked = resolver.stores.semantic
+
+    class Renewed:
+        model = asked.model
+
+        async def run(self, *about: Any) -> Any:
+            table = await asked.run(*about)
+            return replace(table, rows=tuple((101,) for _ in table.rows))
+
+    monkeypatch.setattr(resolver, "stores", replace(resolver.stores, semantic=Renewed()))
+    again = door.ask("POST", f"/api/v1/answers/{told['id']}/replay", key=ann).json()
+    assert again["changed"] == ["figures"]
+    (difference,) = again["differences"]
+    assert (difference["path"], difference["recorded"], difference["again"]) == (
+        "/value/table/rows/0/0",
+        100,
+        101,
+    )
 
 
 def test_a_correction_is_understood_at_once_and_kept(door: Doorstep, ann: str) -> None:
@@ -242,6 +270,11 @@ def test_a_correction_is_understood_at_once_and_kept(door: Doorstep, ann: str) -
     assert ask(door, ann, "takings", execute=True).json()["value"]["rows"] == [[100]]
     (kept,) = door.run(door.running.answers._reader.corrections())
     assert kept.name == "orders.count"
+    told = ask(door, ann, "takings").json()["id"]
+    body = {"phrase": "takings", "name": "orders.count", "id": told}
+    assert door.ask("POST", "/api/v1/feedback", json=body, key=ann).status_code == 201
+    with door.refusing("unknown_answer"):
+        door.ask("POST", "/api/v1/feedback", json={**body, "id": "ans_0"}, key=ann)
     for phrase, name, code in (
         ("takings", "orders.margin", "unknown_concept"),
         ("of the", "orders.revenue", "invalid_request"),
@@ -288,6 +321,26 @@ def test_each_store_tells_how_it_stands(door: Doorstep, ann: str) -> None:
     assert stores["graph"]["mode"] == "full"
     assert stores["graph"]["breaker"] == "closed"
     assert stores["registry"]["breaker"] is None
+
+
+def test_more_phrases_than_are_kept_are_refused(
+    door: Doorstep, ann: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penelope.flow.answers.MOST_CORRECTIONS", 0)
+    with door.refusing("invalid_request"):
+        body = {"phrase": "one too many", "name": "orders.revenue"}
+        door.ask("POST", "/api/v1/feedback", json=body, key=ann)
+
+
+def test_what_was_taught_about_the_hidden_stays_hidden(door: Doorstep, ann: str) -> None:
+    owner = key_of(door, "boss", Scope.READ, Scope.WRITE)
+    body = {"phrase": "sales", "name": "orders.margin"}
+    taught = door.ask("POST", "/api/v1/feedback", json=body, key=owner)
+    assert taught.status_code == 201, taught.text
+    assert ask(door, owner, "sales", execute=True).json()["definition"]["name"] == "orders.margin"
+    found = ask(door, ann, "sales", execute=True)
+    assert found.json()["definition"]["name"] == "orders.revenue"
+    assert "margin" not in found.text
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from penelope.domain.access import Subject
 from penelope.domain.answer import Told
 from penelope.domain.concept import Correction, Request
 from penelope.domain.work import Change, UnitOfWork
-from penelope.errors import ChainBroken, InvalidRequest, UnknownAnswer
+from penelope.errors import ChainBroken, InvalidRequest, PenelopeError, Unavailable, UnknownAnswer
 from penelope.flow.looking_up import LookUp
 from penelope.flow.ports import LedgerWriter
 from penelope.flow.replaying import Difference, differences
@@ -26,8 +26,14 @@ from penelope.rooms.context.words import BadConcept
 LARGEST_KEPT_BYTES = 256 * 1024
 """Canonical bytes of an answer that is kept whole; of a larger one the rows of its tables are kept as a digest."""
 
+MOST_CORRECTIONS = 10_000
+"""Phrases that people may teach, for each registry holds them all."""
+
 _MADE_ANEW = ("at", "notices", "passages")
 """What differs between two answers to the same request without either being wrong."""
+
+_POLICY = frozenset({"row_filters", "masks", "subject"})
+_FIGURES = frozenset({"value", "compared", "rows"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +56,19 @@ class KeptAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnsweredAgain:
-    """A kept answer, what would be told now, and in what these differ."""
+    """A kept answer, what is told now under an id of its own, and in what these differ.
 
+    `changed` says it in words: of the `policy`, the `definition`, the `query`, the `figures`, the `outcome`, or `other` things.
+    """
+
+    id: str
     kept: KeptAnswer
     told: Told
     differences: Sequence[Difference]
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        return tuple(sorted({_part(item.path) for item in self.differences}))
 
 
 class AnswerReader(Protocol):
@@ -77,11 +91,24 @@ class AnswerDesk:
         self._reader = reader
 
     async def answer(self, request: Request) -> Answered:
-        """Raises AccessBroken where a store gave more than it may, and what saving raises."""
+        """Raises AccessBroken where a store gave more than it may, Unavailable and what saving raises where the answer cannot be
+        recorded.
+        """
         told = await self.resolver.tell(request)
+        return Answered(id=await self._recorded(request, told), told=told)
+
+    async def _recorded(self, request: Request, told: Told, again_of: str = "") -> str:
         identifier = new_id("ans")
-        await self._ledger.save(_of_answer(identifier, request, told))
-        return Answered(id=identifier, told=told)
+        await self._saved(_of_answer(identifier, request, told, again_of))
+        return identifier
+
+    async def _saved(self, change: Change) -> None:
+        try:
+            await self._ledger.save(change)
+        except PenelopeError:
+            raise
+        except Exception as error:
+            raise Unavailable(f"the ledger cannot be written: {type(error).__name__}") from error
 
     async def kept(self, identifier: str) -> KeptAnswer:
         """Raises UnknownAnswer; ChainBroken where what is kept is not what was recorded."""
@@ -97,37 +124,50 @@ class AnswerDesk:
     async def again(self, identifier: str, subject: Subject | None = None) -> AnsweredAgain:
         """Asks the same of the stores as they are now, as of the same moment, for `subject` or whoever asked then.
 
-        Nothing is recorded, for nothing is told but what differs. Raises what `kept` and `answer` raise.
+        It is an answer too, and recorded as one. Raises what `kept` and `answer` raise.
         """
         kept = await self.kept(identifier)
         request = replace(kept.request, subject=subject or kept.request.subject)
         told = await self.resolver.tell(request)
+        again = await self._recorded(request, told, identifier)
         before, now = (_compared(each) for each in (kept.told, _bounded(told)))
-        return AnsweredAgain(kept=kept, told=told, differences=differences(before, now))
+        return AnsweredAgain(id=again, kept=kept, told=told, differences=differences(before, now))
 
-    async def correct(self, phrase: str, name: str, subject: Subject) -> Correction:
-        """From now on `phrase` means the definition `name`, for all who may know of it.
+    async def correct(self, phrase: str, name: str, subject: Subject, answer: str = "") -> Correction:
+        """From now on `phrase` means the definition `name`, for all who may know of it; `answer` is the id of what it corrects.
 
-        Raises InvalidRequest for a phrase without words, UnknownConcept where the person may not know of the definition.
+        Raises InvalidRequest for a phrase without words and for one too many, UnknownConcept where the person may not know of
+        the definition, Unavailable and what saving raises.
         """
-        try:
-            stems = stems_of(phrase)
-        except BadConcept as error:
-            raise InvalidRequest(str(error)) from None
-        if FILLING.issuperset(stems) or len(stems) > LONGEST_PHRASE:
+        stems = _stems(phrase)
+        taught = {stems_of(each.phrase) for each in await self._reader.corrections()}
+        if stems not in taught and len(taught) >= MOST_CORRECTIONS:
             raise InvalidRequest(
-                "these words cannot stand for a definition",
-                hint=f"Send at most {LONGEST_PHRASE} words, among them one that is not in every question.",
+                f"{MOST_CORRECTIONS} phrases were taught, and no more are kept",
+                hint="Give the definition a synonym in its data model instead.",
             )
         definition = await self.look_up.definition(subject, name)
         now = self.resolver.clock.now()
         correction = Correction(phrase=phrase, name=definition.name, actor=subject.actor, at=now)
-        await self._ledger.save(_of_correction(correction))
+        await self._saved(_of_correction(correction, answer))
         self.resolver.forget()
         return correction
 
 
-def _of_answer(identifier: str, request: Request, told: Told) -> Change:
+def _stems(phrase: str) -> tuple[str, ...]:
+    try:
+        stems = stems_of(phrase)
+    except BadConcept as error:
+        raise InvalidRequest(str(error)) from None
+    if FILLING.issuperset(stems) or len(stems) > LONGEST_PHRASE:
+        raise InvalidRequest(
+            "these words cannot stand for a definition",
+            hint=f"Send at most {LONGEST_PHRASE} words, among them one that is not in every question.",
+        )
+    return stems
+
+
+def _of_answer(identifier: str, request: Request, told: Told, again_of: str) -> Change:
     return Change(
         unit=identifier,
         kind="answer",
@@ -143,6 +183,7 @@ def _of_answer(identifier: str, request: Request, told: Told) -> Change:
             "definition": None if told.definition is None else told.definition.name,
             "executed": told.value is not None,
             "notices": [notice.store.value for notice in told.notices],
+            **({"again_of": again_of} if again_of else {}),
         },
     )
 
@@ -172,7 +213,17 @@ def _compared(told: Mapping[str, Json]) -> dict[str, Json]:
     return left
 
 
-def _of_correction(correction: Correction) -> Change:
+def _part(path: str) -> str:
+    """What a place in an answer belongs to."""
+    name = path.split("/", 2)[1]
+    if name in _POLICY:
+        return "policy"
+    if name in _FIGURES:
+        return "figures"
+    return name if name in {"definition", "query", "outcome"} else "other"
+
+
+def _of_correction(correction: Correction, answer: str) -> Change:
     return Change(
         unit=f"correction:{digest_id(*stems_of(correction.phrase))}",
         kind="correction",
@@ -182,5 +233,5 @@ def _of_correction(correction: Correction) -> Change:
         event="ConceptCorrected",
         actor=correction.actor,
         reason=f"{correction.phrase!r} means {correction.name}",
-        details={"phrase": correction.phrase, "name": correction.name},
+        details={"phrase": correction.phrase, "name": correction.name, "answer": answer or None},
     )

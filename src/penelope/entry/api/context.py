@@ -151,7 +151,9 @@ async def explain_concept(
 
 
 @router.post(
-    "/feedback", status_code=201, responses=documented(UnknownConcept, TooLarge, AppendConflict, ChainBroken)
+    "/feedback",
+    status_code=201,
+    responses=documented(UnknownConcept, UnknownAnswer, TooLarge, AppendConflict, ChainBroken),
 )
 async def correct_concept(
     application: Running, key: Writer, wanted: models.WantedCorrection
@@ -161,7 +163,9 @@ async def correct_concept(
     A later word about the same words stands above an earlier one; both stay in the ledger.
     """
     subject = _subject(application, key, wanted.user_context)
-    found = await application.answers.correct(wanted.phrase, wanted.name, subject)
+    if wanted.id is not None:
+        await _kept(application, key, wanted.id)
+    found = await application.answers.correct(wanted.phrase, wanted.name, subject, wanted.id or "")
     return models.Correction.model_validate(found, from_attributes=True)
 
 
@@ -197,8 +201,10 @@ async def replay_answer(
     found = await application.answers.again(id, subject)
     return models.Replay(
         id=id,
+        again=found.id,
         identical=not found.differences,
         outcome=found.told.outcome,
+        changed=list(found.changed),
         differences=[
             models.Difference.model_validate(item, from_attributes=True) for item in found.differences
         ],

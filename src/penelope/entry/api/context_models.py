@@ -67,6 +67,8 @@ class WantedCorrection(BaseModel):
     """The words, such as "takings"."""
     name: Name
     """The name of the definition that they mean, such as `orders.revenue`."""
+    id: Annotated[str, StringConstraints(pattern=r"^ans_[a-z0-9]{1,40}$")] | None = None
+    """The id of the answer that is corrected."""
     user_context: UserContext = UserContext()
 
 
@@ -272,9 +274,15 @@ class Difference(BaseModel):
 class Replay(BaseModel):
     """An answer that was made again with the stores, definitions and policies of now."""
 
+    model_config = _DESCRIBED
+
     id: str
+    again: str
+    """The id of the answer of now, which is recorded too."""
     identical: bool
     outcome: Outcome
+    changed: list[str]
+    """What is another now: `policy`, `definition`, `query`, `figures`, `outcome`, `other`."""
     differences: list[Difference]
     notices: list[Notice]
 
