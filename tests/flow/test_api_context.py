@@ -337,7 +337,9 @@ def test_what_was_taught_about_the_hidden_stays_hidden(door: Doorstep, ann: str)
     body = {"phrase": "sales", "name": "orders.margin"}
     taught = door.ask("POST", "/api/v1/feedback", json=body, key=owner)
     assert taught.status_code == 201, taught.text
-    assert ask(door, owner, "sales", execute=True).json()["definition"]["name"] == "orders.margin"
+    told = ask(door, owner, "sales", path="explain").json()
+    assert (told["outcome"], told["candidates"][0]["name"]) == ("denied", "orders.margin")
+    assert "masked" in refused(ask(door, owner, "sales", execute=True), 403, "access_denied")["detail"]
     found = ask(door, ann, "sales", execute=True)
     assert found.json()["definition"]["name"] == "orders.revenue"
     assert "margin" not in found.text

@@ -172,8 +172,10 @@ class Registry:
                 told.update(naming.phrase)
                 if len(naming.phrase) <= LONGEST_PHRASE:
                     namings[naming.phrase].setdefault(naming.name, naming)
-                for stem in set(naming.phrase):
-                    sharing[stem].append(naming)
+                # What was taught stands alone: nothing else is found by a name that is just these words.
+                if self._taught.get(naming.phrase, naming.name) == naming.name:
+                    for stem in set(naming.phrase):
+                        sharing[stem].append(naming)
             for value, synonyms in definition.values.items():
                 for text in (value, *synonyms):
                     phrase = stems_of(text)
