@@ -26,7 +26,7 @@ from penelope.domain.degradation import DegradationMode, Store
 from penelope.domain.semantics import Model, Table
 from penelope.entry.documents import Indexer
 from penelope.errors import AccessBroken, Unavailable
-from penelope.flow.resolving import Limits, Resolver, Stores
+from penelope.flow.resolving import Definitions, Limits, Resolver, Stores
 from penelope.kit.codec import to_data
 from penelope.kit.guard import Guard, Patience
 from penelope.rooms.context.registry import BadRegistry, Registry
@@ -142,7 +142,12 @@ async def housed(folder: Path) -> AsyncIterator[House]:
             if store is not Store.REGISTRY
         }
         resolver = Resolver(
-            stores, guards, registry_of, Rules(), FakeClock(NOW), limits=Limits(deadline_seconds=60)
+            stores,
+            guards,
+            Definitions(registry_of=lambda model, _: registry_of(model)),
+            Rules(),
+            FakeClock(NOW),
+            limits=Limits(deadline_seconds=60),
         )
         yield House(resolver, *house)
 

@@ -29,6 +29,7 @@ from penelope.bootstrap.wisdom import wisdom_base
 from penelope.bootstrap.words import Words, words_of
 from penelope.errors import BadSettings
 from penelope.flow import records
+from penelope.flow.answers import AnswerDesk
 from penelope.flow.archiving import ArchiveParts, Archiver
 from penelope.flow.audit import DecisionAudit
 from penelope.flow.autonomy_desk import AutonomyDesk
@@ -50,7 +51,7 @@ from penelope.flow.recalling import Recall
 from penelope.flow.remediation import chapters, story
 from penelope.flow.replaying import Replaying
 from penelope.flow.resolving import Resolver
-from penelope.flow.sequencing import LogKeys, LogParts, Sequencer
+from penelope.flow.sequencing import LogKeys, LogObserver, LogParts, Sequencer
 from penelope.flow.sweep import sweep_forever
 from penelope.flow.switching import HaltSwitch
 from penelope.flow.wisdom import WisdomBase
@@ -65,6 +66,7 @@ from penelope.settings import Settings
 from penelope.settings.constitution import Constitution as ConstitutionSettings
 from penelope.settings.tree import Buffer as BufferSettings
 from penelope.store.actors import SqlActors
+from penelope.store.answers import SqlAnswers
 from penelope.store.archive import SqlArchive
 from penelope.store.audit import SqlAudit
 from penelope.store.compliance import SqlTally
@@ -130,7 +132,12 @@ class Application:
     missions: MissionDesk
     deployments: DeploymentDesk
     provider: TraefikProvider | None
-    resolver: Resolver
+    answers: AnswerDesk
+
+    @property
+    def resolver(self) -> Resolver:
+        """What answers concepts, before anything is recorded."""
+        return self.answers.resolver
 
     @property
     def replaying(self) -> Replaying:
@@ -172,8 +179,6 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
     async with AsyncExitStack() as stack:
         parts = await parts_of(stack, settings, clock)
         provider = provider_of(settings.routers, parts.services)
-        log_keys = FolderKeys(settings.ledger.keys, settings.ledger.origin, clock)
-        witnesses = _witnesses(settings, clock)
         writer, reading = await _stores(stack, settings)
         wisdom = await wisdom_base(stack, settings.wisdom, writer, reading, clock)
         parts = replace(parts, wisdom=wisdom, leaned_on=settings.wisdom.leaned_on)
@@ -185,14 +190,11 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         reader = SqlReader(reading)
         await background(stack, _reconciling(settings, engine, reader, parts))
         actors = await _beating(stack, settings, SqlActors(writer, reading), engine, clock)
-        # Its reads are short, and on SQLite threads would have to wait for the loop each time.
-        own_log = SqlLog(writer, writer, settings.ledger.origin)
-        log = LogParts(store=own_log, keys=log_keys, witnesses=witnesses, observer=telemetry, clock=clock)
-        await background(stack, Sequencer(log).run(settings.ledger.checkpoint_seconds))
+        log = await _sequencing(stack, settings, writer, clock, telemetry)
         commands = Commands(engine, _rules(settings), parts.autonomy, wisdom.expect)
         verification = SqlVerification(reading)
         sweep = LedgerSweep(
-            verification=verification, keys=log_keys, commands=commands, observer=telemetry, clock=clock
+            verification=verification, keys=log.keys, commands=commands, observer=telemetry, clock=clock
         )
         await background(stack, sweep.run(settings.ledger.sweep_seconds))
         recall = await _archive(stack, settings, log, SqlArchive(writer, reading), ledger)
@@ -208,7 +210,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             actors=actors,
             ledger=ledger,
             log=SqlLog(writer, reading, settings.ledger.origin),
-            log_keys=log_keys,
+            log_keys=log.keys,
             history=Recalled(SqlHistory(reading), recall.filled),
             recall=recall,
             verification=verification,
@@ -222,7 +224,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             missions=MissionDesk(engine, SqlMissions(reading), reader, clock, parts.brakes),
             deployments=await deployments_of(stack, settings.engine, engine, reading, parts),
             provider=provider,
-            resolver=resolver,
+            answers=AnswerDesk(resolver, ledger, SqlAnswers(reading)),
         )
 
 
@@ -231,6 +233,20 @@ def _ledger(stack: AsyncExitStack, writer: AsyncEngine, clock: Clock, observer: 
     ledger = GroupCommit(writer, clock, observer)
     stack.push_async_callback(ledger.close)
     return ledger
+
+
+async def _sequencing(
+    stack: AsyncExitStack, settings: Settings, writer: AsyncEngine, clock: Clock, observer: LogObserver
+) -> LogParts:
+    """The log, to which what was written is sequenced in the background."""
+    # Its reads are short, and on SQLite threads would have to wait for the loop each time.
+    own_log = SqlLog(writer, writer, settings.ledger.origin)
+    keys = FolderKeys(settings.ledger.keys, settings.ledger.origin, clock)
+    log = LogParts(
+        store=own_log, keys=keys, witnesses=_witnesses(settings, clock), observer=observer, clock=clock
+    )
+    await background(stack, Sequencer(log).run(settings.ledger.checkpoint_seconds))
+    return log
 
 
 def _rules(settings: Settings) -> Rules:

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -20,12 +21,17 @@ from penelope.adapters.semantic.cube_client import CubeOptions
 from penelope.adapters.semantic.duck import DuckLayer
 from penelope.adapters.semantic.load import load_models
 from penelope.adapters.vector.minilm import MODEL, MiniLm
+from penelope.domain.concept import Correction
 from penelope.domain.degradation import Store
 from penelope.domain.semantics import Model
 from penelope.domain.service import Service
 from penelope.errors import Unavailable
+<<<<<<< HEAD
 from penelope.flow.resolve_observer import ResolveObserver
 from penelope.flow.resolving import Resolver, Stores
+=======
+from penelope.flow.resolving import Definitions, Resolver, Stores
+>>>>>>> x-http
 from penelope.kit.clock import Clock
 from penelope.kit.guard import Guard, Patience
 from penelope.rooms.context.ports import Governor, Graph, SemanticLayer
@@ -37,6 +43,7 @@ from penelope.settings.context import Context
 from penelope.settings.context_policy import ContextPolicy
 from penelope.settings.graph import Graph as GraphSettings
 from penelope.settings.semantic import Semantic
+from penelope.store.answers import SqlAnswers
 from penelope.store.database import parse_url
 from penelope.store.open_passages import open_passages
 
@@ -83,6 +90,7 @@ async def resolver_of(
         embedder=embedder,
     )
     services = _services(settings.catalogue.path)
+<<<<<<< HEAD
     resolver = Resolver(stores, guards, partial(_registry, services), _rules(settings.context), clock)
     if observer is not None:
         resolver.observer = observer
@@ -93,10 +101,19 @@ async def resolver_of(
 
 def _decisions_counted(observer: ResolveObserver, known: int, asked: int) -> None:
     observer.cache_asked("policy", hits=known, misses=asked)
+=======
+    return Resolver(
+        stores,
+        guards,
+        Definitions(registry_of=partial(_registry, services), corrections=SqlAnswers(reader).corrections),
+        _rules(settings.context),
+        clock,
+    )
+>>>>>>> x-http
 
 
-def _registry(services: dict[str, Service], model: Model) -> Registry:
-    return registry_of(model, services=services.values())
+def _registry(services: dict[str, Service], model: Model, corrections: Sequence[Correction]) -> Registry:
+    return registry_of(model, services=services.values(), corrections=corrections)
 
 
 def _services(file: Path) -> dict[str, Service]:

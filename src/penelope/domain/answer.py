@@ -16,12 +16,16 @@ Row = Mapping[str, Json]
 
 
 class Outcome(StrEnum):
-    """RESOLVED has a definition; AMBIGUOUS has choices; UNRESOLVED has neither; DENIED has reasons of the policy."""
+    """RESOLVED has a definition; AMBIGUOUS has choices; UNRESOLVED has neither; DENIED has reasons of the policy.
+
+    UNAVAILABLE is what cannot be told because no store knows the definitions just now.
+    """
 
     RESOLVED = "resolved"
     AMBIGUOUS = "ambiguous"
     UNRESOLVED = "unresolved"
     DENIED = "denied"
+    UNAVAILABLE = "unavailable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

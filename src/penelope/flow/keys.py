@@ -23,12 +23,17 @@ _FORM = re.compile(rf"pnl_([0-9A-Za-z]{{{_ID_LENGTH}}})_([0-9A-Za-z]{{{_SECRET_L
 
 
 class Scope(StrEnum):
-    """What a key may do: look, send signals, answer approvals, break the glass, or administer. `admin` holds all others."""
+    """What a key may do: look, send signals, answer approvals, break the glass, ask for others, or administer.
+
+    `delegate` is for gateways and agents that ask on behalf of people: it is believed whose role they say. `admin` holds
+    all others.
+    """
 
     READ = "read"
     WRITE = "write"
     APPROVE = "approve"
     BREAK_GLASS = "break_glass"
+    DELEGATE = "delegate"
     ADMIN = "admin"
 
 

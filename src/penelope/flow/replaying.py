@@ -69,8 +69,8 @@ class Replaying:
         found = await self.recorded(identifier, version)
         again = made_again(found.attributes)
         recorded = {name: found.attributes.get(name) for name in again}
-        differences = [*_differences(recorded, again), *_misreported(found)]
-        return Replay(recorded=found, differences=differences + await self._drift(found))
+        found_again = [*differences(recorded, again), *_misreported(found)]
+        return Replay(recorded=found, differences=found_again + await self._drift(found))
 
     async def _attributes(self, unit: str, version: int) -> Mapping[str, Json]:
         """The attributes of a unit when it had this version, followed from its first entry on."""
@@ -99,7 +99,7 @@ class Replaying:
             return []
         return [
             Difference(path=f"/present{item.path}", recorded=item.recorded, again=item.again)
-            for item in _differences(unit.attributes, found.attributes)
+            for item in differences(unit.attributes, found.attributes)
         ]
 
 
@@ -130,11 +130,12 @@ def _misreported(found: Recorded) -> list[Difference]:
     }
     return [
         Difference(path=f"/listed{item.path}", recorded=item.recorded, again=item.again)
-        for item in _differences(told, wanted)
+        for item in differences(told, wanted)
     ]
 
 
-def _differences(recorded: Mapping[str, Json], again: Mapping[str, Json]) -> list[Difference]:
+def differences(recorded: Mapping[str, Json], again: Mapping[str, Json]) -> list[Difference]:
+    """The places at which two documents differ."""
     return [
         Difference(path=step["path"], recorded=_at(recorded, step["path"]), again=step.get("value"))
         for step in diff(recorded, again)

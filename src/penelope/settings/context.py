@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field
 
+from penelope.domain.people import identity_of
 from penelope.settings.section import Section, Share
 
 
@@ -16,8 +17,27 @@ def _zone(name: str) -> str:
     return name
 
 
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
+
+
+class Standing(Section):
+    """For whom somebody asks."""
+
+    role: Name
+    """The role, as the policy knows it, such as `analyst`."""
+
+    region: Annotated[str, Field(max_length=64)] = ""
+    """The region that they are bound to; empty is none."""
+
+
 class Context(Section):
     """How concepts in words are understood."""
+
+    roles: dict[Name, Standing] = Field(default_factory=dict)
+    """Which role somebody has by whom the policy judges, by the owner of their key or, where it names none, its name."""
+
+    default_role: Name = "guest"
+    """The role of everybody else."""
 
     zone: Annotated[str, AfterValidator(_zone)] = "UTC"
     """The time zone, by its IANA name, in which "yesterday" is meant where the asker says none."""
@@ -33,3 +53,9 @@ class Context(Section):
 
     too_close: Share = 0.03
     """How near the scores of two definitions may be before a person has to choose."""
+
+    def standing(self, holder: str) -> Standing:
+        """For whom the holder of a key asks, however the name is spelled."""
+        wanted = identity_of(holder)
+        found = (who for name, who in self.roles.items() if identity_of(name) == wanted)
+        return next(found, Standing(role=self.default_role))

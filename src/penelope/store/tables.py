@@ -377,6 +377,7 @@ BENCHMARKS = "kind = 'benchmark'"
 BASELINES = "kind = 'baseline'"
 MISSIONS = "kind = 'mission'"
 DEPLOYMENTS = "kind = 'deployment'"
+CORRECTIONS = "kind = 'correction'"
 """Which units an index holds, to the letter of the queries that use it."""
 
 _BY_NAME = (units_of_work.c.id,)
@@ -390,6 +391,7 @@ for _name, _which, _columns in (
     ("baselines", BASELINES, _BY_NAME),
     ("missions", MISSIONS, _BY_STATUS),
     ("deployments", DEPLOYMENTS, _BY_STATUS),
+    ("corrections", CORRECTIONS, _BY_TIME),
 ):
     _only = text(_which)
     Index(f"ix_units_of_work_{_name}", *_columns, sqlite_where=_only, postgresql_where=_only)

@@ -8,7 +8,7 @@ from penelope.entry.api import problems
 
 
 def classes(base: type[errors.PenelopeError] = errors.PenelopeError) -> list[type[errors.PenelopeError]]:
-    shipped = [item for item in base.__subclasses__() if item.__module__ == errors.__name__]
+    shipped = [item for item in base.__subclasses__() if item.__module__.startswith("penelope.errors.")]
     return [base, *(found for item in shipped for found in classes(item))]
 
 

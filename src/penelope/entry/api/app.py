@@ -16,6 +16,7 @@ from penelope.entry.api import (
     autonomy,
     benchmarks,
     constitution,
+    context,
     decisions,
     deployments,
     halts,
@@ -84,6 +85,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     app.include_router(autonomy.router)
     app.include_router(benchmarks.router)
     app.include_router(constitution.router)
+    app.include_router(context.router)
     app.include_router(halts.router)
     app.include_router(missions.router)
     app.include_router(deployments.router)

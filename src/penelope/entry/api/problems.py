@@ -31,6 +31,10 @@ STATUS: Mapping[type[errors.PenelopeError], int] = {
     errors.UnknownReview: 404,
     errors.UnknownMission: 404,
     errors.UnknownDeployment: 404,
+    errors.UnknownAnswer: 404,
+    errors.UnknownConcept: 404,
+    errors.AmbiguousConcept: 409,
+    errors.AccessDenied: 403,
     errors.InvalidLink: 403,
     errors.AlreadyDecided: 409,
     errors.NotReplayable: 409,
@@ -74,6 +78,8 @@ class Problem:
     hint: str
     retryable: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, object] = field(default_factory=dict)
+    """Members of its own type (RFC 9457, 3.2)."""
 
     @property
     def urn(self) -> str:
@@ -115,6 +121,7 @@ def _of_ours(error: errors.PenelopeError) -> Problem:
         hint=error.advice,
         retryable=error.retryable,
         headers=challenge if isinstance(error, errors.Unauthenticated) else {},
+        members=error.members,
     )
 
 
@@ -148,6 +155,7 @@ def answer(request: Request, error: Exception, telemetry: Telemetry | None) -> R
     if telemetry is not None:
         telemetry.problem_answered(problem.code)
     content = {
+        **problem.members,
         "type": problem.urn,
         "title": problem.title,
         "status": problem.status,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from penelope.domain.semantics import Condition, SemanticQuery
     from penelope.settings import Settings
 
-_EXIT = {"resolved": 0, "ambiguous": 3, "unresolved": 4, "denied": 5}
+_EXIT = {"resolved": 0, "ambiguous": 3, "unresolved": 4, "denied": 5, "unavailable": 6}
 _EXCERPT = 160
 
 
@@ -41,7 +41,8 @@ def resolve(  # noqa: PLR0913 - each option of the command is a parameter
 ) -> None:
     """Resolve a concept to its definition and value, such as "APAC revenue last quarter".
 
-    Exits with 3 where it is ambiguous, 4 where nothing is known by it, 5 where the policy denies it. Who asks is taken
+    Exits with 3 where it is ambiguous, 4 where nothing is known by it, 5 where the policy denies it,
+    6 where no store can tell. Who asks is taken
     at its word: whoever reads the settings may read the stores too.
     """
     subject = Subject(actor=actor, role=role, region=region, purpose=purpose)

@@ -17,6 +17,7 @@ from penelope.entry.cli import (
     context,
     context_graph,
     context_index,
+    context_replay,
     context_resolve,
     database,
     decisions,
@@ -214,6 +215,7 @@ _policy.command("test")(policies.test)
 app.add_typer(_policy, name="policy")
 
 context.context.command("resolve")(context_resolve.resolve)
+context.context.command("replay")(context_replay.replay)
 context.context.command("index")(context_index.index)
 context.context.command("search")(context_index.search)
 context.context.command("graph")(context_graph.graph)

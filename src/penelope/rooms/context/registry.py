@@ -14,7 +14,7 @@ Stems = tuple[str, ...]
 MOST_DEFINITIONS = 100_000
 """Definitions of one registry."""
 
-_LONGEST_PHRASE = 12
+LONGEST_PHRASE = 12
 """Words of a name; longer ones are found in part only."""
 
 _RAREST, _MOST_SHARING = 4, 400
@@ -170,14 +170,16 @@ class Registry:
             told.update(stems_of(definition.cube), stems_of(definition.kind.value))
             for naming in _names(definition):
                 told.update(naming.phrase)
-                if len(naming.phrase) <= _LONGEST_PHRASE:
+                if len(naming.phrase) <= LONGEST_PHRASE:
                     namings[naming.phrase].setdefault(naming.name, naming)
-                for stem in set(naming.phrase):
-                    sharing[stem].append(naming)
+                # What was taught stands alone: nothing else is found by a name that is just these words.
+                if self._taught.get(naming.phrase, naming.name) == naming.name:
+                    for stem in set(naming.phrase):
+                        sharing[stem].append(naming)
             for value, synonyms in definition.values.items():
                 for text in (value, *synonyms):
                     phrase = stems_of(text)
-                    if 0 < len(phrase) <= _LONGEST_PHRASE:
+                    if 0 < len(phrase) <= LONGEST_PHRASE:
                         values[phrase].setdefault((definition.name, value))
             self._words[definition.name] = frozenset(told)
         self._namings = {phrase: tuple(found.values()) for phrase, found in namings.items()}
@@ -226,7 +228,7 @@ def _taught(corrections: Iterable[Correction]) -> dict[Stems, str]:
     return {
         phrase: correction.name
         for correction in sorted(corrections, key=lambda item: item.at)
-        if (phrase := stems_of(correction.phrase)) and len(phrase) <= _LONGEST_PHRASE
+        if (phrase := stems_of(correction.phrase)) and len(phrase) <= LONGEST_PHRASE
     }
 
 

@@ -1,0 +1,309 @@
+"""What is asked of the context, and what is answered about it."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from penelope.domain.access import Classification, Masking
+from penelope.domain.answer import Outcome
+from penelope.domain.concept import LONGEST_CONCEPT, DefinitionKind
+from penelope.domain.degradation import DegradationMode, Store
+from penelope.kit.call_breaker import BreakerState
+
+_DESCRIBED = ConfigDict(use_attribute_docstrings=True)
+_WANTED = ConfigDict(use_attribute_docstrings=True, extra="forbid")
+
+Concept = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_CONCEPT, pattern=r"^[^\x00]*$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+Short = Annotated[str, StringConstraints(max_length=64, pattern=r"^[^\x00]*$")]
+
+
+class UserContext(BaseModel):
+    """For whom it is asked. Another role or region than the caller's own needs a key with the scope `delegate`."""
+
+    model_config = _WANTED
+
+    role: Short | None = None
+    """The role by which the policy judges; by default that of the caller's key (setting `context.roles`)."""
+    region: Short | None = None
+    """The region that the person is bound to; by default that of the caller's key."""
+    purpose: Short = ""
+    """To which end it is asked, such as `fraud-review`."""
+    zone: Short = ""
+    """The time zone in which "yesterday" is meant, such as `Europe/Berlin`."""
+
+
+class WantedAnswer(BaseModel):
+    """A concept in words, such as "APAC revenue last quarter"."""
+
+    model_config = _WANTED
+
+    concept: Concept
+    user_context: UserContext = UserContext()
+    execute: bool = False
+    """Whether the value is wanted too, and not only what it is."""
+
+
+class WantedSearch(BaseModel):
+    """Words to look for in documents and definitions."""
+
+    model_config = _WANTED
+
+    query: Concept
+    kinds: Annotated[list[Short], Field(max_length=20)] = []
+    """Kinds of documents, such as `runbook`; none is all."""
+    limit: Annotated[int, Field(ge=1, le=50)] = 10
+    """The most documents."""
+    user_context: UserContext = UserContext()
+
+
+class WantedCorrection(BaseModel):
+    """What somebody means by words that were taken for something else, or for nothing."""
+
+    model_config = _WANTED
+
+    phrase: Concept
+    """The words, such as "takings"."""
+    name: Name
+    """The name of the definition that they mean, such as `orders.revenue`."""
+    id: Annotated[str, StringConstraints(pattern=r"^ans_[a-z0-9]{1,40}$")] | None = None
+    """The id of the answer that is corrected."""
+    user_context: UserContext = UserContext()
+
+
+class WantedReplay(BaseModel):
+    """For whom an answer is made again; by default for the caller, or as then if the caller may ask for others."""
+
+    model_config = _WANTED
+
+    user_context: UserContext | None = None
+
+
+class Notice(BaseModel):
+    """What an answer lacks because a store could not be asked."""
+
+    store: Store
+    mode: DegradationMode
+    message: str
+    since: datetime
+
+
+class Definition(BaseModel):
+    """What a name means."""
+
+    model_config = _DESCRIBED
+
+    name: str
+    kind: DefinitionKind
+    title: str
+    description: str
+    unit: str
+    owner: str
+    version: str
+    certified: bool
+    deprecated: str
+    """By what it was replaced, or "yes"; empty where it is in force."""
+    classification: Classification
+    synonyms: list[str]
+    source: str
+    """Where it is defined."""
+
+
+class Choice(BaseModel):
+    """A definition that may be meant."""
+
+    model_config = _DESCRIBED
+
+    name: str
+    title: str
+    kind: DefinitionKind
+    score: float
+    scores: dict[str, float]
+    """Its features, 0 to 1 each."""
+
+
+class Excerpt(BaseModel):
+    """A part of a document."""
+
+    model_config = _DESCRIBED
+
+    document: str
+    kind: str
+    title: str
+    source: str
+    heading: str
+    text: str
+    score: float
+    by: list[str]
+    """What found it: `words`, `meaning`, or both."""
+
+
+class Figures(BaseModel):
+    """A table with its unit."""
+
+    model_config = _DESCRIBED
+
+    columns: list[str]
+    rows: list[list[Any]]
+    unit: str
+    as_of: datetime | None
+    """When the data was last renewed; null where nobody knows."""
+    stale_since: datetime | None
+    """Of the last known value, when it was asked for; null for one of now."""
+    sql: str
+    """What was asked; values stand beside it."""
+
+
+class Confidence(BaseModel):
+    """How likely the definition is the one meant, 0 to 1; the contributions add up to its log-odds."""
+
+    value: float
+    contributions: list[tuple[str, float]]
+
+
+class Told(BaseModel):
+    """An answer. It is kept in the ledger under its id."""
+
+    model_config = _DESCRIBED
+
+    id: str
+    concept: str
+    outcome: Outcome
+    at: datetime
+    role: str
+    """For which role it was judged."""
+    definition: Definition
+    query: dict[str, Any] | None
+    """The question to the semantic layer, in Cube's terms; the row filters are in it."""
+    asked: dict[str, Any] | None
+    """The named question to the graph."""
+    value: Figures | None
+    compared: Figures | None
+    """The same of the period that it is held against."""
+    rows: list[dict[str, Any]]
+    """What the graph answered."""
+    lineage: list[dict[str, Any]]
+    documents: list[Excerpt]
+    confidence: Confidence | None
+    alternatives: list[Choice]
+    row_filters: list[dict[str, Any]]
+    masks: dict[str, Masking]
+    notices: list[Notice]
+    unmet: list[str]
+    """Things said that the question could not take up; then there is no value."""
+
+
+class Found(BaseModel):
+    """What a search found, the best first."""
+
+    definitions: list[Choice]
+    documents: list[Excerpt]
+    notices: list[Notice]
+
+
+class Assets(BaseModel):
+    """Definitions by name. Send `next` as `after` for those that follow."""
+
+    assets: list[Definition]
+    next: str | None
+    notices: list[Notice]
+
+
+class Lineage(BaseModel):
+    """What a definition is made of, and what is made of it."""
+
+    model_config = _DESCRIBED
+
+    name: str
+    up: list[dict[str, Any]]
+    """What it is made of, the nearest first."""
+    down: list[dict[str, Any]]
+    """What is made of it."""
+    notices: list[Notice]
+
+
+class Explanation(BaseModel):
+    """How a concept was understood, without its value."""
+
+    model_config = _DESCRIBED
+
+    concept: str
+    outcome: Outcome
+    why: str
+    definition: Definition | None
+    parsed: dict[str, Any] | None
+    """Period, filters, groupings and words that nothing explains; null for what cannot be read."""
+    candidates: list[Choice]
+    """All that were weighed, the likeliest first."""
+    confidence: Confidence | None
+    query: dict[str, Any] | None
+    row_filters: list[dict[str, Any]]
+    masks: dict[str, Masking]
+    notices: list[Notice]
+
+
+class Correction(BaseModel):
+    """A phrase that means a definition from now on."""
+
+    phrase: str
+    name: str
+    actor: str
+    at: datetime
+
+
+class KeptAnswer(BaseModel):
+    """An answer as it was told then."""
+
+    model_config = _DESCRIBED
+
+    id: str
+    actor: str
+    request: dict[str, Any]
+    told: dict[str, Any]
+
+
+class Difference(BaseModel):
+    """A place (a JSON pointer) at which an answer is another one now; null where it has nothing."""
+
+    path: str
+    recorded: Any
+    again: Any
+
+
+class Replay(BaseModel):
+    """An answer that was made again with the stores, definitions and policies of now."""
+
+    model_config = _DESCRIBED
+
+    id: str
+    again: str
+    """The id of the answer of now, which is recorded too."""
+    identical: bool
+    outcome: Outcome
+    changed: list[str]
+    """What is another now: `policy`, `definition`, `query`, `figures`, `outcome`, `other`."""
+    differences: list[Difference]
+    notices: list[Notice]
+
+
+class Standing(BaseModel):
+    """How answers go on without a store."""
+
+    model_config = _DESCRIBED
+
+    store: Store
+    mode: DegradationMode
+    breaker: BreakerState | None
+    """Null for a store that is part of this process."""
+    since: datetime | None
+    failures: int
+    """Failures in a row."""
+    running: int
+    waiting: int
+
+
+class Degradation(BaseModel):
+    """How each store stands."""
+
+    stores: list[Standing]
