@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,13 @@ from penelope.adapters.catalogue.load import load_services
 from penelope.adapters.example import MODELS
 from penelope.adapters.example.warehouse import warehouse
 from penelope.adapters.graph.opened import BoltServer, open_graph
+from penelope.adapters.playbooks.load import load as load_playbooks
 from penelope.adapters.policy.context_opa import OpaGovernor, OpaServer
 from penelope.adapters.policy.context_rego import load_governor
 from penelope.adapters.semantic.duck import DuckLayer
 from penelope.adapters.semantic.load import load_models
 from penelope.adapters.vector.minilm import MODEL, MiniLm
+from penelope.domain.concept import Definition
 from penelope.domain.degradation import Store
 from penelope.domain.semantics import Model
 from penelope.domain.service import Service
@@ -71,11 +74,15 @@ async def resolver_of(
         embedder=embedder,
     )
     services = _services(settings.catalogue.path)
-    return Resolver(stores, guards, partial(_registry, services), _rules(settings.context), clock)
+    playbooks = load_playbooks(settings.playbooks.paths, settings.playbooks.shipped)
+    runbooks = {each.name: each.title for each in playbooks.playbooks()}
+    return Resolver(stores, guards, partial(_registry, services, runbooks), _rules(settings.context), clock)
 
 
-def _registry(services: dict[str, Service], model: Model) -> Registry:
-    return registry_of(model, services=services.values())
+def _registry(
+    services: Mapping[str, Service], runbooks: Mapping[str, str], model: Model, *, more: Iterable[Definition]
+) -> Registry:
+    return registry_of(model, services=services.values(), runbooks=runbooks, more=more)
 
 
 def _services(file: Path) -> dict[str, Service]:

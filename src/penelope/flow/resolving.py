@@ -7,9 +7,9 @@ the start, so that no answer depends on what its asker may not know of.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from penelope.domain.access import Access, AccessQuestion, Asset, Classification, Masking, Verb
 from penelope.domain.answer import Figures, Outcome, Row, Told
@@ -32,12 +32,13 @@ from penelope.kit.canonical import canonical
 from penelope.kit.clock import Clock
 from penelope.kit.codec import to_data
 from penelope.kit.guard import Guard
-from penelope.rooms.context.assets import cube_asset, definition_asset, document_asset, row_asset
+from penelope.rooms.context.assets import cube_asset, definition_asset, document_asset, row_assets
 from penelope.rooms.context.degrade import modes, notices
 from penelope.rooms.context.govern import Governed, Refusal, checked, govern, members, visible
+from penelope.rooms.context.names_of import MOST_NAMES, names_of
 from penelope.rooms.context.ports import Embedder, Governor, Graph, Passages, SemanticLayer
 from penelope.rooms.context.question_of import node_of
-from penelope.rooms.context.registry import Registry
+from penelope.rooms.context.registry import Registry, name_alone
 from penelope.rooms.context.resolve import Rules, resolve
 
 Found = TypeVar("Found")
@@ -70,11 +71,18 @@ class Limits:
     kept: int = 256
 
 
+class RegistryOf(Protocol):
+    """Makes the definitions of a model, and of whatever else defines something; `more` are those that others found."""
+
+    def __call__(self, model: Model, /, *, more: Iterable[Definition]) -> Registry: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """The model and all definitions of a moment (monotonic seconds)."""
+    """The model, the names of the graph and all definitions of a moment (monotonic seconds)."""
 
     model: Model
+    names: tuple[Definition, ...]
     registry: Registry
     at: float
 
@@ -100,13 +108,13 @@ class _Shelf(Generic[Kept]):
 
 
 class Resolver:
-    """One for all who ask. `registry_of` makes the definitions of a model, and of whatever else defines something."""
+    """One for all who ask."""
 
     def __init__(
         self,
         stores: Stores,
         guards: Mapping[Store, Guard],
-        registry_of: Callable[[Model], Registry],
+        registry_of: RegistryOf,
         rules: Rules,
         clock: Clock,
         *,
@@ -137,13 +145,24 @@ class Resolver:
             if known is None:
                 raise
             return known
+        names = await self._names(ask, () if known is None else known.names)
         at = time.monotonic()
-        if known is None or known.model is not model:
-            registry = await asyncio.to_thread(self._registry_of, model)
-            self._known = _Known(model=model, registry=registry, at=at)
+        if known is None or known.model is not model or known.names is not names:
+            registry = await asyncio.to_thread(self._registry_of, model, more=names)
+            self._known = _Known(model=model, names=names, registry=registry, at=at)
         else:
             self._known = replace(known, at=at)
         return self._known
+
+    async def _names(self, ask: "_Turn", last: tuple[Definition, ...]) -> tuple[Definition, ...]:
+        """What the graph has names for; the last ones where nothing has changed, or where it cannot be asked."""
+        parameters = {"allowed": [each.value for each in Classification], "limit": MOST_NAMES}
+        try:
+            rows = await ask.guarded(Store.GRAPH, lambda: self.stores.graph.ask("catalogue", parameters))
+        except (DependencyError, InvalidQuery):
+            return last
+        found = names_of(rows)
+        return last if found == last else found
 
     async def registry_for(self, known: _Known, ask: "_Turn") -> Registry:
         """What the asker may know of. Nothing, and not kept, where the policy engine fails."""
@@ -158,9 +177,12 @@ class Resolver:
             return kept[2]
         definitions = list(known.registry.definitions.values())
         accesses = await ask.judged(Verb.DISCOVER, [definition_asset(each) for each in definitions])
-        hidden = [each.name for each, access in zip(definitions, accesses, strict=True) if not access.allow]
-        registry = await asyncio.to_thread(known.registry.without, hidden)
-        if not any(access.failed for access in accesses):
+        hidden = {each.name for each, access in zip(definitions, accesses, strict=True) if not access.allow}
+        telling = [each for each in definitions if each.name not in hidden and name_alone(each) != each]
+        reads = await ask.judged(Verb.READ, [definition_asset(each) for each in telling])
+        unread = {each.name for each, access in zip(telling, reads, strict=True) if not access.allow}
+        registry = await asyncio.to_thread(known.registry.without, hidden, unread)
+        if not any(access.failed for access in (*accesses, *reads)):
             self._for_subjects.put(key, (known, now, registry))
         return registry
 
@@ -233,12 +255,22 @@ class _Turn:
         return Told(concept=request.concept, subject=request.subject, at=request.at, outcome=outcome, why=why)
 
     async def _candidates(self, found: Sequence[Candidate]) -> tuple[Candidate, ...]:
-        return await self._shown(Verb.DISCOVER, found, [definition_asset(each.definition) for each in found])
+        shown = await self._shown(Verb.DISCOVER, found, [definition_asset(each.definition) for each in found])
+        reads = await self.judged(Verb.READ, [definition_asset(each.definition) for each in shown])
+        return tuple(
+            each if access.allow else replace(each, definition=name_alone(each.definition))
+            for each, access in zip(shown, reads, strict=True)
+        )
 
     async def _resolved(self, answer: Resolution, known: _Known, passages: tuple[Passage, ...]) -> Told:
         definition = answer.definition
         if not await self._shown(Verb.DISCOVER, [definition], [definition_asset(definition)]):
             return self._plain(Outcome.UNRESOLVED, "nothing that you may see is defined by these words")
+        (access,) = await self.judged(Verb.READ, [definition_asset(definition)])
+        if access.failed:
+            return self._plain(Outcome.UNRESOLVED, "nothing may be told just now")
+        if not access.allow:
+            return self._plain(Outcome.DENIED, _refused(definition, access))
         told = replace(
             self._plain(Outcome.RESOLVED),
             definition=definition,
@@ -320,7 +352,10 @@ class _Turn:
             )
         except (DependencyError, InvalidQuery):
             return ()
-        return await self._shown(Verb.READ, found, [row_asset(row) for row in found])
+        assets = [row_assets(row) for row in found]
+        judged = iter(await self.judged(Verb.READ, [each for several in assets for each in several]))
+        seen = [len(visible(several, [next(judged) for _ in several])) == len(several) for several in assets]
+        return tuple(row for row, whole in zip(found, seen, strict=True) if whole)
 
     async def _lineage(self, definition: Definition) -> tuple[Row, ...]:
         if definition.kind is not DefinitionKind.METRIC:
@@ -360,6 +395,12 @@ class _Turn:
         assets = [Asset(name="", kind=kind, classification=each) for each in Classification]
         shown = await self._shown(Verb.READ, list(Classification), assets)
         return [each.value for each in shown]
+
+
+def _refused(definition: Definition, access: Access) -> str:
+    """Whom to ask, and why not: all that somebody learns who may know of a definition and not read it."""
+    owner = f", owned by {definition.owner}" if definition.owner else ""
+    return f"{definition.title}{owner}: {'; '.join(access.reasons) or 'the policy denies it'}"
 
 
 def _masks(governed: Governed) -> dict[str, Masking]:
