@@ -89,9 +89,24 @@ reasons contains "this role may not know of it" if {
 	input.asset.classification != "restricted"
 	not owned
 	not known_to_role
+	not named_to_role
 }
 
 known_to_role if known[input.subject.role][input.asset.classification]
+
+# That there is such a measure, what it is called and whom to ask for it is no secret within the company: what it says is.
+named_to_role if {
+	input.asset.kind == "metric"
+	input.asset.classification == "confidential"
+	known[input.subject.role].internal
+}
+
+reasons contains "this role may know that there is such a measure, and not read it" if {
+	input.verb == "read"
+	not owned
+	not known_to_role
+	named_to_role
+}
 
 reasons contains "personal data is not for marketing" if {
 	input.asset.classification == "pii"
@@ -104,8 +119,12 @@ reasons contains "personal data needs a purpose: support, incident or audit" if 
 	input.asset.classification == "pii"
 	not owned
 	not masked_by_column
+	not defined
 	not needs_people
 }
+
+# What a member of a data model is called and means is nothing about people; what it holds is masked as a column.
+defined if {"metric", "dimension", "segment"}[input.asset.kind]
 
 masked_by_column if {
 	count(columns) > 0

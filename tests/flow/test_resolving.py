@@ -144,7 +144,7 @@ async def housed(folder: Path) -> AsyncIterator[House]:
         resolver = Resolver(
             stores,
             guards,
-            Definitions(registry_of=lambda model, _: registry_of(model)),
+            Definitions(registry_of=registry_of),
             Rules(),
             FakeClock(NOW),
             limits=Limits(deadline_seconds=60),

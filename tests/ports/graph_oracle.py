@@ -271,6 +271,10 @@ class Oracle:
             and not self.after(thing, "OWNED_BY") - {thing}
         )
 
+    def catalogue(self, _: Mapping[str, Any]) -> Rows:
+        named = {"Service", "Team", "Dataset", "Dashboard", "Runbook"}
+        return self.rows(thing for thing, node in self.nodes.items() if node.label in named)
+
     def things_named(self, given: Mapping[str, Any]) -> Rows:
         wanted = fold(given["name"])
         return self.rows(thing for thing, node in self.nodes.items() if fold(node.name) == wanted)
@@ -303,7 +307,8 @@ class Oracle:
         for distance in range(1, most + 1):
             ways = [[*way, item] for way in ways for item in step(way[-1]) if item not in way]
             if whole := [way for way in ways if way[-1] == end]:
-                return [{"path": min(whole, key=weight), "distance": distance}]
+                path = min(whole, key=weight)
+                return [{"path": path, "things": [self.row(thing) for thing in path], "distance": distance}]
         return []
 
 

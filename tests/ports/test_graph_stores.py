@@ -85,7 +85,7 @@ def questions(seed: int, nodes: Sequence[Node], edges: Sequence[Edge]) -> list[Q
     for name, query in library().items():
         for turn in range(TURNS):
             tried = given(turn)
-            for _ in range(30 if turn % 2 else 0):
+            for _ in range(90 if turn % 2 else 0):
                 if everything.ask(name, tried):
                     break
                 tried |= {"id": chance.choice(ids), "to": chance.choice(ids)}

@@ -2,8 +2,9 @@
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from penelope.adapters.catalogue.load import load_services
 from penelope.adapters.example import MODELS
 from penelope.adapters.example.warehouse import warehouse
 from penelope.adapters.graph.opened import BoltServer, open_graph
+from penelope.adapters.playbooks.load import load as load_playbooks
 from penelope.adapters.policy.context_opa import OpaGovernor, OpaServer
 from penelope.adapters.policy.context_rego import EmbeddedGovernor, load_governor
 from penelope.adapters.semantic.cube import CubeLayer
@@ -21,21 +23,15 @@ from penelope.adapters.semantic.cube_client import CubeOptions
 from penelope.adapters.semantic.duck import DuckLayer
 from penelope.adapters.semantic.load import load_models
 from penelope.adapters.vector.minilm import MODEL, MiniLm
-from penelope.domain.concept import Correction
 from penelope.domain.degradation import Store
-from penelope.domain.semantics import Model
 from penelope.domain.service import Service
 from penelope.errors import Unavailable
-<<<<<<< HEAD
-from penelope.flow.resolve_observer import ResolveObserver
-from penelope.flow.resolving import Resolver, Stores
-=======
-from penelope.flow.resolving import Definitions, Resolver, Stores
->>>>>>> x-http
+from penelope.flow.knowing import Definitions, Stores
+from penelope.flow.resolve_observer import ResolveObserver, Unobserved
+from penelope.flow.resolving import Resolver
 from penelope.kit.clock import Clock
 from penelope.kit.guard import Guard, Patience
 from penelope.rooms.context.ports import Governor, Graph, SemanticLayer
-from penelope.rooms.context.registry import Registry
 from penelope.rooms.context.registry_of import registry_of
 from penelope.rooms.context.resolve import Rules
 from penelope.settings import Settings
@@ -52,19 +48,27 @@ if TYPE_CHECKING:
     from penelope.adapters.graph.neo4j import Neo4jGraph
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Others:
+    """What is defined beside the stores: services, and titles of runbooks by name. `observer` is told what is done.
+
+    Where no data models are named there are no measures or, with `example`, those of the shipped example.
+    """
+
+    services: Sequence[Service] = ()
+    runbooks: Mapping[str, str] = field(default_factory=dict)
+    observer: ResolveObserver = field(default_factory=Unobserved)
+    example: bool = False
+
+
 async def resolver_of(
     stack: AsyncExitStack,
     settings: Settings,
     reader: AsyncEngine,
     clock: Clock,
-    observer: ResolveObserver | None = None,
-    *,
-    example: bool = False,
+    others: Others,
 ) -> Resolver:
-    """The resolver over the stores of the settings, all closed when the stack is unwound. `reader` is of the database.
-
-    Where no data models are named there are no measures or, with `example`, those of the shipped example.
-    """
+    """The resolver over the stores of the settings, all closed when the stack is unwound. `reader` is of the database."""
     guards: dict[Store, Guard] = {
         store: Guard(store.value, _patience(settings)) for store in Store if store is not Store.REGISTRY
     }
@@ -83,37 +87,33 @@ async def resolver_of(
     )
     stack.callback(passages.close)
     stores = Stores(
-        semantic=await _semantic(stack, settings.semantic, example=example),
+        semantic=await _semantic(stack, settings.semantic, example=others.example),
         graph=await _graph(stack, settings.graph),
         passages=passages,
         governor=governor,
         embedder=embedder,
     )
-    services = _services(settings.catalogue.path)
-<<<<<<< HEAD
-    resolver = Resolver(stores, guards, partial(_registry, services), _rules(settings.context), clock)
-    if observer is not None:
-        resolver.observer = observer
-        if isinstance(governor, EmbeddedGovernor):
-            governor.counted = partial(_decisions_counted, observer)
+    definitions = Definitions(
+        registry_of=partial(registry_of, services=others.services, runbooks=others.runbooks),
+        corrections=SqlAnswers(reader).corrections,
+    )
+    resolver = Resolver(stores, guards, definitions, _rules(settings.context), clock)
+    resolver.observer = others.observer
+    if isinstance(governor, EmbeddedGovernor):
+        governor.counted = partial(_decisions_counted, others.observer)
     return resolver
 
 
 def _decisions_counted(observer: ResolveObserver, known: int, asked: int) -> None:
     observer.cache_asked("policy", hits=known, misses=asked)
-=======
-    return Resolver(
-        stores,
-        guards,
-        Definitions(registry_of=partial(_registry, services), corrections=SqlAnswers(reader).corrections),
-        _rules(settings.context),
-        clock,
-    )
->>>>>>> x-http
 
 
-def _registry(services: dict[str, Service], model: Model, corrections: Sequence[Correction]) -> Registry:
-    return registry_of(model, services=services.values(), corrections=corrections)
+def others_of(settings: Settings) -> Others:
+    """Those of the settings, with the shipped example: for commands that need no server."""
+    playbooks = load_playbooks(settings.playbooks.paths, settings.playbooks.shipped)
+    runbooks = {each.name: each.title for each in playbooks.playbooks()}
+    services = tuple(_services(settings.catalogue.path).values())
+    return Others(services=services, runbooks=runbooks, example=True)
 
 
 def _services(file: Path) -> dict[str, Service]:
@@ -142,7 +142,7 @@ async def _semantic(stack: AsyncExitStack, settings: Semantic, *, example: bool)
 
 
 def open_semantic(settings: Semantic, *, example: bool) -> DuckLayer | CubeLayer:
-    """The semantic layer, which must be closed. `example`: see `resolver_of`. Raises BadSettings; asks nobody yet."""
+    """The semantic layer, which must be closed. `example`: see `Others`. Raises BadSettings; asks nobody yet."""
     # Without a key of the operator's hashes are good for this process alone.
     key = settings.mask_key.get_secret_value().encode() if settings.mask_key else secrets.token_bytes(32)
     if settings.kind == "cube" and settings.url is not None:

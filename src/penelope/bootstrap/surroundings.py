@@ -7,7 +7,7 @@ from dataclasses import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from penelope.adapters.graph.generations import Generations
-from penelope.bootstrap.context import resolver_of
+from penelope.bootstrap.context import Others, resolver_of
 from penelope.domain.access import Subject
 from penelope.errors import Unavailable
 from penelope.flow.parts import NothingAround, Parts
@@ -24,7 +24,9 @@ async def surrounded(
     stack: AsyncExitStack, settings: Settings, parts: Parts, reading: AsyncEngine, observer: ResolveObserver
 ) -> tuple[Resolver, Parts]:
     """The resolver, and the parts with what asks it about incidents."""
-    resolver = await resolver_of(stack, settings, reading, parts.clock, observer)
+    runbooks = {each.name: each.title for each in parts.playbooks.playbooks()}
+    others = Others(services=tuple(parts.services.values()), runbooks=runbooks, observer=observer)
+    resolver = await resolver_of(stack, settings, reading, parts.clock, others)
     return resolver, replace(parts, surroundings=surroundings_of(settings, resolver, parts, reading))
 
 

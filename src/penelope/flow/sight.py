@@ -1,41 +1,23 @@
 """What each subject may know of: judged kind by kind of definition, and one registry for all who may know the same."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
-from penelope.domain.access import Access, Asset
+from penelope.domain.access import Access, Asset, Verb
+from penelope.kit.recent import Recent
 from penelope.rooms.context.assets import definition_asset
 from penelope.rooms.context.ports import Discerning, Governor
 from penelope.rooms.context.registry import Registry
-
-Key = TypeVar("Key", bound=Hashable)
-Kept = TypeVar("Kept")
 
 _MOST_SIGHTS = 32
 """Registries of those who may know different things: 10,000 definitions take some 30 MB each."""
 
 
-class Shelf(Generic[Key, Kept]):
-    """The things used last, at most so many."""
+_HIDDEN, _NAME_ALONE = 0, 1
+"""How much of a kind may be seen; more is all of it."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._things: OrderedDict[Key, Kept] = OrderedDict()
-
-    def get(self, key: Key) -> Kept | None:
-        found = self._things.get(key)
-        if found is not None:
-            self._things.move_to_end(key)
-        return found
-
-    def put(self, key: Key, thing: Kept) -> None:
-        self._things[key] = thing
-        self._things.move_to_end(key)
-        while len(self._things) > self._most:
-            self._things.popitem(last=False)
+Judged = Callable[[Verb, Sequence[Asset]], Awaitable[Sequence[Access]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,27 +38,34 @@ class Sights:
         self._registry = registry
         self.governor = governor
         self._kinds = _kinds(registry, governor)
-        self._shared: Shelf[bytes, asyncio.Task[Registry]] = Shelf(_MOST_SIGHTS)
+        self._shared: Recent[bytes, asyncio.Task[Registry]] = Recent(_MOST_SIGHTS)
 
-    async def seen(
-        self, judged: Callable[[Sequence[Asset]], Awaitable[Sequence[Access]]]
-    ) -> tuple[Registry, bool]:
-        """The registry without what is denied, and whether the policy could be asked about all of it."""
-        accesses = await judged([kind.asset for kind in self._kinds])
-        sight = bytes(access.allow for access in accesses)
+    async def seen(self, judged: Judged) -> tuple[Registry, bool]:
+        """The registry without what may not be known of, of what may not be read the name alone, and whether the policy
+        could be asked about all of it.
+        """
+        known = await judged(Verb.DISCOVER, [kind.asset for kind in self._kinds])
+        telling = [kind for kind, access in zip(self._kinds, known, strict=True) if access.allow]
+        read = await judged(Verb.READ, [kind.asset for kind in telling])
+        whole = {kind.names for kind, access in zip(telling, read, strict=True) if access.allow}
+        sight = bytes(
+            access.allow + (kind.names in whole) for kind, access in zip(self._kinds, known, strict=True)
+        )
+        sound = not any(access.failed for access in (*known, *read))
         if not any(sight):
-            return Registry(()), not any(access.failed for access in accesses)
+            return Registry(()), sound
         making = self._shared.get(sight)
         if making is None or (making.done() and making.cancelled()):
             making = asyncio.create_task(asyncio.to_thread(self._without, sight))
             self._shared.put(sight, making)
         # Shielded: others wait for it, too.
-        return await asyncio.shield(making), not any(access.failed for access in accesses)
+        return await asyncio.shield(making), sound
 
     def _without(self, sight: bytes) -> Registry:
-        return self._registry.without(
-            {name for kind, shown in zip(self._kinds, sight, strict=True) if not shown for name in kind.names}
-        )
+        of_sight: dict[int, set[str]] = {_HIDDEN: set(), _NAME_ALONE: set()}
+        for kind, seen in zip(self._kinds, sight, strict=True):
+            of_sight.setdefault(seen, set()).update(kind.names)
+        return self._registry.without(of_sight[_HIDDEN], of_sight[_NAME_ALONE])
 
 
 def _kinds(registry: Registry, governor: Governor) -> tuple[_Kind, ...]:

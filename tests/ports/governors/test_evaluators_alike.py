@@ -100,7 +100,7 @@ def made(chance: random.Random) -> Json:
     }
     asset = {
         "name": text(chance, ("orders", "customers")),
-        "kind": text(chance, ("cube", "document")),
+        "kind": text(chance, ("cube", "document", "metric", "dimension")),
         "classification": text(chance, CLASSES),
         "owner": text(chance, people),
         "columns": columns(chance),

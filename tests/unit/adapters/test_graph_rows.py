@@ -22,9 +22,18 @@ def test_rows_are_given_by_column_with_their_properties_read() -> None:
         "at": 3,
         "properties": {"tier": 1},
     }
-    assert rows_of(library()["shortest_path"], [[[{"id": "a"}, {"id": "b"}], 1]]) == [
-        {"path": ["a", "b"], "distance": 1}
+    way = [
+        {"id": name, "kind": "Service", "name": name.upper(), "classification": "internal"} for name in "ab"
     ]
+    stored = [{**each, "weight": 7, "generation": "3"} for each in way]
+    assert rows_of(library()["shortest_path"], [[stored, stored, 1]]) == [
+        {"path": ["a", "b"], "things": way, "distance": 1}
+    ]
+
+
+def test_a_way_over_a_thing_that_does_not_say_what_it_is_is_refused() -> None:
+    with pytest.raises(Unavailable, match="makes no sense"):
+        rows_of(library()["shortest_path"], [[[{"id": "a"}], [{"id": "a"}], 1]])
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from penelope.domain.graph_shape import EDGE_TYPES
 from penelope.kit.canonical import Json
 
 MOST_HOPS = 5
-PARAMETER_KINDS = frozenset({"text", "folded", "depth", "moment", "limit", "classifications"})
-COLUMN_KINDS = frozenset({"text", "number", "moment", "json", "path"})
+PARAMETER_KINDS = frozenset({"text", "folded", "depth", "moment", "limit", "many", "classifications"})
+COLUMN_KINDS = frozenset({"text", "number", "moment", "json", "path", "things"})
 GENERATION = "generation"
 """The parameter that the store binds itself: which of the graphs that it may hold is asked."""
 

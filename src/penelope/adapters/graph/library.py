@@ -13,6 +13,9 @@ from penelope.errors import InvalidQuery
 from penelope.kit.canonical import Json
 
 MOST_ROWS = 1000
+MANY_ROWS = 20_000
+"""Of short rows that are read once for many questions."""
+
 USUAL_ROWS = 200
 DEEPEST = 4
 
@@ -107,5 +110,6 @@ _KINDS: Mapping[str, Callable[[Json], Json]] = {
     "depth": lambda value: _whole(value, 1, DEEPEST),
     "moment": lambda value: _whole(value, 0, _LATEST),
     "limit": lambda value: _whole(value, 1, MOST_ROWS),
+    "many": lambda value: _whole(value, 1, MANY_ROWS),
     "classifications": _classifications,
 }

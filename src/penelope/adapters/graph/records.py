@@ -102,4 +102,15 @@ def _path(value: Any) -> list[str]:
     return [_text(node["id"]) for node in value]
 
 
-_VALUES = {"text": _text, "number": _number, "moment": _number, "json": orjson.loads, "path": _path}
+def _things(value: Any) -> list[Json]:
+    return [{name: _text(node[name]) for name in ("id", "kind", "name", "classification")} for node in value]
+
+
+_VALUES = {
+    "text": _text,
+    "number": _number,
+    "moment": _number,
+    "json": orjson.loads,
+    "path": _path,
+    "things": _things,
+}

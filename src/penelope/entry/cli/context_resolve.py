@@ -64,7 +64,7 @@ def resolve(  # noqa: PLR0913 - each option of the command is a parameter
 
 
 async def _told(settings: "Settings", request: Request) -> "Told":
-    from penelope.bootstrap.context import resolver_of  # noqa: PLC0415 - so that `--help` is there at once
+    from penelope.bootstrap.context import others_of, resolver_of  # noqa: PLC0415 - so that `--help` is there at once
     from penelope.kit.clock import SystemClock  # noqa: PLC0415 - see above
     from penelope.store.database import migrate, open_engine, open_reader, parse_url  # noqa: PLC0415 - see above
 
@@ -75,7 +75,7 @@ async def _told(settings: "Settings", request: Request) -> "Told":
         await migrate(writer)
         reader = open_reader(url)
         stack.push_async_callback(reader.dispose)
-        resolver = await resolver_of(stack, settings, reader, SystemClock(), example=True)
+        resolver = await resolver_of(stack, settings, reader, SystemClock(), others_of(settings))
         return await resolver.tell(request)
 
 

@@ -57,6 +57,14 @@ def definition_asset(definition: Definition) -> Asset:
     )
 
 
+def row_assets(row: Mapping[str, Json]) -> list[Asset]:
+    """All that a graph's row tells of: the node that it is about, or each thing on the way that it shows."""
+    things = row.get("things")
+    if not isinstance(things, list) or not things:
+        return [row_asset(row)]
+    return [row_asset(each if isinstance(each, dict) else {}) for each in things]
+
+
 def row_asset(row: Mapping[str, Json]) -> Asset:
     """Of a graph's row about a node; one that does not say how harmful it is counts as restricted."""
     told = row.get("classification")

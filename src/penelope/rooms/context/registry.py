@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 
 from penelope.domain.concept import Correction, Definition
@@ -87,14 +87,19 @@ class Registry:
         self._sharing: dict[str, tuple[Shared, ...]] = self._share(sharing)
         self._typos = _typos(self._weights)
 
-    def without(self, hidden: Collection[str]) -> "Registry":
+    def without(self, hidden: Collection[str], unread: Collection[str] = ()) -> "Registry":
         """The registry of somebody who may not know of those definitions: none of their words, values and names is known in
-        it. It is built anew, which takes some 60 us a definition: keep it for all who may know the same.
+        it. Of those that are `unread` only names and owner are. It is built anew, which takes some 60 us a definition:
+        keep it for all who may know the same.
         """
-        if self.definitions.keys().isdisjoint(hidden):
+        if self.definitions.keys().isdisjoint((*hidden, *unread)):
             return self
         return Registry(
-            (item for item in self.definitions.values() if item.name not in hidden),
+            (
+                name_alone(item) if item.name in unread else item
+                for item in self.definitions.values()
+                if item.name not in hidden
+            ),
             joins=self._joins,
             corrections=self._corrections,
             times=self.times,
@@ -205,6 +210,11 @@ class Registry:
             count.update(dict.fromkeys(phrase, 0))
         whole = log(len(self.definitions) + 1) or 1.0
         return {stem: max(0.25, 1 - log(max(1, number)) / whole) for stem, number in count.items()}
+
+
+def name_alone(definition: Definition) -> Definition:
+    """What is left of a definition for somebody who may know of it and not read it: names, owner and standing."""
+    return replace(definition, description="", unit="", version="", values={})
 
 
 def stems_of(text: str) -> Stems:

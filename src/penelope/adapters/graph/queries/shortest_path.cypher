@@ -3,6 +3,7 @@
 // param to: text
 // param allowed: classifications
 // column path: path
+// column things: things
 // column distance: number
 WITH $allowed AS allowed
 MATCH p = (a:Thing {generation: $generation, id: $id})-[:DEPENDS_ON|OWNED_BY|MEMBER_OF|DERIVED_FROM|SHOWN_ON|DESCRIBED_BY|AFFECTS|CHANGED|RUNS_ON|FITS*1..3]-(b:Thing {generation: $generation, id: $to})
@@ -10,6 +11,6 @@ WHERE all(x IN nodes(p) WHERE x.classification IN allowed) AND a.id <> b.id
 WITH DISTINCT nodes(p) AS way, length(p) AS distance
 UNWIND way AS x
 WITH way, distance, sum(x.weight) AS weight
-RETURN way AS path, distance AS distance
+RETURN way AS path, way AS things, distance AS distance
 ORDER BY distance, weight
 LIMIT 1
