@@ -23,17 +23,58 @@ from penelope.settings import Settings
 from penelope.store.database import migrate, open_engine, parse_url
 from penelope.store.shelf import SqlShelf
 
-AREAS = (
-    "checkout payments basket catalogue search stock warehouse courier returns invoices ledger pricing loyalty "
-    "support identity mail reviews adverts partners payroll fraud tax forecast planning fleet energy"
-).split()
-PARTS = "web mobile store wholesale export subscription gift bulk express campaign".split()
-QUALIFIERS = "gross net average peak failed late open".split()
-NOUNS = "revenue volume cost duration".split()
-THINGS = "api worker gateway".split()
-TROUBLES = "stuck jobs|full disk|slow queries|lost messages|expired certificate|memory leak|high latency".split(
-    "|"
-)
+AREAS = [
+    "checkout",
+    "payments",
+    "basket",
+    "catalogue",
+    "search",
+    "stock",
+    "warehouse",
+    "courier",
+    "returns",
+    "invoices",
+    "ledger",
+    "pricing",
+    "loyalty",
+    "support",
+    "identity",
+    "mail",
+    "reviews",
+    "adverts",
+    "partners",
+    "payroll",
+    "fraud",
+    "tax",
+    "forecast",
+    "planning",
+    "fleet",
+    "energy",
+]
+PARTS = [
+    "web",
+    "mobile",
+    "store",
+    "wholesale",
+    "export",
+    "subscription",
+    "gift",
+    "bulk",
+    "express",
+    "campaign",
+]
+QUALIFIERS = ["gross", "net", "average", "peak", "failed", "late", "open"]
+NOUNS = ["revenue", "volume", "cost", "duration"]
+THINGS = ["api", "worker", "gateway"]
+TROUBLES = [
+    "stuck jobs",
+    "full disk",
+    "slow queries",
+    "lost messages",
+    "expired certificate",
+    "memory leak",
+    "high latency",
+]
 REGIONS = ("APAC", "EMEA", "AMER")
 CHANNELS = ("online", "branch", "phone")
 STATES = ("open", "paid", "refused")
@@ -73,7 +114,9 @@ async def estate(folder: Path, passages: int = PASSAGES) -> Estate:
         (folder / "warehouse").mkdir(exist_ok=True)
         for area in AREAS:
             (folder / "model" / f"{area}.yaml").write_text("cubes:\n" + "".join(_cubes(area)))
-        (folder / "services.yaml").write_text("apiVersion: penelope.dev/v1\nkind: Services\nservices:\n" + "".join(_services()))
+        (folder / "services.yaml").write_text(
+            "apiVersion: penelope.dev/v1\nkind: Services\nservices:\n" + "".join(_services())
+        )
         await _draw(made.settings)
         await _write(made.settings, passages)
         done.touch()

@@ -44,7 +44,12 @@ SUBJECTS = [
     for number in range(60)
 ]
 GOALS = {"none": (15.0, 60.0), "one": (None, 100.0)}
-FIELDS = {Store.SEMANTIC: "semantic", Store.GRAPH: "graph", Store.VECTOR: "passages", Store.POLICY: "governor"}
+FIELDS = {
+    Store.SEMANTIC: "semantic",
+    Store.GRAPH: "graph",
+    Store.VECTOR: "passages",
+    Store.POLICY: "governor",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,9 @@ def raw(rounds: int = 50) -> None:
     asked, names = vectors[7].copy(), {f"name {number}": number for number in range(10_000)}
     product = timed(lambda: vectors @ asked, rounds)
     found = timed(lambda: names.get("name 77"), 10_000)
-    print(f"alone: {PASSAGES:,} x {DIMENSIONS} product {product:.2f} ms; a look-up in a dict {found * 1e6:.0f} ns")
+    print(
+        f"alone: {PASSAGES:,} x {DIMENSIONS} product {product:.2f} ms; a look-up in a dict {found * 1e6:.0f} ns"
+    )
 
 
 def timed(work: Callable[[], Any], rounds: int) -> float:
@@ -137,7 +144,8 @@ async def measure(made: Estate, number: int, runs: int, only: str) -> bool:
         await load(whole, questions(random.Random(99), 60), random.Random(99), rate=20)
         print(f"warmed up in {time.perf_counter() - began:.1f} s")
         best: list[Run] = [
-            await load(whole, questions(random.Random(seed), number), random.Random(seed)) for seed in range(runs)
+            await load(whole, questions(random.Random(seed), number), random.Random(seed))
+            for seed in range(runs)
         ]
         best.sort(key=lambda run: run.at(99))
         kept &= shown("all stores", best[0], GOALS["none"])
@@ -172,9 +180,7 @@ async def opened(whole: Resolver, store: Store) -> None:
     for concept in questions(random.Random(6), 40):
         if guard.state().breaker is BreakerState.OPEN:
             return
-        await whole.tell(
-            Request(concept=concept, subject=SUBJECTS[1], at=datetime.now(UTC), execute=True)
-        )
+        await whole.tell(Request(concept=concept, subject=SUBJECTS[1], at=datetime.now(UTC), execute=True))
 
 
 def main() -> int:

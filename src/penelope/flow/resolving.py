@@ -6,10 +6,10 @@ the start, so that no answer depends on what its asker may not know of.
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from penelope.domain.access import Access, AccessQuestion, Asset, Classification, Masking, Verb
 from penelope.domain.answer import Figures, Outcome, Row, Told
@@ -28,6 +28,7 @@ from penelope.domain.degradation import Store
 from penelope.domain.passage import Passage
 from penelope.domain.semantics import Model, SemanticQuery, Table
 from penelope.errors import DependencyError, InvalidQuery, Unavailable
+from penelope.flow.sight import Shelf, Sights
 from penelope.kit.canonical import canonical
 from penelope.kit.clock import Clock
 from penelope.kit.codec import to_data
@@ -41,7 +42,6 @@ from penelope.rooms.context.registry import Registry
 from penelope.rooms.context.resolve import Rules, resolve
 
 Found = TypeVar("Found")
-Kept = TypeVar("Kept")
 
 _LINEAGE_DEPTH = 4
 
@@ -72,31 +72,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """The model and all definitions of a moment (monotonic seconds)."""
+    """The model and all definitions of a moment (monotonic seconds), and what each asker may know of them."""
 
     model: Model
     registry: Registry
+    sights: Sights
     at: float
-
-
-class _Shelf(Generic[Kept]):
-    """The things used last, at most so many."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._things: OrderedDict[bytes, Kept] = OrderedDict()
-
-    def get(self, key: bytes) -> Kept | None:
-        found = self._things.get(key)
-        if found is not None:
-            self._things.move_to_end(key)
-        return found
-
-    def put(self, key: bytes, thing: Kept) -> None:
-        self._things[key] = thing
-        self._things.move_to_end(key)
-        while len(self._things) > self._most:
-            self._things.popitem(last=False)
 
 
 class Resolver:
@@ -117,32 +98,54 @@ class Resolver:
         self.rules = rules
         self.clock = clock
         self.limits = limits or Limits()
-        self.values: _Shelf[Figures] = _Shelf(self.limits.kept)
+        self.values: Shelf[Figures] = Shelf(self.limits.kept)
         self._registry_of = registry_of
         self._known: _Known | None = None
-        self._for_subjects: _Shelf[tuple[_Known, float, Registry]] = _Shelf(self.limits.kept)
+        self._reading: asyncio.Task[_Known] | None = None
+        self._for_subjects: Shelf[tuple[Sights, float, Registry]] = Shelf(self.limits.kept)
 
     async def tell(self, request: Request) -> Told:
         """What can be told; never raises for what a store does. Raises AccessBroken where one gave more than it may."""
         return await _Turn(self, request).told()
 
     async def known(self, ask: "_Turn") -> _Known:
-        """Raises a DependencyError where the model was never read."""
+        """One reads it for all; who comes meanwhile takes what was known before. Raises a DependencyError where the model
+        was never read.
+        """
         known = self._known
-        if known is not None and time.monotonic() - known.at < self.limits.fresh_seconds:
+        if known is not None and self._is_fresh(known):
+            return known
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read(known, ask))
+        elif known is not None:
             return known
         try:
-            model = await ask.guarded(Store.SEMANTIC, self.stores.semantic.model)
+            # Shielded: who asked first may go, and others still wait.
+            return await asyncio.shield(self._reading)
         except DependencyError:
+            ask.missed(Store.SEMANTIC)
             if known is None:
                 raise
             return known
-        at = time.monotonic()
+
+    def _is_fresh(self, known: _Known) -> bool:
+        return (
+            time.monotonic() - known.at < self.limits.fresh_seconds
+            and known.sights.governor is self.stores.governor
+        )
+
+    async def _read(self, known: _Known | None, ask: "_Turn") -> _Known:
+        model = await ask.guarded(Store.SEMANTIC, self.stores.semantic.model)
+        at, governor = time.monotonic(), self.stores.governor
         if known is None or known.model is not model:
             registry = await asyncio.to_thread(self._registry_of, model)
-            self._known = _Known(model=model, registry=registry, at=at)
         else:
-            self._known = replace(known, at=at)
+            registry = known.registry
+        if known is None or known.registry is not registry or known.sights.governor is not governor:
+            sights = await asyncio.to_thread(Sights, registry, governor)
+        else:
+            sights = known.sights
+        self._known = _Known(model=model, registry=registry, sights=sights, at=at)
         return self._known
 
     async def registry_for(self, known: _Known, ask: "_Turn") -> Registry:
@@ -150,18 +153,11 @@ class Resolver:
         key = canonical(to_data(ask.request.subject))
         kept = self._for_subjects.get(key)
         now = time.monotonic()
-        if (
-            kept is not None
-            and kept[0].registry is known.registry
-            and now - kept[1] < self.limits.fresh_seconds
-        ):
+        if kept is not None and kept[0] is known.sights and now - kept[1] < self.limits.fresh_seconds:
             return kept[2]
-        definitions = list(known.registry.definitions.values())
-        accesses = await ask.judged(Verb.DISCOVER, [definition_asset(each) for each in definitions])
-        hidden = [each.name for each, access in zip(definitions, accesses, strict=True) if not access.allow]
-        registry = await asyncio.to_thread(known.registry.without, hidden)
-        if not any(access.failed for access in accesses):
-            self._for_subjects.put(key, (known, now, registry))
+        registry, sound = await known.sights.seen(partial(ask.judged, Verb.DISCOVER))
+        if sound:
+            self._for_subjects.put(key, (known.sights, now, registry))
         return registry
 
 
@@ -182,8 +178,11 @@ class _Turn:
         try:
             return await self._resolver.guards[store].call(work, self._deadline)
         except DependencyError:
-            self._failed.add(store)
+            self.missed(store)
             raise
+
+    def missed(self, store: Store) -> None:
+        self._failed.add(store)
 
     async def judged(self, verb: Verb, assets: Sequence[Asset]) -> Sequence[Access]:
         """Judged now. Whatever goes wrong is a no."""
