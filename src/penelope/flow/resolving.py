@@ -7,11 +7,11 @@ the start, so that no answer depends on what its asker may not know of.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
-from penelope.domain.access import Access, AccessQuestion, Asset, Classification, Masking, Verb
+from penelope.domain.access import Access, AccessQuestion, Asset, Classification, Masking, Subject, Verb
 from penelope.domain.answer import Figures, Outcome, Row, Told
 from penelope.domain.concept import (
     Ambiguous,
@@ -78,6 +78,14 @@ class _Known:
     registry: Registry
     sights: Sights
     at: float
+    cubes: dict[str, Asset] = field(default_factory=dict)
+
+    def cube(self, name: str) -> Asset:
+        """What the policy is told of a cube; to gather its members means to look at all."""
+        known = self.cubes.get(name)
+        if known is None:
+            known = self.cubes[name] = cube_asset(self.model, name)
+        return known
 
 
 class Resolver:
@@ -98,11 +106,11 @@ class Resolver:
         self.rules = rules
         self.clock = clock
         self.limits = limits or Limits()
-        self.values: Shelf[Figures] = Shelf(self.limits.kept)
+        self.values: Shelf[bytes, Figures] = Shelf(self.limits.kept)
         self._registry_of = registry_of
         self._known: _Known | None = None
         self._reading: asyncio.Task[_Known] | None = None
-        self._for_subjects: Shelf[tuple[Sights, float, Registry]] = Shelf(self.limits.kept)
+        self._for_subjects: Shelf[Subject, tuple[Sights, float, Registry]] = Shelf(self.limits.kept)
 
     async def tell(self, request: Request) -> Told:
         """What can be told; never raises for what a store does. Raises AccessBroken where one gave more than it may."""
@@ -150,7 +158,7 @@ class Resolver:
 
     async def registry_for(self, known: _Known, ask: "_Turn") -> Registry:
         """What the asker may know of. Nothing, and not kept, where the policy engine fails."""
-        key = canonical(to_data(ask.request.subject))
+        key = ask.request.subject
         kept = self._for_subjects.get(key)
         now = time.monotonic()
         if kept is not None and kept[0] is known.sights and now - kept[1] < self.limits.fresh_seconds:
@@ -288,7 +296,7 @@ class _Turn:
 
     async def _governed(self, query: SemanticQuery, known: _Known) -> Governed | Refusal:
         cubes = sorted({member.partition(".")[0] for member in members(query)})
-        accesses = await self.judged(Verb.READ, [cube_asset(known.model, cube) for cube in cubes])
+        accesses = await self.judged(Verb.READ, [known.cube(cube) for cube in cubes])
         return govern(query, dict(zip(cubes, accesses, strict=True)), known.model.reads)
 
     async def _value(self, governed: Governed, unit: str) -> Figures | None:

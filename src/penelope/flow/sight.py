@@ -11,26 +11,27 @@ from penelope.rooms.context.assets import definition_asset
 from penelope.rooms.context.ports import Discerning, Governor
 from penelope.rooms.context.registry import Registry
 
+Key = TypeVar("Key", bound=Hashable)
 Kept = TypeVar("Kept")
 
 _MOST_SIGHTS = 32
 """Registries of those who may know different things: 10,000 definitions take some 30 MB each."""
 
 
-class Shelf(Generic[Kept]):
+class Shelf(Generic[Key, Kept]):
     """The things used last, at most so many."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._things: OrderedDict[bytes, Kept] = OrderedDict()
+        self._things: OrderedDict[Key, Kept] = OrderedDict()
 
-    def get(self, key: bytes) -> Kept | None:
+    def get(self, key: Key) -> Kept | None:
         found = self._things.get(key)
         if found is not None:
             self._things.move_to_end(key)
         return found
 
-    def put(self, key: bytes, thing: Kept) -> None:
+    def put(self, key: Key, thing: Kept) -> None:
         self._things[key] = thing
         self._things.move_to_end(key)
         while len(self._things) > self._most:
@@ -55,7 +56,7 @@ class Sights:
         self._registry = registry
         self.governor = governor
         self._kinds = _kinds(registry, governor)
-        self._shared: Shelf[asyncio.Task[Registry]] = Shelf(_MOST_SIGHTS)
+        self._shared: Shelf[bytes, asyncio.Task[Registry]] = Shelf(_MOST_SIGHTS)
 
     async def seen(
         self, judged: Callable[[Sequence[Asset]], Awaitable[Sequence[Access]]]
