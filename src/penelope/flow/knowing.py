@@ -205,9 +205,7 @@ class Grounds:
         """What the graph has names for; the last ones where it cannot be asked."""
         parameters = {"allowed": [each.value for each in Classification], "limit": MOST_NAMES}
         try:
-            rows = await asking.guarded(
-                Store.GRAPH, lambda: self.stores.graph.ask("catalogue", parameters)
-            )
+            rows = await asking.guarded(Store.GRAPH, lambda: self.stores.graph.ask("catalogue", parameters))
         except (DependencyError, InvalidQuery):
             return last
         return names_of(rows)

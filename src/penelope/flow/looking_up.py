@@ -16,10 +16,10 @@ from penelope.domain.concept import (
 from penelope.domain.degradation import DegradationMode, Notice, Store
 from penelope.domain.passage import Passage
 from penelope.errors import UnknownConcept
-from penelope.flow.resolving import Resolver, Turn
+from penelope.flow.resolving import Resolver
+from penelope.flow.turn import Turn
 from penelope.kit.guard import GuardState
 from penelope.rooms.context.assets import definition_asset
-from penelope.rooms.context.degrade import modes
 from penelope.rooms.context.question_of import node_of
 from penelope.rooms.context.rank import rank
 from penelope.rooms.context.resolve import understood
@@ -135,10 +135,8 @@ class LookUp:
 
     def standings(self) -> Sequence[Standing]:
         """How each store stands, and what answers do without it."""
-        guards = {store: guard.state() for store, guard in self._resolver.guards.items()}
-        return [
-            Standing(store=store, mode=mode, guard=guards.get(store)) for store, mode in modes(guards).items()
-        ]
+        guards, found = self._resolver.standing()
+        return [Standing(store=store, mode=mode, guard=guards.get(store)) for store, mode in found.items()]
 
     async def _weighed(
         self, turn: Turn, passages: Sequence[Passage]

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from penelope.domain.access import Access, AccessQuestion, Asset, Classification, Masking, Verb
@@ -24,24 +24,19 @@ from penelope.domain.concept import (
     Unresolved,
 )
 from penelope.domain.degradation import Notice, Store
-from penelope.domain.likeness import Embedder
 from penelope.domain.passage import Passage
-from penelope.domain.semantics import Model, SemanticQuery, Table
+from penelope.domain.semantics import SemanticQuery, Table
 from penelope.errors import DependencyError, InvalidQuery, Unavailable
 from penelope.flow.knowing import Grounds, Known
 from penelope.flow.resolve_observer import timed
 from penelope.kit.canonical import canonical
-from penelope.kit.clock import Clock
 from penelope.kit.codec import to_data
-from penelope.kit.guard import Guard, GuardState
-from penelope.kit.recent import Recent
-from penelope.rooms.context.assets import cube_asset, definition_asset, document_asset, row_assets
+from penelope.rooms.context.assets import definition_asset, document_asset, row_assets
 from penelope.rooms.context.degrade import modes, notices
 from penelope.rooms.context.govern import Governed, Refusal, checked, govern, members, visible
-from penelope.rooms.context.ports import Governor, Graph, Passages, SemanticLayer
 from penelope.rooms.context.question_of import node_of
 from penelope.rooms.context.registry import name_alone
-from penelope.rooms.context.resolve import Rules, resolve
+from penelope.rooms.context.resolve import resolve
 
 Found = TypeVar("Found")
 

@@ -5,9 +5,10 @@ import json
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import orjson
 import regorus
@@ -15,6 +16,7 @@ import regorus
 from penelope.adapters.policy.access_document import access_of, batches, denied, document
 from penelope.adapters.policy.load import files_required
 from penelope.adapters.policy.rego import ASKED, engine_of, read_rego
+from penelope.adapters.policy.sight import Sight, sight_of
 from penelope.adapters.yaml_source import Problem
 from penelope.domain.access import Access, AccessQuestion, Asset, Classification, Subject, Verb
 from penelope.errors import InvalidPolicy
@@ -38,18 +40,20 @@ _SIZES = (0, 1, 2, 4, 8, 16, 64, 200)
 
 
 class EmbeddedGovernor:
-    """Fulfils Governor. A policy that is undefined, breaks, is slow or answers in another shape denies.
+    """Fulfils Discerning. A policy that is undefined, breaks, is slow or answers in another shape denies.
 
-    Answers are remembered: policies read nothing but the question (see the lint), and files are read once. `sources` are
-    names and texts of files. Each thread gets an evaluator of its own, for one of regorus
-    belongs to the thread that made it. `counted` is told how many answers of a batch were remembered, and how many were not.
+    Answers are remembered by what the policy can tell apart of a question: it reads nothing else (see the lint), and files
+    are read once. `sources` are names and texts of files. Each thread gets an evaluator of its own, for one of regorus
+    belongs to the thread that made it. `counted` is told how many answers of a batch were remembered, and how many
+    were not.
     """
 
-    def __init__(self, sources: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, sources: Sequence[tuple[str, str]], sight: Sight | None = None) -> None:
         self._sources = tuple(sources)
+        self._sight = sight or Sight()
         self._mine = threading.local()
         self._turn = threading.Lock()
-        self._known: OrderedDict[bytes, Access] = OrderedDict()
+        self._known: OrderedDict[Hashable, Access] = OrderedDict()
         self.counted: Callable[[int, int], None] = _uncounted
 
     def close(self) -> None:
@@ -65,16 +69,25 @@ class EmbeddedGovernor:
             await asyncio.sleep(0)
         return answers
 
+    def alike(self, asset: Asset) -> Hashable:
+        try:
+            return self._sight.of_asset(
+                document(AccessQuestion(subject=_ANYBODY, verb=Verb.READ, asset=asset))["asset"]
+            )
+        except (ValueError, AttributeError, TypeError):
+            # Denied whatever the policy says, and so are all of its kind.
+            return None
+
     def _judged(self, questions: Sequence[AccessQuestion]) -> list[Access]:
         answers: dict[int, Access] = {}
-        asked: dict[int, tuple[bytes, Json]] = {}
+        asked: dict[int, tuple[Hashable, Json]] = {}
         for index, question in enumerate(questions):
             try:
                 given = document(question)
             except (ValueError, AttributeError, TypeError) as error:
                 answers[index] = denied(str(error) if type(error) is ValueError else "it is no question")
                 continue
-            key = blake2b(orjson.dumps(given, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+            key = self._key(given)
             with self._turn:
                 known = self._known.get(key)
             if known is None:
@@ -88,7 +101,16 @@ class EmbeddedGovernor:
                 answers[index] = self._kept(key, _access(answer, questions[index].asset))
         return [answers[index] for index in range(len(questions))]
 
-    def _kept(self, key: bytes, access: Access) -> Access:
+    def _key(self, given: Mapping[str, Any]) -> Hashable:
+        subject, asset = given["subject"], given["asset"]
+        columns = b""
+        if asset["columns"]:
+            told = orjson.dumps(asset["columns"], option=orjson.OPT_SORT_KEYS)
+            columns = blake2b(told, digest_size=16).digest()
+        seen = self._sight.of_question(subject, asset)
+        return (*subject.values(), given["verb"], columns, *seen)
+
+    def _kept(self, key: Hashable, access: Access) -> Access:
         if not access.failed:
             with self._turn:
                 self._known[key] = access
@@ -125,16 +147,17 @@ def _uncounted(_known: int, _asked: int) -> None:
     pass
 
 
+_ANYBODY = Subject(actor="", role="")
+
+
 def _limit_seconds(document: Json) -> float:
     asset = document.get("asset") if isinstance(document, dict) else None
     columns = asset.get("columns") if isinstance(asset, dict) else None
     return SLOWEST_SECONDS + SLOWEST_COLUMN_SECONDS * (len(columns) if isinstance(columns, dict) else 0)
 
 
-def _sources(engine: regorus.Engine) -> list[tuple[str, str]]:
-    return [
-        (tree["source"]["file"], tree["source"]["contents"]) for tree in json.loads(engine.get_ast_as_json())
-    ]
+def _sources(trees: Sequence[Any]) -> list[tuple[str, str]]:
+    return [(tree["source"]["file"], tree["source"]["contents"]) for tree in trees]
 
 
 def said(found: Json, count: int) -> Sequence[Json]:
@@ -175,7 +198,11 @@ def read_governor(files: Sequence[Path]) -> tuple[EmbeddedGovernor | None, list[
     if not problems and PACKAGE not in packages:
         where = str(files[0]) if files else str(batch)
         problems = [Problem(where, 1, 1, f"none of the files is of the package {PACKAGE[5:]}")]
-    governor = EmbeddedGovernor([] if problems else _sources(engine))
+    governor = EmbeddedGovernor([])
+    if not problems:
+        trees = json.loads(engine.get_ast_as_json())
+        theirs = [tree for tree in trees if tree["source"]["file"] != str(batch)]
+        governor = EmbeddedGovernor(_sources(trees), sight_of(theirs))
     if not problems:
         problems = _tried(governor, next(str(file) for file in files))
     return (None if problems else governor), sorted(problems)

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 
 from penelope.domain.concept import Asking, Definition, DefinitionKind, Parsed
 from penelope.domain.passage import Passage
 from penelope.rooms.context.parse import Reading, Span
-from penelope.rooms.context.registry import Registry, stems_of
+from penelope.rooms.context.registry import Registry, Shared, stems_of
 
 _LEAST_SHARE = 0.3
 """Of a name so much must be said, by the weight of its words, to be thought of."""
@@ -72,24 +73,43 @@ def matches(reading: Reading, registry: Registry, passages: Sequence[Passage] = 
 
 
 def _in_part(found: dict[str, Match], reading: Reading, registry: Registry) -> None:
-    said = {reading.stems[at]: at for at in reversed(reading.content)}
+    """Only those that can come among the first are made matches of: a common word leads to hundreds."""
+    said = tuple(dict.fromkeys(reading.stems[at] for at in reading.content))
+    longer = [
+        frozenset(span.places) for span in reading.spans if span.namings and span not in reading.grouped
+    ]
+    best: dict[str, tuple[float, Shared]] = {}
     seen: set[int] = set()
     for item in registry.sharing(said):
         if id(item) in seen:
             continue
         seen.add(id(item))
-        share = sum(item.telling[stem] for stem in item.telling.keys() & said.keys()) / (item.whole or 1.0)
+        telling = item.telling
+        share = 0.0
+        for stem in said:
+            if stem in telling:
+                share += telling[stem]
+        share /= item.whole or 1.0
         if share >= _LEAST_SHARE:
-            naming = item.naming
-            places = frozenset(at for at in reading.content if reading.stems[at] in item.telling)
+            name = item.naming.name
             # Words of a name that stand apart name it a little less than the name itself, and least those that stand in
             # a longer name: the volume in "refund volume" is not the one of what was sold.
-            inside = any(
-                span.namings and places < frozenset(span.places)
-                for span in reading.spans
-                if span not in reading.grouped
-            )
-            _keep(found, registry, naming.name, (_INSIDE if inside else 0.98) * share * naming.weight, places)
+            inside = bool(longer) and any(_places(reading, item.telling) < places for places in longer)
+            named = (_INSIDE if inside else 0.98) * share * item.naming.weight
+            before = best.get(name)
+            if before is None or named > before[0]:
+                best[name] = (named, item)
+    better = ((-named, name) for name, (named, _) in best.items() if _named(found, name) < named)
+    for less, name in nsmallest(_MOST_CANDIDATES, better):
+        _keep(found, registry, name, -less, _places(reading, best[name][1].telling))
+
+
+def _places(reading: Reading, telling: Mapping[str, float]) -> frozenset[int]:
+    return frozenset(at for at in reading.content if reading.stems[at] in telling)
+
+
+def _named(found: Mapping[str, Match], name: str) -> float:
+    return found[name].named if name in found else 0.0
 
 
 def _keep(
@@ -149,7 +169,7 @@ def features(match: Match, reading: Reading, registry: Registry, region: str = "
     bound, unbound = _bound(match, reading, registry)
     places = match.places | {place for span in bound for place in span.places}
     known = registry.words(definition.name) if registry.get(definition.name) else frozenset[str]()
-    near = {stem for cube in registry.reach(definition.cube) for stem in stems_of(cube)}
+    near = registry.around(definition.cube)
     total = explained = 0.0
     strange = 0
     for at in reading.content:

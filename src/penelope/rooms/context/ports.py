@@ -1,9 +1,9 @@
 """What `context` needs from outside: figures, what changed lately, and the stores that concepts are resolved over."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
-from penelope.domain.access import Access, AccessQuestion, Masking
+from penelope.domain.access import Access, AccessQuestion, Asset, Masking
 from penelope.domain.evidence import Evidence
 from penelope.domain.graph import Edge, Node
 from penelope.domain.likeness import Vector
@@ -93,3 +93,11 @@ class Governor(Protocol):
 
     async def judge(self, questions: Sequence[AccessQuestion]) -> Sequence[Access]:
         """An answer each, in the order of the questions. Whatever goes wrong is a no that says why; never raises."""
+
+
+@runtime_checkable
+class Discerning(Governor, Protocol):
+    """A governor that knows which assets make no difference to it."""
+
+    def alike(self, asset: Asset) -> Hashable:
+        """Assets of which this gives the same are answered alike, whoever asks for what, for as long as the governor lives."""

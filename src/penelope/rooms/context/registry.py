@@ -78,6 +78,7 @@ class Registry:
             cube: {other: steps for other, steps in near.items() if other in cubes}
             for cube, near in _closure(self._joins).items()
         }
+        self._around: dict[str, frozenset[str]] = {}
         self._taught = _taught(item for item in self._corrections if item.name in self.definitions)
         self._words: dict[str, frozenset[str]] = {}
         self._namings: dict[Stems, tuple[Naming, ...]] = {}
@@ -113,6 +114,16 @@ class Registry:
     def reach(self, cube: str) -> Mapping[str, int]:
         """The cubes that a question to a cube can be cut and filtered by, and how many joins away each is."""
         return self._reach.get(cube) or {cube: 0}
+
+    def around(self, cube: str) -> frozenset[str]:
+        """The words in the names of the cubes that a question to this one reaches."""
+        known = self._around.get(cube)
+        if known is None:
+            # Worked out when it is first asked for: the same whoever asks first.
+            known = self._around[cube] = frozenset(
+                stem for other in self.reach(cube) for stem in stems_of(other)
+            )
+        return known
 
     def time_of(self, definition: Definition) -> str:
         """The time dimension by which a definition is asked; empty where there is none, or none of several is marked."""
