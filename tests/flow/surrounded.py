@@ -24,7 +24,7 @@ from penelope.domain.service import Service
 from penelope.domain.signal import Signal
 from penelope.entry.documents import Indexer
 from penelope.errors import Unavailable
-from penelope.flow.resolving import Limits, Resolver, Stores
+from penelope.flow.resolving import Definitions, Limits, Resolver, Stores
 from penelope.flow.surroundings import Manner, ResolvedSurroundings, SetUp
 from penelope.kit.clock import SystemClock
 from penelope.kit.guard import Guard, Patience
@@ -201,7 +201,12 @@ async def around(
         patience = Patience(timeout_seconds=30, attempts=1, failures=100)
         guards = {each: Guard(each.value, patience) for each in Store if each is not Store.REGISTRY}
         resolver = Resolver(
-            stores, guards, registry_of, Rules(), SystemClock(), limits=Limits(deadline_seconds=60)
+            stores,
+            guards,
+            Definitions(registry_of=registry_of),
+            Rules(),
+            SystemClock(),
+            limits=Limits(deadline_seconds=60),
         )
 
         async def yes() -> bool:

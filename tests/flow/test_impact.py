@@ -15,7 +15,7 @@ from penelope.domain.surroundings import IMPACT
 from penelope.errors import Unavailable
 from penelope.flow.enquiry import Enquiry
 from penelope.flow.impact import ask_impact
-from penelope.flow.resolving import Resolver, Stores
+from penelope.flow.resolving import Definitions, Resolver, Stores
 from penelope.kit.guard import Guard, Patience
 from penelope.rooms.context.registry_of import registry_of
 from penelope.rooms.context.resolve import Rules
@@ -75,7 +75,9 @@ class Empty:
 def asked(layer: Layer, *, zone: str = "UTC", now: datetime = NOW, minutes: int = 60) -> list[Evidence]:
     stores = Stores(semantic=layer, graph=Empty(), passages=None, governor=Open())  # type: ignore[arg-type]  # as far as they are asked
     guards = {store: Guard(store.value, Patience(attempts=1)) for store in Store}
-    resolver = Resolver(stores, guards, registry_of, Rules(zone=zone), FakeClock(now))
+    resolver = Resolver(
+        stores, guards, Definitions(registry_of=registry_of), Rules(zone=zone), FakeClock(now)
+    )
 
     async def run() -> list[Evidence]:
         return await ask_impact(Enquiry(resolver, SUBJECT, 5.0), "checkout", minutes)

@@ -327,16 +327,16 @@ def test_while_the_policy_engine_is_down_nothing_is_told(shop: Path, *, warm: bo
 
 def test_a_model_with_too_many_definitions_is_told_and_the_one_before_goes_on(shop: Path) -> None:
     async def scene(house: House) -> None:
-        def too_many(_: Model) -> Registry:
+        def too_many(_: Model, **__: Any) -> Registry:
             raise BadRegistry("there are more than 100000 definitions")
 
-        made = house.resolver._registry_of
-        house.resolver._registry_of = too_many
+        made = house.resolver._definitions
+        house.resolver._definitions = Definitions(registry_of=too_many)
         never = await house.ask("APAC revenue last quarter")
-        assert (never.outcome, never.definition) == (Outcome.UNRESOLVED, None)
-        house.resolver._registry_of = made
+        assert (never.outcome, never.definition) == (Outcome.UNAVAILABLE, None)
+        house.resolver._definitions = made
         assert (await house.ask("APAC revenue last quarter")).value is not None
-        house.resolver._registry_of = too_many
+        house.resolver._definitions = Definitions(registry_of=too_many)
         house.resolver.limits = replace(house.resolver.limits, fresh_seconds=0.0)
         house.semantic.gives = lambda found: replace(found) if isinstance(found, Model) else found
         assert (await house.ask("APAC revenue last quarter")).value is not None
