@@ -223,6 +223,8 @@ class _Turn:
 
     async def told(self) -> Told:
         told = await self._answered()
+        if Store.POLICY in self._failed and told.outcome is not Outcome.RESOLVED:
+            told = self._plain(Outcome.DENIED, "the policy cannot be asked, so nothing may be told just now")
         guards = {store: guard.state() for store, guard in self._resolver.guards.items()}
         found = modes(guards, self._failed, last_known=self._stale)
         return replace(told, notices=tuple(notices(found, guards, self._resolver.clock.now())))
@@ -247,8 +249,9 @@ class _Turn:
                 return replace(self._plain(outcome, why), choices=choices, passages=passages)
             case Unresolved():
                 nearest = await self._candidates(answer.nearest)
-                why = "nothing may be told just now" if Store.POLICY in self._failed else answer.why
-                return replace(self._plain(Outcome.UNRESOLVED, why), choices=nearest, passages=passages)
+                return replace(
+                    self._plain(Outcome.UNRESOLVED, answer.why), choices=nearest, passages=passages
+                )
 
     def _plain(self, outcome: Outcome, why: str = "") -> Told:
         request = self.request
@@ -267,8 +270,6 @@ class _Turn:
         if not await self._shown(Verb.DISCOVER, [definition], [definition_asset(definition)]):
             return self._plain(Outcome.UNRESOLVED, "nothing that you may see is defined by these words")
         (access,) = await self.judged(Verb.READ, [definition_asset(definition)])
-        if access.failed:
-            return self._plain(Outcome.UNRESOLVED, "nothing may be told just now")
         if not access.allow:
             return self._plain(Outcome.DENIED, _refused(definition, access))
         told = replace(
