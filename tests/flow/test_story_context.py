@@ -270,8 +270,8 @@ def test_the_policy_holds_for_penelope_too(folder: Path, tmp_path: Path) -> None
 
     async def intern(found: Around) -> None:
         told = await seen(found)
-        assert not [name for name in told if name.startswith(IMPACT)]
-        assert "sales.revenue" not in json.dumps(to_data(tuple(told.values())), default=str)
+        (impact,) = [item for name, item in told.items() if name.startswith(IMPACT)]
+        assert (impact.known, impact.value, impact.note) == (False, None, "the policy denies it")
 
     intern_asks = Manner(subject=Subject(actor="penelope", role="intern", region="EMEA"), seconds=20.0)
     look(folder, tmp_path, intern, manner=intern_asks)

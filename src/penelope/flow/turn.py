@@ -86,8 +86,8 @@ class Turn:
 
     async def told(self, answer: Awaitable[Told] | None = None) -> Told:
         told = await (self._answered() if answer is None else answer)
-        if told.definition is None and told.asked is None and Store.POLICY in self._failed:
-            told = self._plain(Outcome.DENIED, "nothing may be told just now")
+        if Store.POLICY in self._failed and told.outcome is not Outcome.RESOLVED:
+            told = self._plain(Outcome.DENIED, "the policy cannot be asked, so nothing may be told just now")
         return replace(told, notices=self.notices())
 
     def notices(self) -> tuple[Notice, ...]:
@@ -159,8 +159,6 @@ class Turn:
         if not await self.shown(Verb.DISCOVER, [definition], [definition_asset(definition)]):
             return self._plain(Outcome.UNRESOLVED, "nothing that you may see is defined by these words")
         (access,) = await self.judged(Verb.READ, [definition_asset(definition)])
-        if access.failed:
-            return self._plain(Outcome.UNRESOLVED, "nothing may be told just now")
         if not access.allow:
             return self._plain(Outcome.DENIED, _refused(definition, access))
         told = replace(

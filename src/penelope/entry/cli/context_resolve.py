@@ -84,8 +84,8 @@ def _show(told: "Told") -> None:
     for figures in filter(None, (told.value, told.compared)):
         _show_figures(figures)
     if told.rows:
-        screens.show(Text("\n".join(f"  {visible(_named(row))}" for row in told.rows)))
-    for label, lines in _parts(told):
+        screens.show(Text("\n".join(f"  {visible(named(row))}" for row in told.rows)))
+    for label, lines in parts(told):
         screens.show(Text.assemble((f"{label}: ", "dim"), visible("; ".join(lines))))
     for passage in told.passages:
         text = " ".join(passage.text.split())
@@ -119,22 +119,23 @@ def _show_figures(figures: "Figures") -> None:
     screens.show(Text(", ".join(filter(None, (figures.unit, fresh, stale))), "dim"))
 
 
-def _parts(told: "Told") -> list[tuple[str, list[str]]]:
-    parts: list[tuple[str, list[str]]] = []
+def parts(told: "Told") -> list[tuple[str, list[str]]]:
+    """What there is to say of an answer beside value and definition, each under its label; texts are as they were given."""
+    found: list[tuple[str, list[str]]] = []
     if told.query is not None:
-        parts.append(("asked", _query(told.query)))
+        found.append(("asked", _query(told.query)))
     if told.masks:
-        parts.append(("masked for you", [f"{name} ({mask.value})" for name, mask in told.masks.items()]))
+        found.append(("masked for you", [f"{name} ({mask.value})" for name, mask in told.masks.items()]))
     if told.row_filters:
-        parts.append(("rows left for you", [_condition(each) for each in told.row_filters]))
+        found.append(("rows left for you", [_condition(each) for each in told.row_filters]))
     if told.lineage:
-        parts.append(("made of", [_named(row) for row in told.lineage]))
+        found.append(("made of", [named(row) for row in told.lineage]))
     if told.choices:
         label = "choose" if told.outcome.value == "ambiguous" else "also near"
-        parts.append((label, [f"{each.definition.title} ({each.definition.name})" for each in told.choices]))
+        found.append((label, [f"{each.definition.title} ({each.definition.name})" for each in told.choices]))
     if told.unmet:
-        parts.append(("not understood", list(told.unmet)))
-    return parts
+        found.append(("not understood", list(told.unmet)))
+    return found
 
 
 def _query(query: "SemanticQuery") -> list[str]:
@@ -154,6 +155,7 @@ def _condition(condition: "Condition") -> str:
     return (" or " if isinstance(condition, AnyOf) else " and ").join(map(_condition, condition.parts))
 
 
-def _named(row: Any) -> str:
+def named(row: Any) -> str:
+    """A row of the graph in a few words."""
     distance = f", {row['distance']} away" if row.get("distance") is not None else ""
     return f"{row.get('name', row.get('id', ''))} ({row.get('kind', '')}{distance})"

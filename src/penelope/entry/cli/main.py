@@ -15,6 +15,7 @@ from penelope.entry.cli import (
     benchmarks,
     constitution,
     context,
+    context_demo,
     context_graph,
     context_index,
     context_replay,
@@ -220,6 +221,7 @@ context.context.command("index")(context_index.index)
 context.context.command("search")(context_index.search)
 context.context.command("graph")(context_graph.graph)
 context.context.command("draw")(context_graph.draw)
+context.context.command("demo")(context_demo.demo)
 app.add_typer(context.context, name="context")
 
 _config = _group("Check the settings.")
