@@ -28,7 +28,7 @@ def test_an_answer_is_made_again_and_nothing_differs(server: Server, answered: s
     assert (told["id"], told["identical"], told["outcome"]) == (answered, True, "unresolved")
 
 
-def test_what_differs_for_whoever_asks_now_is_named(server: Server, answered: str) -> None:
+def test_what_differs_for_whoever_asks_now_is_named(server: Server) -> None:
     asked = httpx.post(
         f"{server.address}/api/v1/resolve",
         json={"concept": "who owns shop?", "user_context": {"role": "analyst"}},
