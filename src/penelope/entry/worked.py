@@ -210,10 +210,8 @@ class Theatre:
                 return "the file of the graph: equal", [] if ids == followed(worked) else [
                     f"it is {sorted(followed(worked))}"
                 ]
-            case Outcome.RESOLVED:
+            case Outcome.RESOLVED | Outcome.UNAVAILABLE:
                 return "the file of the document: equal", list(_misquoted(worked, told.passages))
-            case Outcome.UNAVAILABLE:
-                return "its outcome", []
 
     def _differs(self, figures: Figures | None, sql: str, masks: Mapping[str, Masking]) -> Iterator[str]:
         if figures is None:

@@ -78,11 +78,31 @@ class SqlPersons:
             async with self._reader.connect() as connection:
                 incident = await connection.scalar(next_one)
                 if incident is None:
-                    return
+                    break
                 query = select(_units).where(_units.c.incident == incident).order_by(_units.c.id)
                 found = (await connection.execute(query)).mappings().all()
             yield [rows.sound_unit_from(dict(row)) for row in found]
             after = incident
+        async for page in self._of_no_incident(actor):
+            yield page
+
+    async def _of_no_incident(self, actor: str) -> AsyncIterator[Sequence[UnitOfWork]]:
+        """Such as answers, which are many: only those that name the person."""
+        after = ""
+        while True:
+            query = (
+                select(_units)
+                .where(_units.c.incident == "", _units.c.id > after)
+                .where(_units.c.attributes.contains(_named(actor), autoescape=True))
+                .order_by(_units.c.id)
+                .limit(_PAGE)
+            )
+            async with self._reader.connect() as connection:
+                found = (await connection.execute(query)).mappings().all()
+            if not found:
+                return
+            yield [rows.sound_unit_from(dict(row)) for row in found]
+            after = found[-1]["id"]
 
     async def remove(self, seqs: Sequence[int]) -> None:
         await clear(self._writer, select(_entries.c.unit, _entries.c.version).where(_entries.c.seq.in_(seqs)))
