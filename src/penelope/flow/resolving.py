@@ -7,9 +7,10 @@ the start, so that no answer depends on what its asker may not know of.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from functools import partial
+from typing import Generic, TypeVar
 
 from penelope.domain.access import Access, AccessQuestion, Asset, Classification, Masking, Verb
 from penelope.domain.answer import Figures, Outcome, Row, Told
@@ -28,14 +29,23 @@ from penelope.domain.degradation import Store
 from penelope.domain.passage import Passage
 from penelope.domain.semantics import Model, SemanticQuery, Table
 from penelope.errors import DependencyError, InvalidQuery, Unavailable
+from penelope.flow.naming import RegistryOf, read_names
 from penelope.kit.canonical import canonical
 from penelope.kit.clock import Clock
 from penelope.kit.codec import to_data
 from penelope.kit.guard import Guard
 from penelope.rooms.context.assets import cube_asset, definition_asset, document_asset, row_assets
 from penelope.rooms.context.degrade import modes, notices
-from penelope.rooms.context.govern import Governed, Refusal, checked, govern, members, visible
-from penelope.rooms.context.names_of import MOST_NAMES, names_of
+from penelope.rooms.context.govern import (
+    Governed,
+    Refusal,
+    checked,
+    govern,
+    members,
+    visible,
+    visible_rows,
+    why_not,
+)
 from penelope.rooms.context.ports import Embedder, Governor, Graph, Passages, SemanticLayer
 from penelope.rooms.context.question_of import node_of
 from penelope.rooms.context.registry import Registry, name_alone
@@ -45,6 +55,8 @@ Found = TypeVar("Found")
 Kept = TypeVar("Kept")
 
 _LINEAGE_DEPTH = 4
+_WAYS = frozenset({"shortest_path", "dependency_path"})
+"""Queries that have one row at most, and take no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +81,6 @@ class Limits:
     passages: int = 3
     rows: int = 100
     kept: int = 256
-
-
-class RegistryOf(Protocol):
-    """Makes the definitions of a model, and of whatever else defines something; `more` are those that others found."""
-
-    def __call__(self, model: Model, /, *, more: Iterable[Definition]) -> Registry: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +151,8 @@ class Resolver:
             if known is None:
                 raise
             return known
-        names = await self._names(ask, () if known is None else known.names)
+        ask_graph = partial(ask.guarded, Store.GRAPH)
+        names = await read_names(ask_graph, self.stores.graph, () if known is None else known.names)
         at = time.monotonic()
         if known is None or known.model is not model or known.names is not names:
             registry = await asyncio.to_thread(self._registry_of, model, more=names)
@@ -153,16 +160,6 @@ class Resolver:
         else:
             self._known = replace(known, at=at)
         return self._known
-
-    async def _names(self, ask: "_Turn", last: tuple[Definition, ...]) -> tuple[Definition, ...]:
-        """What the graph has names for; the last ones where nothing has changed, or where it cannot be asked."""
-        parameters = {"allowed": [each.value for each in Classification], "limit": MOST_NAMES}
-        try:
-            rows = await ask.guarded(Store.GRAPH, lambda: self.stores.graph.ask("catalogue", parameters))
-        except (DependencyError, InvalidQuery):
-            return last
-        found = names_of(rows)
-        return last if found == last else found
 
     async def registry_for(self, known: _Known, ask: "_Turn") -> Registry:
         """What the asker may know of. Nothing, and not kept, where the policy engine fails."""
@@ -271,7 +268,7 @@ class _Turn:
             return self._plain(Outcome.UNRESOLVED, "nothing that you may see is defined by these words")
         (access,) = await self.judged(Verb.READ, [definition_asset(definition)])
         if not access.allow:
-            return self._plain(Outcome.DENIED, _refused(definition, access))
+            return self._plain(Outcome.DENIED, why_not(definition, access))
         told = replace(
             self._plain(Outcome.RESOLVED),
             definition=definition,
@@ -346,7 +343,8 @@ class _Turn:
     async def _rows(self, question: GraphQuestion) -> tuple[Row, ...]:
         """Rows of nodes that the asker may read, whole; of a graph that cannot be asked there are none."""
         allowed = await self._classes("node")
-        parameters = {**question.parameters, "allowed": allowed, "limit": self._resolver.limits.rows}
+        limit = {} if question.name in _WAYS else {"limit": self._resolver.limits.rows}
+        parameters = {**question.parameters, **limit, "allowed": allowed}
         try:
             found = await self.guarded(
                 Store.GRAPH, lambda: self._resolver.stores.graph.ask(question.name, parameters)
@@ -354,9 +352,8 @@ class _Turn:
         except (DependencyError, InvalidQuery):
             return ()
         assets = [row_assets(row) for row in found]
-        judged = iter(await self.judged(Verb.READ, [each for several in assets for each in several]))
-        seen = [len(visible(several, [next(judged) for _ in several])) == len(several) for several in assets]
-        return tuple(row for row, whole in zip(found, seen, strict=True) if whole)
+        accesses = await self.judged(Verb.READ, [each for several in assets for each in several])
+        return tuple(visible_rows(found, [len(several) for several in assets], accesses))
 
     async def _lineage(self, definition: Definition) -> tuple[Row, ...]:
         if definition.kind is not DefinitionKind.METRIC:
@@ -396,12 +393,6 @@ class _Turn:
         assets = [Asset(name="", kind=kind, classification=each) for each in Classification]
         shown = await self._shown(Verb.READ, list(Classification), assets)
         return [each.value for each in shown]
-
-
-def _refused(definition: Definition, access: Access) -> str:
-    """Whom to ask, and why not: all that somebody learns who may know of a definition and not read it."""
-    owner = f", owned by {definition.owner}" if definition.owner else ""
-    return f"{definition.title}{owner}: {'; '.join(access.reasons) or 'the policy denies it'}"
 
 
 def _masks(governed: Governed) -> dict[str, Masking]:
