@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from _estate import DIMENSIONS, PASSAGES, Estate, estate, questions
 
-from penelope.bootstrap.context import resolver_of
-from penelope.domain.access import Subject
+from penelope.bootstrap.context import Others, resolver_of
+from penelope.domain.access import Access, Subject
 from penelope.domain.concept import Request
 from penelope.domain.degradation import Store
 from penelope.errors import Unavailable
@@ -79,7 +79,7 @@ async def resolver(made: Estate) -> AsyncIterator[Resolver]:
     async with AsyncExitStack() as stack:
         reader = open_reader(parse_url(made.settings.database.url))
         stack.push_async_callback(reader.dispose)
-        yield await resolver_of(stack, made.settings, reader, SystemClock())
+        yield await resolver_of(stack, made.settings, reader, SystemClock(), Others())
 
 
 async def load(resolver: Resolver, asked: Sequence[str], chance: random.Random, rate: float = RATE) -> Run:
@@ -156,7 +156,7 @@ async def measure(made: Estate, number: int, runs: int, only: str) -> bool:
             continue
         async with resolver(made) as whole:
             await load(whole, questions(random.Random(98), 60), random.Random(98), rate=20)
-            whole.stores = replace(whole.stores, **{field: Down()})  # type: ignore[arg-type]
+            whole.stores = replace(whole.stores, **{field: Down()})  # type: ignore[arg-type]  # as far as it is asked
             if store is Store.POLICY:
                 whole.stores = replace(whole.stores, governor=Denies())
             await opened(whole, store)
@@ -169,8 +169,6 @@ class Denies:
     """A policy engine that is down, as its adapter tells it."""
 
     async def judge(self, questions: Sequence[Any]) -> Sequence[Any]:
-        from penelope.domain.access import Access  # noqa: PLC0415
-
         return [Access(allow=False, failed="out of reach") for _ in questions]
 
 

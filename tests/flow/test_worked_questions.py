@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from penelope.adapters.example.worked import ANALYST, INTERN, WORKED, Worked, followed, plain_rows
-from penelope.domain.access import Subject
+from penelope.adapters.example.worked import ANALYST, INTERN, NOW, WORKED, Worked, followed, plain_rows
+from penelope.adapters.graph.ladybug import LadybugGraph
+from penelope.domain.access import Classification, Subject
 from penelope.domain.answer import Outcome
+from penelope.domain.concept import GraphQuestion, Request
 from penelope.domain.degradation import DegradationMode, Store
 from penelope.entry.cli.main import app
 from penelope.entry.worked import STOPPED, Scene, Theatre, prepare, settings_in, theatre
+from penelope.flow.resolving import _Turn
+from penelope.kit.canonical import Json
 from penelope.kit.codec import to_data
 
 REVENUE = WORKED[0]
@@ -71,7 +75,7 @@ def test_there_are_ten_and_each_is_as_plain_sql_and_plain_files_have_it(scenes: 
     assert [scene.flaws for scene in scenes] == [()] * (10 + len(STOPPED))
     assert sum(scene.against.startswith("SQL") for scene in scenes) >= 8
     kinds = {worked.outcome for worked in WORKED}
-    assert kinds == set(Outcome)
+    assert kinds == set(Outcome) - {Outcome.UNAVAILABLE}
 
 
 def test_the_revenue_is_this_figure(scenes: list[Scene], folder: Path) -> None:
@@ -201,6 +205,46 @@ def test_playbooks_of_the_settings_have_names(stage: Stage) -> None:
     assert sum(name.startswith("runbook:") for name in found) > 20
     assert {"service:payments", "team:data", "dataset:orders", "dashboard:sales"} <= found
     assert not any(name.startswith(("person:", "host:", "incident:")) for name in found)
+
+
+class Loose(LadybugGraph):
+    """A graph that gives all that it has, whatever is allowed."""
+
+    async def ask(self, name: str, parameters: Mapping[str, Json]) -> Sequence[Mapping[str, Json]]:
+        return await super().ask(name, {**parameters, "allowed": [*Classification]})
+
+
+@pytest.mark.parametrize("loose", [False, True])
+@pytest.mark.parametrize(
+    ("query", "start", "end", "path"),
+    [
+        ("dependency_path", "service:storefront", "service:payments", 3),
+        ("shortest_path", "service:payments", "team:checkout", 2),
+        ("shortest_path", "service:payments", "dashboard:finance", 0),
+        ("shortest_path", "person:ada", "service:payments", 0),
+        ("dependency_path", "metric:customers.count", "service:warehouse-etl", 0),
+    ],
+)
+def test_a_way_is_shown_to_who_may_see_all_of_it(
+    stage: Stage, folder: Path, query: str, start: str, end: str, path: int, *, loose: bool
+) -> None:
+    """Over confidential things an intern gets none, even of a store that gives more than it may."""
+    resolver = stage.theatre.resolver
+    stores = resolver.stores
+    question = GraphQuestion(name=query, parameters={"id": start, "to": end})
+    request = Request(concept="", subject=INTERN, at=NOW)
+
+    async def ways() -> tuple[list[int], int]:
+        graph = Loose(folder / "graph", timeout_seconds=30)
+        resolver.stores = replace(stores, graph=graph) if loose else stores
+        try:
+            found = [len(row["path"]) for row in await _Turn(resolver, request)._rows(question)]
+            return found, len(await graph.ask(query, question.parameters))
+        finally:
+            resolver.stores = stores
+            await graph.close()
+
+    assert stage.runner.run(ways()) == ([path] if path else [], 1)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,16 @@ from penelope.kit.canonical import canonical
 from penelope.kit.codec import to_data
 from penelope.rooms.context.assets import definition_asset, document_asset, row_assets
 from penelope.rooms.context.degrade import modes, notices
-from penelope.rooms.context.govern import Governed, Refusal, checked, govern, members, visible
+from penelope.rooms.context.govern import (
+    Governed,
+    Refusal,
+    checked,
+    govern,
+    members,
+    visible,
+    visible_rows,
+    why_not,
+)
 from penelope.rooms.context.question_of import node_of
 from penelope.rooms.context.registry import name_alone
 from penelope.rooms.context.resolve import resolve
@@ -41,6 +50,8 @@ from penelope.rooms.context.resolve import resolve
 Found = TypeVar("Found")
 
 _LINEAGE_DEPTH = 4
+_WAYS = frozenset({"shortest_path", "dependency_path"})
+"""Queries that have one row at most, and take no limit."""
 
 
 class Turn:
@@ -160,7 +171,7 @@ class Turn:
             return self._plain(Outcome.UNRESOLVED, "nothing that you may see is defined by these words")
         (access,) = await self.judged(Verb.READ, [definition_asset(definition)])
         if not access.allow:
-            return self._plain(Outcome.DENIED, _refused(definition, access))
+            return self._plain(Outcome.DENIED, why_not(definition, access))
         told = replace(
             self._plain(Outcome.RESOLVED),
             definition=definition,
@@ -238,7 +249,8 @@ class Turn:
     async def rows(self, question: GraphQuestion) -> tuple[Row, ...]:
         """Rows of nodes that the asker may read, whole; of a graph that cannot be asked there are none."""
         allowed = await self._classes("node")
-        parameters = {**question.parameters, "allowed": allowed, "limit": self._grounds.limits.rows}
+        limit = {} if question.name in _WAYS else {"limit": self._grounds.limits.rows}
+        parameters = {**question.parameters, **limit, "allowed": allowed}
         try:
             found = await self.guarded(
                 Store.GRAPH, lambda: self._grounds.stores.graph.ask(question.name, parameters)
@@ -246,9 +258,8 @@ class Turn:
         except (DependencyError, InvalidQuery):
             return ()
         assets = [row_assets(row) for row in found]
-        judged = iter(await self.judged(Verb.READ, [each for several in assets for each in several]))
-        seen = [len(visible(several, [next(judged) for _ in several])) == len(several) for several in assets]
-        return tuple(row for row, whole in zip(found, seen, strict=True) if whole)
+        accesses = await self.judged(Verb.READ, [each for several in assets for each in several])
+        return tuple(visible_rows(found, [len(several) for several in assets], accesses))
 
     async def _lineage(self, definition: Definition) -> tuple[Row, ...]:
         if definition.kind is not DefinitionKind.METRIC:
@@ -292,12 +303,6 @@ class Turn:
         assets = [Asset(name="", kind=kind, classification=each) for each in Classification]
         shown = await self.shown(Verb.READ, list(Classification), assets)
         return [each.value for each in shown]
-
-
-def _refused(definition: Definition, access: Access) -> str:
-    """Whom to ask, and why not: all that somebody learns who may know of a definition and not read it."""
-    owner = f", owned by {definition.owner}" if definition.owner else ""
-    return f"{definition.title}{owner}: {'; '.join(access.reasons) or 'the policy denies it'}"
 
 
 def _masks(governed: Governed) -> dict[str, Masking]:

@@ -9,6 +9,7 @@ import pytest
 
 from penelope.adapters.policy.access_document import access_of
 from penelope.adapters.policy.context_rego import load_governor, shipped_folder
+from penelope.adapters.yaml_source import read
 from penelope.domain.access import Access
 from penelope.kit.canonical import Json
 
@@ -121,6 +122,32 @@ def told(answer: Json | Access, document: Json) -> Access:
     asset = document.get("asset") if isinstance(document, dict) else None
     known = asset.get("columns") if isinstance(asset, dict) else None
     return access_of(answer, known.keys() if isinstance(known, dict) else ())
+
+
+@pytest.mark.skipif(not opa_shell.there(), reason=opa_shell.REASON)
+def test_both_evaluators_say_the_same_to_the_cases_of_the_policy() -> None:
+    cases: Any = read(shipped_folder() / "context_test.yaml").data["cases"]
+    defaults = {
+        "name": "orders",
+        "kind": "cube",
+        "classification": "confidential",
+        "owner": "",
+        "columns": {},
+    }
+    documents = [
+        {
+            "subject": {"actor": "ann", "region": "", "purpose": "", **case["subject"]},
+            "verb": case.get("verb", "read"),
+            "asset": {**defaults, **case["asset"]},
+        }
+        for case in cases
+    ]
+    with opa_shell.opa_engine(FILES) as opa:
+        theirs = opa.eval_document("penelope.context_batch.decisions", {"questions": documents})
+    ours = load_governor([]).decisions(documents)
+    for index, (case, document) in enumerate(zip(cases, documents, strict=True)):
+        assert ours[index] == theirs[str(index)], case["name"]
+        assert told(ours[index], document).allow == (case["expect"] == "allow"), case["name"]
 
 
 @pytest.mark.skipif(not opa_shell.there(), reason=opa_shell.REASON)

@@ -34,6 +34,9 @@ def test_the_example_is_loaded_and_asked(tmp_path: Path) -> None:
     more = ("--allow", "internal", "--allow", "confidential", "--json")
     rows = json.loads(run(tmp_path, "graph", "blast_radius", "id=service:payments", *more).stdout)
     assert "dataset:refunds" in {row["id"] for row in rows}
+    way = run(tmp_path, "graph", "shortest_path", "id=service:payments", "to=team:checkout").output
+    assert "service:payments - team:checkout" in way
+    assert "payments - Checkout team" in way
     causes = ("graph", "upstream_causes", "id=service:storefront", "since=2026-11-01", "--json")
     (cause, *_) = json.loads(run(tmp_path, *causes).stdout)
     assert (cause["id"], cause["incidents"]) == ("service:checkout", 1)

@@ -136,7 +136,7 @@ def _value(kind: str, text: str) -> Any:
 
 def _cell(value: Any) -> str:
     if isinstance(value, list):
-        return " - ".join(map(str, value))
+        return " - ".join(str(each["name"] if isinstance(each, dict) else each) for each in value)
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from penelope.domain.access import Access, Masking
+from penelope.domain.concept import Definition
 from penelope.domain.masking import HASH_CHARACTERS, PARTIAL_CHARACTERS, PARTIAL_SIGN, mask
 from penelope.domain.semantics import Condition, Filter, SemanticQuery, Table
 from penelope.errors import AccessBroken
@@ -157,6 +158,25 @@ def visible(found: Sequence[Found], accesses: Sequence[Access]) -> list[Found]:
         for item, access in zip(found, accesses, strict=True)
         if access.allow and not access.masks and not access.row_filters
     ]
+
+
+def visible_rows(rows: Sequence[Found], sizes: Sequence[int], accesses: Sequence[Access]) -> list[Found]:
+    """Of rows that tell of several things each those of which all may be seen; `sizes` say of how many, and `accesses` are
+    in their order.
+    """
+    judged = iter(accesses)
+    found = []
+    for row, size in zip(rows, sizes, strict=True):
+        of_row = [next(judged) for _ in range(size)]
+        if len(visible(of_row, of_row)) == size:
+            found.append(row)
+    return found
+
+
+def why_not(definition: Definition, access: Access) -> str:
+    """Whom to ask, and why not: all that somebody learns who may know of a definition and not read it."""
+    owner = f", owned by {definition.owner}" if definition.owner else ""
+    return f"{definition.title}{owner}: {'; '.join(access.reasons) or 'the policy denies it'}"
 
 
 def govern_rows(rows: Sequence[Mapping[str, Json]], access: Access, key: bytes) -> list[dict[str, Json]]:
