@@ -23,7 +23,7 @@ import numpy as np
 from _estate import DIMENSIONS, PASSAGES, Estate, estate, questions
 
 from penelope.bootstrap.context import resolver_of
-from penelope.domain.access import Subject
+from penelope.domain.access import Access, Subject
 from penelope.domain.concept import Request
 from penelope.domain.degradation import Store
 from penelope.errors import Unavailable
@@ -169,8 +169,6 @@ class Denies:
     """A policy engine that is down, as its adapter tells it."""
 
     async def judge(self, questions: Sequence[Any]) -> Sequence[Any]:
-        from penelope.domain.access import Access  # noqa: PLC0415
-
         return [Access(allow=False, failed="out of reach") for _ in questions]
 
 

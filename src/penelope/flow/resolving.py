@@ -29,6 +29,7 @@ from penelope.domain.passage import Passage
 from penelope.domain.semantics import Model, SemanticQuery, Table
 from penelope.errors import DependencyError, InvalidQuery, Unavailable
 from penelope.flow.sight import Shelf, Sights
+from penelope.kit.call_breaker import BreakerState
 from penelope.kit.canonical import canonical
 from penelope.kit.clock import Clock
 from penelope.kit.codec import to_data
@@ -341,7 +342,8 @@ class _Turn:
             return ()
         vector = None
         embedder = self._resolver.stores.embedder
-        if embedder is not None:
+        left_alone = self._resolver.guards[Store.VECTOR].state().breaker is BreakerState.OPEN
+        if embedder is not None and not left_alone:
             try:
                 (vector,) = await embedder.embed([words])
             except Unavailable:
