@@ -18,7 +18,7 @@ from penelope.domain.concept import GraphQuestion, Request
 from penelope.domain.degradation import DegradationMode, Store
 from penelope.entry.cli.main import app
 from penelope.entry.worked import STOPPED, Scene, Theatre, prepare, settings_in, theatre
-from penelope.flow.resolving import _Turn
+from penelope.flow.turn import Turn
 from penelope.kit.canonical import Json
 from penelope.kit.codec import to_data
 
@@ -238,7 +238,7 @@ def test_a_way_is_shown_to_who_may_see_all_of_it(
         graph = Loose(folder / "graph", timeout_seconds=30)
         resolver.stores = replace(stores, graph=graph) if loose else stores
         try:
-            found = [len(row["path"]) for row in await _Turn(resolver, request)._rows(question)]
+            found = [len(row["path"]) for row in await Turn(resolver, request).rows(question)]
             return found, len(await graph.ask(query, question.parameters))
         finally:
             resolver.stores = stores

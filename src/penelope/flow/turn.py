@@ -29,6 +29,7 @@ from penelope.domain.semantics import SemanticQuery, Table
 from penelope.errors import DependencyError, InvalidQuery, Unavailable
 from penelope.flow.knowing import Grounds, Known
 from penelope.flow.resolve_observer import timed
+from penelope.kit.call_breaker import BreakerState
 from penelope.kit.canonical import canonical
 from penelope.kit.codec import to_data
 from penelope.rooms.context.assets import definition_asset, document_asset, row_assets
@@ -275,7 +276,8 @@ class Turn:
             return ()
         vector = None
         embedder = self._grounds.stores.embedder
-        if embedder is not None:
+        left_alone = self._grounds.guards[Store.VECTOR].state().breaker is BreakerState.OPEN
+        if embedder is not None and not left_alone:
             try:
                 # Half of what is left: words alone still find something in the other half.
                 async with asyncio.timeout((self._deadline - time.monotonic()) / 2):

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import recurring_ical_events
-from icalendar import Calendar
+if TYPE_CHECKING:
+    from icalendar import Calendar
 
 MAX_BYTES = 1024 * 1024
 MOST_EVENTS = 500
@@ -39,8 +39,10 @@ class Span:
     title: str
 
 
-def parsed(text: bytes) -> Calendar:
+def parsed(text: bytes) -> "Calendar":
     """The calendar. Raises ValueError for text that is too long, malformed, or that could mean several things."""
+    from icalendar import Calendar  # noqa: PLC0415 - loaded late on purpose: a server without calendars starts sooner
+
     if len(text) > MAX_BYTES:
         raise ValueError(f"it is larger than {MAX_BYTES // 1024} KiB")
     try:
@@ -62,10 +64,12 @@ def parsed(text: bytes) -> Calendar:
     return calendar
 
 
-def spans(calendar: Calendar, zone: tzinfo, start: datetime, end: datetime) -> list[Span]:
+def spans(calendar: "Calendar", zone: tzinfo, start: datetime, end: datetime) -> list[Span]:
     """The times that its events cover between two moments, in order. Raises ValueError where there are too many, or
     where too many had to be tried to tell.
     """
+    import recurring_ical_events  # noqa: PLC0415 - loaded late on purpose, see above
+
     day = timedelta(days=1)
     _expect_bounded(calendar, zone, end + day)
     try:
@@ -129,7 +133,7 @@ def _unbounded(rule: Any) -> Iterator[str]:
         yield f"recurs more than {MOST_A_DAY} times a day"
 
 
-def _expect_bounded(calendar: Calendar, zone: tzinfo, last: datetime) -> None:
+def _expect_bounded(calendar: "Calendar", zone: tzinfo, last: datetime) -> None:
     """Raises ValueError for rules that would have to be tried too often to tell when they come true, if ever."""
     tried = searched = 0
     events: list[Any] = calendar.walk("VEVENT")
