@@ -272,6 +272,24 @@ def test_the_file_of_the_graph_is_followed_to_its_end() -> None:
     assert followed(WORKED[8]) == {"service:checkout", "service:warehouse-etl", "service:storefront"}
 
 
+def test_the_page_tells_what_comes_out(scenes: list[Scene]) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "context.md").read_text(encoding="utf-8")
+    for worked in WORKED:
+        assert f"| {worked.concept} |" in page
+    figures = [
+        row[-1]
+        for scene in scenes
+        for value in (scene.told.value, scene.told.compared)
+        if value is not None
+        for row in value.table.rows[:1]
+    ]
+    assert len(figures) >= 5
+    assert [f"{figure:,.2f} USD" for figure in figures if f"{figure:,.2f} USD" not in page] == []
+    denied = scene_of(scenes, REVENUE.concept, INTERN).told.why
+    assert f"denied: {denied}\n" in (docs / "context-policy.md").read_text(encoding="utf-8")
+
+
 def test_the_command_prints_what_it_found(folder: Path) -> None:
     done = CliRunner().invoke(app, ["context", "demo", "--folder", str(folder), "--json"])
     assert done.exit_code == 0, done.output
