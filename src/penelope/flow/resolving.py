@@ -29,7 +29,7 @@ from penelope.domain.degradation import Store
 from penelope.domain.passage import Passage
 from penelope.domain.semantics import Model, SemanticQuery, Table
 from penelope.errors import DependencyError, InvalidQuery, Unavailable
-from penelope.flow.naming import RegistryOf, read_names
+from penelope.flow.naming import Names, RegistryOf, read_names
 from penelope.kit.canonical import canonical
 from penelope.kit.clock import Clock
 from penelope.kit.codec import to_data
@@ -88,7 +88,7 @@ class _Known:
     """The model, the names of the graph and all definitions of a moment (monotonic seconds)."""
 
     model: Model
-    names: tuple[Definition, ...]
+    names: Names
     registry: Registry
     at: float
 
@@ -152,10 +152,10 @@ class Resolver:
                 raise
             return known
         ask_graph = partial(ask.guarded, Store.GRAPH)
-        names = await read_names(ask_graph, self.stores.graph, () if known is None else known.names)
+        names = await read_names(ask_graph, self.stores.graph, Names() if known is None else known.names)
         at = time.monotonic()
         if known is None or known.model is not model or known.names is not names:
-            registry = await asyncio.to_thread(self._registry_of, model, more=names)
+            registry = await asyncio.to_thread(self._registry_of, model, more=names.definitions)
             self._known = _Known(model=model, names=names, registry=registry, at=at)
         else:
             self._known = replace(known, at=at)
