@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     asyncio.run(prepare(settings_in(made), seen.append))
     assert len(seen) == 3
     return made
+
+
+def copy_of(folder: Path, to: Path) -> Path:
+    """What was prepared, to be spoilt."""
+    shutil.copytree(folder, to)
+    return to
 
 
 @dataclass
@@ -272,6 +280,24 @@ def test_the_file_of_the_graph_is_followed_to_its_end() -> None:
     assert followed(WORKED[8]) == {"service:checkout", "service:warehouse-etl", "service:storefront"}
 
 
+def test_the_page_tells_what_comes_out(scenes: list[Scene]) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "context.md").read_text(encoding="utf-8")
+    for worked in WORKED:
+        assert f"| {worked.concept} |" in page
+    figures = [
+        row[-1]
+        for scene in scenes
+        for value in (scene.told.value, scene.told.compared)
+        if value is not None
+        for row in value.table.rows[:1]
+    ]
+    assert len(figures) >= 5
+    assert [f"{figure:,.2f} USD" for figure in figures if f"{figure:,.2f} USD" not in page] == []
+    denied = scene_of(scenes, REVENUE.concept, INTERN).told.why
+    assert f"denied: {denied}\n" in (docs / "context-policy.md").read_text(encoding="utf-8")
+
+
 def test_the_command_prints_what_it_found(folder: Path) -> None:
     done = CliRunner().invoke(app, ["context", "demo", "--folder", str(folder), "--json"])
     assert done.exit_code == 0, done.output
@@ -280,3 +306,54 @@ def test_the_command_prints_what_it_found(folder: Path) -> None:
     assert [each["flaws"] for each in found] == [[]] * len(found)
     assert found[0]["told"]["value"]["table"]["rows"] == [[9485365.08]]
     assert [each["stopped"] for each in found[10:]] == [store.value for store in STOPPED]
+
+
+def test_what_is_not_as_it_must_be_is_shown_and_ends_with_1(folder: Path, tmp_path: Path) -> None:
+    """Here the index holds other words than the file; asked on a narrow terminal."""
+    spoilt = copy_of(folder, tmp_path / "spoilt")
+    with sqlite3.connect(spoilt / "penelope.db") as index:
+        changed = index.execute("UPDATE passages SET text = replace(text, 'acquirer', 'baker')").rowcount
+    index.close()
+    assert changed > 0
+    words = ["context", "demo", "--folder", str(spoilt)]
+    done = CliRunner(env={"COLUMNS": "60"}).invoke(app, words)
+    assert done.exit_code == 1, done.output
+    assert "the excerpt does not stand in the file" in " ".join(done.stdout.replace("│", " ").split())
+    assert "2 are NOT as they must be" in done.stdout
+    panels = [line for line in done.stdout.splitlines() if line.startswith(("╭", "│", "╰"))]
+    assert len(panels) > 100
+    assert {len(line) for line in panels} == {60}
+    assert "APAC revenue last quarter" in done.stdout
+    assert "9,485,365.08 USD" in done.stdout
+
+
+def test_what_was_stopped_while_it_was_prepared_is_mended_by_the_next_run(
+    folder: Path, tmp_path: Path
+) -> None:
+    left = copy_of(folder, tmp_path / "left")
+    settings = settings_in(left)
+    shutil.rmtree(left / "graph")
+    (left / "penelope.db").unlink()
+
+    class Stopped(Exception):
+        pass
+
+    def stopping(at: str) -> Callable[[str], None]:
+        def look(what: str) -> None:
+            if at in what:
+                raise Stopped
+
+        return look
+
+    for step in ("warehouse", "graph", "index"):
+        with pytest.raises(Stopped):
+            asyncio.run(prepare(settings, stopping(step)))
+    assert (left / "graph").exists()
+    assert not (left / "penelope.db").exists()
+
+    async def again() -> list[Scene]:
+        await prepare(settings, stopping("nothing"))
+        async with theatre(settings) as stage:
+            return [await stage.ask(worked) for worked in (REVENUE, WORKED[7], WORKED[9])]
+
+    assert [scene.flaws for scene in asyncio.run(again())] == [(), (), ()]

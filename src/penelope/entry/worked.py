@@ -126,6 +126,9 @@ async def theatre(settings: Settings) -> AsyncIterator["Theatre"]:
         reader = open_reader(parse_url(settings.database.url))
         stack.push_async_callback(reader.dispose)
         resolver = await resolver_of(stack, settings, reader, _Then(), others_of(settings))
+        if resolver.stores.embedder is not None:
+            # Loaded before the first question: it may take longer than an answer has.
+            await resolver.stores.embedder.embed(["ready"])
         key = settings.semantic.mask_key
         yield Theatre(
             resolver, settings.semantic.database, b"" if key is None else key.get_secret_value().encode()

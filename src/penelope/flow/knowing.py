@@ -5,22 +5,23 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol, TypeVar
 
-from penelope.domain.access import Access, Asset, Classification, Subject, Verb
+from penelope.domain.access import Access, Asset, Subject, Verb
 from penelope.domain.answer import Figures
 from penelope.domain.concept import Correction, Definition, Request
 from penelope.domain.degradation import Store
 from penelope.domain.likeness import Embedder
 from penelope.domain.semantics import Model
-from penelope.errors import DependencyError, InvalidQuery, Unavailable
+from penelope.errors import DependencyError, Unavailable
+from penelope.flow.naming import Names, read_names
 from penelope.flow.resolve_observer import ResolveObserver, Unobserved
 from penelope.flow.sight import Sights
 from penelope.kit.clock import Clock
 from penelope.kit.guard import Guard
 from penelope.kit.recent import Recent
 from penelope.rooms.context.assets import cube_asset
-from penelope.rooms.context.names_of import MOST_NAMES, names_of
 from penelope.rooms.context.ports import Governor, Graph, Passages, SemanticLayer
 from penelope.rooms.context.registry import BadRegistry, Registry
 from penelope.rooms.context.resolve import Rules
@@ -81,7 +82,7 @@ class Known:
     """
 
     model: Model
-    names: tuple[Definition, ...]
+    names: Names
     corrections: tuple[Correction, ...]
     registry: Registry
     sights: Sights
@@ -173,11 +174,13 @@ class Grounds:
     async def _read(self, last: Known | None, asking: Asking) -> Known:
         at, governor = time.monotonic(), self.stores.governor
         model = await asking.guarded(Store.SEMANTIC, self.stores.semantic.model)
-        names = await self._names(asking, () if last is None else last.names)
+        names = await read_names(
+            partial(asking.guarded, Store.GRAPH), self.stores.graph, Names() if last is None else last.names
+        )
         corrections = tuple(await self._definitions.corrections())
         same = last is not None and last.model is model
-        if last is None or not same or (last.names, last.corrections) != (names, corrections):
-            registry = await self._made_of(model, names, corrections)
+        if last is None or not same or last.names is not names or last.corrections != corrections:
+            registry = await self._made_of(model, names.definitions, corrections)
         else:
             registry = last.registry
         if last is None or last.registry is not registry or last.sights.governor is not governor:
@@ -200,15 +203,6 @@ class Grounds:
             return await asyncio.to_thread(make, model, more=names, corrections=corrections)
         except BadRegistry as error:
             raise Unavailable(f"the definitions do not fit: {error}") from error
-
-    async def _names(self, asking: Asking, last: tuple[Definition, ...]) -> tuple[Definition, ...]:
-        """What the graph has names for; the last ones where it cannot be asked."""
-        parameters = {"allowed": [each.value for each in Classification], "limit": MOST_NAMES}
-        try:
-            rows = await asking.guarded(Store.GRAPH, lambda: self.stores.graph.ask("catalogue", parameters))
-        except (DependencyError, InvalidQuery):
-            return last
-        return names_of(rows)
 
     async def registry_for(self, known: Known, asking: Asking) -> Registry:
         """What the asker may know of. Nothing, and not kept, where the policy engine fails."""
