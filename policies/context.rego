@@ -178,6 +178,15 @@ masks[name] := mask if {
 	mask := masking[input.subject.role][class]
 }
 
+# What an agent or a service reads of confidential data without an incident or an analysis is nothing.
+masks[name] := "null" if {
+	not owned
+	{"agent", "service"}[input.subject.role]
+	not needs_data
+	some name, class in columns
+	class == "confidential"
+}
+
 # For marketing a person is nobody, whoever asks, be it the owner.
 masks[name] := mask if {
 	not owned

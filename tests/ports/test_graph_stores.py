@@ -127,7 +127,7 @@ def test_answers_are_those_of_plain_python(opening: Opening, seed: int) -> None:
 def test_a_graph_that_was_closed_is_not_opened_again(opening: Opening) -> None:
     async def run() -> None:
         async with opening() as store:
-            await store.replace(*graph(1, size=10, edges=10))
+            await store.replace(*graph(1, size=60, edges=120))
         with pytest.raises(Unavailable, match="was closed"):
             await store.ask("owner_of", {"id": "service:n1", "allowed": ["public"], "limit": 10})
 
