@@ -193,7 +193,11 @@ async def opened(whole: Resolver, store: Store) -> None:
     for concept in questions(random.Random(6), 40):
         if guard.state().breaker is BreakerState.OPEN:
             return
-        await whole.tell(Request(concept=concept, subject=SUBJECTS[1], at=datetime.now(UTC), execute=True))
+        await whole.tell(
+            Request(
+                concept=concept, subject=SUBJECTS[1], at=datetime.now(UTC), execute=store is Store.SEMANTIC
+            )
+        )
 
 
 def main() -> int:
