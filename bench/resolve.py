@@ -171,7 +171,7 @@ async def measure(made: Estate, number: int, runs: int, only: str) -> bool:
             continue
         async with resolver(made) as whole:
             await warm(whole)
-            whole.stores = replace(whole.stores, **{field: Down()})  # type: ignore[arg-type]
+            whole.stores = replace(whole.stores, **{field: Down()})  # type: ignore[arg-type]  # whichever store it stands for
             if store is Store.POLICY:
                 whole.stores = replace(whole.stores, governor=Denies())
             await opened(whole, store)
