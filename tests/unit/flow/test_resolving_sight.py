@@ -214,6 +214,18 @@ def test_a_sight_that_could_not_be_judged_is_not_kept() -> None:
     asyncio.run(scene())
 
 
+def test_a_policy_engine_that_is_down_is_not_asked_about_everything() -> None:
+    async def scene() -> None:
+        governor = Plain(failed="out of reach")
+        resolver = made(governor, Layer(model(*(f"measure {number}" for number in range(2000)))))
+        told = await asked(resolver, "measure 7")
+        assert (told.outcome, told.definition, told.choices) == (Outcome.UNRESOLVED, None, ())
+        assert [notice.store for notice in told.notices] == [Store.POLICY]
+        assert governor.asked < 50
+
+    asyncio.run(scene())
+
+
 def registry(number: int = 40) -> Registry:
     classes = list(Classification)
     return Registry(
