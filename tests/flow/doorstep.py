@@ -19,7 +19,7 @@ from penelope.flow.keys import Key, Order, Scope
 from penelope.settings import Settings
 from penelope.testing.clock import HurriedClock
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 SERVICES = """\
 apiVersion: penelope.dev/v1

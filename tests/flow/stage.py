@@ -63,7 +63,7 @@ from penelope.testing.counts import FakeCounter
 from penelope.testing.metrics import FakeMetrics, Figures, figures
 from penelope.testing.routers import FakeRouter
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 BAD = Figures(arms={"a": figures(100, 30, 0.6), "b": figures(100, 30, 0.6)})
 GOOD = Figures(arms={"a": figures(100, 0, 0.02), "b": figures(100, 0, 0.02)})

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from serving import SETTINGS, Server, start
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 RATE = 2000
 SERVICES = """\
 apiVersion: penelope.dev/v1

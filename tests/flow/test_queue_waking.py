@@ -17,10 +17,10 @@ from penelope.store.transaction import SqlTransaction
 
 Databases = tuple[str, str]
 
-SLOW, QUICK = 90.0, 0.05
+SLOW, QUICK = 300.0, 0.05
 """Seconds between two looks: so long that a story which waits for one fails its test, and so short that it does not."""
 
-_PATIENCE_SECONDS = 45
+_PATIENCE_SECONDS = 120
 _PLACES = 2
 
 

@@ -51,7 +51,7 @@ from penelope.flow.recalling import Recall
 from penelope.flow.remediation import chapters, story
 from penelope.flow.replaying import Replaying
 from penelope.flow.resolving import Resolver
-from penelope.flow.sequencing import LogKeys, LogObserver, LogParts, Sequencer
+from penelope.flow.sequencing import LogKeys, LogParts, Sequencer
 from penelope.flow.sweep import sweep_forever
 from penelope.flow.switching import HaltSwitch
 from penelope.flow.wisdom import WisdomBase
@@ -179,6 +179,8 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
     async with AsyncExitStack() as stack:
         parts = await parts_of(stack, settings, clock)
         provider = provider_of(settings.routers, parts.services)
+        log_keys = FolderKeys(settings.ledger.keys, settings.ledger.origin, clock)
+        witnesses = _witnesses(settings, clock)
         writer, reading = await _stores(stack, settings)
         wisdom = await wisdom_base(stack, settings.wisdom, writer, reading, clock)
         parts = replace(parts, wisdom=wisdom, leaned_on=settings.wisdom.leaned_on)
@@ -190,13 +192,13 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
         reader = SqlReader(reading)
         await background(stack, _reconciling(settings, engine, reader, parts))
         actors = await _beating(stack, settings, SqlActors(writer, reading), engine, clock)
-        log = await _sequencing(stack, settings, writer, clock, telemetry)
+        # Its reads are short, and on SQLite threads would have to wait for the loop each time.
+        own_log = SqlLog(writer, writer, settings.ledger.origin)
+        log = LogParts(store=own_log, keys=log_keys, witnesses=witnesses, observer=telemetry, clock=clock)
+        await background(stack, Sequencer(log).run(settings.ledger.checkpoint_seconds))
         commands = Commands(engine, _rules(settings), parts.autonomy, wisdom.expect)
         verification = SqlVerification(reading)
-        sweep = LedgerSweep(
-            verification=verification, keys=log.keys, commands=commands, observer=telemetry, clock=clock
-        )
-        await background(stack, sweep.run(settings.ledger.sweep_seconds))
+        sweep = await _sweeping(stack, settings, log, commands, verification, telemetry)
         recall = await _archive(stack, settings, log, SqlArchive(writer, reading), ledger)
         yield Application(
             settings=settings,
@@ -235,18 +237,20 @@ def _ledger(stack: AsyncExitStack, writer: AsyncEngine, clock: Clock, observer: 
     return ledger
 
 
-async def _sequencing(
-    stack: AsyncExitStack, settings: Settings, writer: AsyncEngine, clock: Clock, observer: LogObserver
-) -> LogParts:
-    """The log, to which what was written is sequenced in the background."""
-    # Its reads are short, and on SQLite threads would have to wait for the loop each time.
-    own_log = SqlLog(writer, writer, settings.ledger.origin)
-    keys = FolderKeys(settings.ledger.keys, settings.ledger.origin, clock)
-    log = LogParts(
-        store=own_log, keys=keys, witnesses=_witnesses(settings, clock), observer=observer, clock=clock
+async def _sweeping(
+    stack: AsyncExitStack,
+    settings: Settings,
+    log: LogParts,
+    commands: Commands,
+    verification: Verification,
+    telemetry: Telemetry,
+) -> LedgerSweep:
+    """Verifies all of history again and again in the background."""
+    sweep = LedgerSweep(
+        verification=verification, keys=log.keys, commands=commands, observer=telemetry, clock=log.clock
     )
-    await background(stack, Sequencer(log).run(settings.ledger.checkpoint_seconds))
-    return log
+    await background(stack, sweep.run(settings.ledger.sweep_seconds))
+    return sweep
 
 
 def _rules(settings: Settings) -> Rules:

@@ -20,7 +20,7 @@ from penelope.adapters.routers.traefik_document import PROBE_HEADER, REVISION_HE
 
 TOKEN = "a-token-that-only-traefik-has"
 PATH = "/providers/traefik"
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 LORISES = 200
 SERVICES = """\
 apiVersion: penelope.dev/v1
