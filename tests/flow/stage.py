@@ -110,12 +110,12 @@ def step(name: str, target: str = "one", **changes: Any) -> StepTemplate:
         target=target,
         params={"value": name},
         tier=Tier.SNAPSHOT,
-        timeout_seconds=0.5,
+        timeout_seconds=2.0,
     )
     return replace(template, **changes)
 
 
-def state_is(value: str, seconds: float = 0.5) -> Contract:
+def state_is(value: str, seconds: float = 1.0) -> Contract:
     clause = Clause(subject="state.value", comparator=Comparator.EQUALS, expected=value)
     return Contract(clauses=(clause,), deadline_seconds=seconds)
 
