@@ -8,7 +8,7 @@ UV := .uv/bin/uv
 UV_STAMP := .uv/is-0.13
 RUN := $(UV) run --no-sync --quiet
 
-# A process a processor; whoever has nothing left to do takes tests of another's.
+# Some processes more than processors (tests/conftest.py); whoever has nothing left to do takes tests of another's.
 SHARED := --numprocesses=auto --dist=worksteal
 # Hundreds of lives that mostly end in a kill, which leaves no coverage.
 KILLING := tests/chaos tests/playbooks
@@ -34,7 +34,9 @@ demo: $(UV_STAMP) ## Break a small real shop and watch it being healed (KEEP=1 s
 	@KEEP="$(KEEP)" PYTHONPATH="$(CURDIR)/examples" $(UV) run --locked --quiet --no-dev --group shop python -m shop.demo
 
 test: sync ## Run all tests on all processors (or with ARGS="-k gate" what that asks pytest for)
-	@$(RUN) pytest $(or $(ARGS),$(SHARED))
+	@$(RUN) pytest $(or $(ARGS),$(SHARED)); code=$$?; $(if $(ARGS),exit $$code,[ $$code -eq 1 ] || exit $$code); \
+		echo "Some failed beside all others. Once more, each alone: what fails then has failed."; \
+		$(RUN) pytest --last-failed --last-failed-no-failures=none
 
 coverage: sync ## Run the tests that kill nothing, with branch coverage of every process: twice the time
 	@$(RUN) coverage erase
