@@ -26,6 +26,8 @@ from fastapi import FastAPI
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from penelope.adapters.identity.tokens import AccessTokens
+from penelope.adapters.identity.trust import Role, Terms, Trust
 from penelope.entry.api import problems
 from penelope.entry.api.access import Acquaintances
 from penelope.entry.api.door import Door
@@ -176,16 +178,60 @@ async def callers() -> bool:
         f"API key: {again:.1f} us known for less than 5 s, {anew:.1f} us checked (beside the database); goal 10; "
         f"a look-up in a dict {raw:.2f} us, ratio {again / raw:.0f}"
     )
+    return again <= 10 and await tokens()
+
+
+async def tokens() -> bool:
+    """The whole way of a token behind the interface, beside the signature alone."""
     secret = ECKey.generate_key("P-256")
-    token = jwt.encode({"alg": "ES256"}, {"sub": "ann", "exp": 2_000_000_000}, secret)
     public = ECKey.import_key(secret.as_dict(private=False))
+    clock, seconds = SystemClock(), int(time.time())
+    claims = {
+        "iss": "https://id.example.com/realms/corp",
+        "aud": "penelope",
+        "sub": "7f3c9a52-1d5e-4a0c-9b0e-2f6f0d7c8e11",
+        "iat": seconds,
+        "exp": seconds + 86_400,
+        "jti": "5b1f0e3c",
+        "client_id": "console",
+        "scope": "openid profile",
+        "groups": ["sre", "analysts", "everybody"],
+    }
+    token = jwt.encode({"alg": "ES256", "kid": "one", "typ": "at+jwt"}, claims, secret)
+
+    async def keys(_trust: Trust, _seconds: float) -> dict[tuple[str, str], ECKey]:
+        return {("one", "EC"): public}
+
+    trust = Trust(
+        name="corp",
+        issuer="https://id.example.com/realms/corp",
+        audience="penelope",
+        scopes={"sre": frozenset({Scope.READ, Scope.WRITE})},
+        roles={"analysts": Role(role="analyst")},
+    )
+    reader = AccessTokens([trust], Terms(), clock, Telemetry(), keys)
+    ring = KeyRing(OneKey(), secrets.token_bytes(32))
+    acquaintances = Acquaintances(ring, clock, reader)
+    caller = await acquaintances.recognise(token)
+    assert caller.allows(Scope.WRITE)
 
     async def decoded() -> Any:
         return jwt.decode(token, public, algorithms=["ES256"])
 
-    signed = await per_call(decoded, 2_000)
-    print(f"JWT (ES256), by joserfc alone, for the interface takes no tokens: {signed:.0f} us (goal 100)")
-    return again <= 10
+    async def anew() -> Any:
+        return await Acquaintances(ring, clock, reader).recognise(token)
+
+    first, again, alone = [], [], []
+    # In turn, so that a busy moment of the machine meets all of them.
+    for _ in range(3):
+        first.append(await per_call(anew, 2_000))
+        again.append(await per_call(lambda: acquaintances.recognise(token)))
+        alone.append(await per_call(decoded, 2_000))
+    print(
+        f"JWT (ES256): {min(first):.0f} us checked (goal 100), {min(again):.1f} us known for less than 5 s; by joserfc alone, "
+        f"signature and JSON, {min(alone):.0f} us, ratio {min(first) / min(alone):.2f}"
+    )
+    return min(first) <= 100
 
 
 # --- the start, and the weight ------------------------------------------------------------------------------

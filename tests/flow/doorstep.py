@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import duckdb
 import httpx
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
@@ -79,6 +80,16 @@ def settings(folder: Path, **sections: Any) -> Settings:
         **sections,
     }
     return Settings.model_validate(tree, context={"folder": folder})
+
+
+def warehoused(folder: Path, model: str, *tables: str, **sections: Any) -> Settings:
+    """The same, with a warehouse of these statements, and measures of it."""
+    (folder / "model.yaml").write_text(model)
+    with duckdb.connect(str(folder / "shop.duckdb")) as shop:
+        for statement in tables:
+            shop.execute(statement)
+    semantic = {"models": ["model.yaml"], "database": "shop.duckdb"}
+    return settings(folder, semantic=semantic, graph={"folder": "graph"}, **sections)
 
 
 class Doorstep:
@@ -204,3 +215,8 @@ class Doorstep:
         assert content["title"]
         assert content["hint"]
         return content
+
+
+def key_of(door: Doorstep, name: str, *scopes: Scope) -> str:
+    """The text of a new key."""
+    return str(door.new_key(name=name, scopes=frozenset(scopes))[1])

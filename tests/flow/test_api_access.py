@@ -77,6 +77,7 @@ ROUTES = [
     ("POST", "/api/v1/search", Scope.READ),
     ("POST", "/api/v1/explain", Scope.READ),
     ("POST", "/api/v1/feedback", Scope.WRITE),
+    ("POST", "/api/v1/feedback/withdraw", Scope.WRITE),
     ("GET", "/api/v1/assets", Scope.READ),
     ("GET", "/api/v1/assets/inc_none", Scope.READ),
     ("GET", "/api/v1/lineage/inc_none", Scope.READ),

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import duckdb
 import pytest
-from doorstep import Doorstep, settings
+from doorstep import Doorstep, key_of, warehoused
 
 from penelope.domain.access import Access
 from penelope.errors import Unavailable
@@ -45,32 +44,24 @@ ROLES = {
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doorstep]:
     folder = tmp_path_factory.mktemp("context")
-    (folder / "model.yaml").write_text(MODEL)
-    with duckdb.connect(str(folder / "shop.duckdb")) as shop:
-        shop.execute(
-            "CREATE TABLE orders AS SELECT i AS id, i * 1.0 AS amount, 1.0 AS cost, "
-            "CASE WHEN i % 2 = 0 THEN 'APAC' ELSE 'EMEA' END AS region, TIMESTAMP '2026-01-01' AS created_at "
-            "FROM range(1, 101) t(i)"
-        )
-        shop.execute("CREATE TABLE refunds AS SELECT 1.0 AS amount")
-        shop.execute("CREATE TABLE payments AS SELECT 2.0 AS amount")
-    sections: dict[str, Any] = {
-        "semantic": {"models": ["model.yaml"], "database": "shop.duckdb"},
-        "graph": {"folder": "graph"},
-        "context": {"roles": ROLES, "default_role": "guest"},
-        "context_guard": {"attempts": 1, "timeout_seconds": 20},
-    }
-    with Doorstep(settings(folder, **sections)) as door:
+    made = warehoused(
+        folder,
+        MODEL,
+        "CREATE TABLE orders AS SELECT i AS id, i * 1.0 AS amount, 1.0 AS cost, "
+        "CASE WHEN i % 2 = 0 THEN 'APAC' ELSE 'EMEA' END AS region, TIMESTAMP '2026-01-01' AS created_at "
+        "FROM range(1, 101) t(i)",
+        "CREATE TABLE refunds AS SELECT 1.0 AS amount",
+        "CREATE TABLE payments AS SELECT 2.0 AS amount",
+        context={"roles": ROLES, "default_role": "guest"},
+        context_guard={"attempts": 1, "timeout_seconds": 20},
+    )
+    with Doorstep(made) as door:
         yield door
 
 
 @pytest.fixture(scope="module")
 def ann(door: Doorstep) -> str:
     return key_of(door, "ann", Scope.READ, Scope.WRITE)
-
-
-def key_of(door: Doorstep, name: str, *scopes: Scope) -> str:
-    return str(door.new_key(name=name, scopes=frozenset(scopes))[1])
 
 
 def refused(answer: Any, status: int, code: str) -> Any:
@@ -150,9 +141,8 @@ def test_what_is_hidden_is_as_if_it_were_not(door: Doorstep, ann: str) -> None:
     assert "orders.revenue" in names
     assert "orders.margin" not in names
     for path in ("assets/orders.margin", "lineage/orders.margin", "assets/nothing.there"):
-        with door.refusing("unknown_concept"):
-            found = door.ask("GET", f"/api/v1/{path}", key=ann)
-        assert found.json()["detail"] == "nothing that you may see has this name"
+        problem = refused(door.ask("GET", f"/api/v1/{path}", key=ann), 404, "unknown_concept")
+        assert problem["detail"] == "nothing that you may see has this name"
 
 
 def test_nobody_says_who_they_are(door: Doorstep, ann: str) -> None:
@@ -275,12 +265,10 @@ def test_a_correction_is_understood_at_once_and_kept(door: Doorstep, ann: str) -
     assert door.ask("POST", "/api/v1/feedback", json=body, key=ann).status_code == 201
     with door.refusing("unknown_answer"):
         door.ask("POST", "/api/v1/feedback", json={**body, "id": "ans_0"}, key=ann)
-    for phrase, name, code in (
-        ("takings", "orders.margin", "unknown_concept"),
-        ("of the", "orders.revenue", "invalid_request"),
-    ):
-        with door.refusing(code):
-            door.ask("POST", "/api/v1/feedback", json={"phrase": phrase, "name": name}, key=ann)
+    hidden = door.ask("POST", "/api/v1/feedback", json={**body, "name": "orders.margin"}, key=ann)
+    refused(hidden, 404, "unknown_concept")
+    with door.refusing("invalid_request"):
+        door.ask("POST", "/api/v1/feedback", json={**body, "phrase": "of the"}, key=ann)
     with door.refusing("forbidden"):
         reading = key_of(door, "mia", Scope.READ)
         door.ask("POST", "/api/v1/feedback", json={"phrase": "x", "name": "orders.count"}, key=reading)
@@ -355,6 +343,8 @@ def test_what_was_taught_about_the_hidden_stays_hidden(door: Doorstep, ann: str)
         {"concept": "x", "more": 1},
         {"concept": "x", "execute": "perhaps"},
         {"concept": "x", "user_context": {"name": "root"}},
+        {"concept": "x", "user_context": {"zone": "Europe/Berlim"}},
+        {"concept": "x", "user_context": {"zone": "../../etc/passwd"}},
         {"concept": 7},
     ],
 )

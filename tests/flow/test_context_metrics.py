@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-import duckdb
 import pytest
-from doorstep import Doorstep, settings
+from doorstep import Doorstep, warehoused
 
 from penelope.domain.access import Subject
 from penelope.domain.answer import Outcome, Told
@@ -31,12 +30,8 @@ ADMIN = Subject(actor="ann", role="admin")
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doorstep]:
     folder = tmp_path_factory.mktemp("metrics")
-    (folder / "model.yaml").write_text(MODEL)
-    with duckdb.connect(str(folder / "shop.duckdb")) as connection:
-        connection.execute("CREATE TABLE orders AS SELECT 1 AS id, 'new' AS status, 5 AS amount")
-    semantic = {"models": ["model.yaml"], "database": "shop.duckdb"}
-    guard = {"attempts": 1, "failures": 2}
-    made = settings(folder, semantic=semantic, graph={"folder": "graph"}, context_guard=guard)
+    orders = "CREATE TABLE orders AS SELECT 1 AS id, 'new' AS status, 5 AS amount"
+    made = warehoused(folder, MODEL, orders, context_guard={"attempts": 1, "failures": 2})
     with Doorstep(made) as opened:
         yield opened
 

@@ -27,6 +27,7 @@ from penelope.domain.semantics import Model, Table
 from penelope.entry.documents import Indexer
 from penelope.errors import AccessBroken, Unavailable
 from penelope.flow.resolving import Definitions, Limits, Resolver, Stores
+from penelope.kit.call_breaker import BreakerState
 from penelope.kit.codec import to_data
 from penelope.kit.guard import Guard, Patience
 from penelope.rooms.context.registry import BadRegistry, Registry
@@ -360,6 +361,23 @@ def test_meaning_that_takes_too_long_is_done_without(shop: Path) -> None:
         assert told.value is not None
         assert told.passages
         assert modes(told) == {Store.VECTOR: DegradationMode.KEYWORDS_ONLY}
+
+    play(shop, scene)
+
+
+def test_warming_up_opens_no_breaker_and_makes_the_first_search_find(shop: Path) -> None:
+    async def scene(house: House) -> None:
+        searched: list[Any] = []
+        house.passages.gives = lambda found: searched.append(found) or found
+        house.passages.down = True
+        for _ in range(5):
+            await house.resolver.warm()
+        assert house.resolver.guards[Store.VECTOR].state().breaker is BreakerState.CLOSED
+        assert searched == []
+        house.passages.down = False
+        await house.resolver.warm()
+        assert len(searched) == 1
+        assert (await house.ask("what is revenue")).passages
 
     play(shop, scene)
 

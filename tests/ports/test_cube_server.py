@@ -309,11 +309,11 @@ def test_measures_beside_a_mask_are_answered_unless_they_read_what_is_masked(lay
     refused = govern(
         SemanticQuery(measures=("customers.last",), dimensions=("customers.email",)),
         {"customers": masked},
-        model.reads,
+        model,
     )
     assert isinstance(refused, Refusal)
     query = SemanticQuery(measures=("customers.count",), dimensions=("customers.email",))
-    governed = govern(query, {"customers": masked}, model.reads)
+    governed = govern(query, {"customers": masked}, model)
     assert isinstance(governed, Governed)
     table = checked(run(layer, governed.query, dict(governed.masks)), governed)
     assert sorted(row[0] for row in table.rows) == sorted(mask(email, Masking.HASH, KEY) for email in EMAILS)

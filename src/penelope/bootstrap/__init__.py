@@ -25,6 +25,7 @@ from penelope.bootstrap.deployments import deployments_of
 from penelope.bootstrap.parts import parts_of
 from penelope.bootstrap.routers import provider_of
 from penelope.bootstrap.surroundings import surrounded
+from penelope.bootstrap.tokens import tokens_of
 from penelope.bootstrap.wisdom import wisdom_base
 from penelope.bootstrap.words import Words, words_of
 from penelope.errors import BadSettings
@@ -42,7 +43,7 @@ from penelope.flow.export import HistoryReader, Recalled
 from penelope.flow.heartbeat import ActorStore, Heartbeat
 from penelope.flow.importing import CaseImport
 from penelope.flow.integrity import LedgerSweep
-from penelope.flow.keys import KeyRing
+from penelope.flow.keys import KeyRing, TokenReader
 from penelope.flow.log import LogStore
 from penelope.flow.missions import MissionDesk
 from penelope.flow.parts import Parts
@@ -113,6 +114,7 @@ class Application:
     switch: HaltSwitch
     reader: Reader
     keys: KeyRing
+    tokens: TokenReader | None
     telemetry: Telemetry
     sweep: LedgerSweep
     actors: ActorStore
@@ -208,6 +210,7 @@ async def application(settings: Settings, clock: Clock | None = None) -> AsyncIt
             sweep=sweep,
             reader=reader,
             keys=KeyRing(SqlKeys(writer, reading), pepper(settings)),
+            tokens=tokens_of(stack, settings.tokens, clock, telemetry),
             telemetry=telemetry,
             actors=actors,
             ledger=ledger,

@@ -18,8 +18,6 @@ from penelope.adapters.graph.opened import BoltServer, open_graph
 from penelope.adapters.playbooks.load import load as load_playbooks
 from penelope.adapters.policy.context_opa import OpaGovernor, OpaServer
 from penelope.adapters.policy.context_rego import EmbeddedGovernor, load_governor
-from penelope.adapters.semantic.cube import CubeLayer
-from penelope.adapters.semantic.cube_client import CubeOptions
 from penelope.adapters.semantic.duck import DuckLayer
 from penelope.adapters.semantic.load import load_models
 from penelope.adapters.vector.minilm import MODEL, MiniLm
@@ -46,6 +44,7 @@ from penelope.store.open_passages import open_passages
 if TYPE_CHECKING:
     from penelope.adapters.graph.ladybug import LadybugGraph
     from penelope.adapters.graph.neo4j import Neo4jGraph
+    from penelope.adapters.semantic.cube import CubeLayer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +74,6 @@ async def resolver_of(
     embedder = MiniLm()
     stack.callback(embedder.close)
     governor = _governor(settings.context_policy, guards[Store.POLICY])
-    if isinstance(governor, EmbeddedGovernor):
-        stack.callback(governor.close)
     limits = settings.documents
     passages = open_passages(
         parse_url(settings.database.url),
@@ -141,20 +138,12 @@ async def _semantic(stack: AsyncExitStack, settings: Semantic, *, example: bool)
     return layer
 
 
-def open_semantic(settings: Semantic, *, example: bool) -> DuckLayer | CubeLayer:
+def open_semantic(settings: Semantic, *, example: bool) -> "DuckLayer | CubeLayer":
     """The semantic layer, which must be closed. `example`: see `Others`. Raises BadSettings; asks nobody yet."""
     # Without a key of the operator's hashes are good for this process alone.
     key = settings.mask_key.get_secret_value().encode() if settings.mask_key else secrets.token_bytes(32)
     if settings.kind == "cube" and settings.url is not None:
-        secret = settings.api_secret
-        server = CubeOptions(
-            url=settings.url,
-            api_secret=secret.get_secret_value() if secret else "",
-            token_file="" if settings.token_file is None else str(settings.token_file),
-            ca="" if settings.ca_file is None else str(settings.ca_file),
-            timeout_seconds=settings.timeout_seconds,
-        )
-        return CubeLayer(server, key)
+        return _cube(settings, settings.url, key)
     played = example and not settings.models
     shape = load_models((MODELS,) if played else settings.models)
     if played:
@@ -167,6 +156,21 @@ def open_semantic(settings: Semantic, *, example: bool) -> DuckLayer | CubeLayer
         memory_bytes=settings.memory_mib * 1024 * 1024,
         threads=settings.threads,
     )
+
+
+def _cube(settings: Semantic, url: str, key: bytes) -> "CubeLayer":
+    from penelope.adapters.semantic.cube import CubeLayer  # noqa: PLC0415 - 50 ms of every start, for few
+    from penelope.adapters.semantic.cube_client import CubeOptions  # noqa: PLC0415 - see above
+
+    secret = settings.api_secret
+    server = CubeOptions(
+        url=url,
+        api_secret=secret.get_secret_value() if secret else "",
+        token_file="" if settings.token_file is None else str(settings.token_file),
+        ca="" if settings.ca_file is None else str(settings.ca_file),
+        timeout_seconds=settings.timeout_seconds,
+    )
+    return CubeLayer(server, key)
 
 
 async def _graph(stack: AsyncExitStack, settings: GraphSettings) -> Graph:

@@ -1,12 +1,13 @@
 """Puts together what an incident is seen in the light of."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from penelope.adapters.graph.generations import Generations
+from penelope.bootstrap.background import background
 from penelope.bootstrap.context import Others, resolver_of
 from penelope.domain.access import Subject
 from penelope.errors import Unavailable
@@ -27,7 +28,15 @@ async def surrounded(
     runbooks = {each.name: each.title for each in parts.playbooks.playbooks()}
     others = Others(services=tuple(parts.services.values()), runbooks=runbooks, observer=observer)
     resolver = await resolver_of(stack, settings, reading, parts.clock, others)
+    await background(stack, _warmed(resolver, reading))
     return resolver, replace(parts, surroundings=surroundings_of(settings, resolver, parts, reading))
+
+
+async def _warmed(resolver: Resolver, reading: AsyncEngine) -> None:
+    """Where nothing was indexed there is nothing to wait for, and no need for a model of 100 MB."""
+    with suppress(Unavailable):
+        if await any_documents(reading):
+            await resolver.warm()
 
 
 def surroundings_of(

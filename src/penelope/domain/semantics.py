@@ -121,11 +121,12 @@ class Model:
     """All cubes and views with their members; `joins` are from a cube to those it joins directly.
 
     `reads` names, for measures and segments, the dimensions that their formulas are made from; of one that is not in it
-    nothing is known.
+    nothing is known. `behind` is, for each member of a view, the member of a cube that it shows.
     """
 
     members: tuple[Member, ...]
     views: frozenset[str] = frozenset()
+    behind: Mapping[str, str] = field(default_factory=dict)
     joins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     reads: Mapping[str, frozenset[str]] = field(default_factory=dict)
 

@@ -19,13 +19,14 @@ class ActorKind(StrEnum):
 
     @classmethod
     def of(cls, name: str) -> "ActorKind":
-        """The kind that an actor's name tells: ``key:ada`` is a person, ``worker:w-1`` a worker process."""
+        """The kind that an actor's name tells: ``key:ada`` and ``oidc:corp:ada`` are persons, ``worker:w-1`` a worker process."""
         return _KINDS.get(name.partition(":")[0], cls.ENGINE)
 
 
 _KINDS = {
     "key": ActorKind.PERSON,
     "person": ActorKind.PERSON,
+    "oidc": ActorKind.PERSON,
     "agent": ActorKind.AGENT,
     "worker": ActorKind.WORKER,
 }

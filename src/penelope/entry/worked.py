@@ -16,8 +16,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from penelope.adapters.example import DOCUMENTS, GRAPH
 from penelope.adapters.example.warehouse import warehouse
-from penelope.adapters.example.worked import DOCUMENTS, GRAPH, NOW, WORKED, Worked, followed, plain_rows
+from penelope.adapters.example.worked import NOW, WORKED, Worked, followed, plain_rows
 from penelope.adapters.graph.file import load_graph
 from penelope.adapters.vector.minilm import MiniLm
 from penelope.bootstrap.context import opened_graph, others_of, resolver_of

@@ -29,6 +29,7 @@ PenelopeError
 │   ├── PayloadGone           what was recorded was erased since
 │   ├── BadSettings           configuration that cannot be used
 │   ├── Unauthenticated       no key, or one that is wrong, expired or revoked
+│   ├── InvalidToken          an access token that is not good here
 │   ├── Forbidden             the key lacks the scope
 │   └── TooLarge              the body exceeds the limit
 ├── DependencyError       something that we lean on
@@ -70,6 +71,7 @@ from penelope.errors.callers import (
     InvalidQuery,
     InvalidRequest,
     InvalidSignal,
+    InvalidToken,
     NotReplayable,
     PayloadGone,
     PolicyFailed,
@@ -132,6 +134,7 @@ __all__ = [
     "InvalidQuery",
     "InvalidRequest",
     "InvalidSignal",
+    "InvalidToken",
     "LedgerError",
     "NotReplayable",
     "ObservationMissing",

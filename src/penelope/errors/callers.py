@@ -213,11 +213,18 @@ class Unauthenticated(InputError):
     hint = "Send `Authorization: Bearer <key>`; make a key with `penelope keys create`."
 
 
+class InvalidToken(InputError):
+    """An access token that is not good here; why stands in the metric `penelope_tokens_total`, not in the answer."""
+
+    code = "invalid_token"
+    hint = "Get a new token from your identity provider; docs/access.md tells what it must hold."
+
+
 class Forbidden(InputError):
-    """The key is good but lacks the scope."""
+    """The key or the token is good but lacks the scope."""
 
     code = "forbidden"
-    hint = "Ask for a key with the scope that the message names."
+    hint = "Ask for a key with the scope that the message names, or for a group that has it."
 
 
 class TooLarge(InputError):

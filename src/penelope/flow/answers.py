@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Protocol
 
 import orjson
@@ -11,8 +12,18 @@ from penelope.domain.access import Subject
 from penelope.domain.answer import Told
 from penelope.domain.concept import Correction, Request
 from penelope.domain.work import Change, UnitOfWork
-from penelope.errors import ChainBroken, InvalidRequest, PenelopeError, Unavailable, UnknownAnswer
+from penelope.errors import (
+    AccessBroken,
+    ChainBroken,
+    DependencyError,
+    InvalidRequest,
+    PenelopeError,
+    Unavailable,
+    UnknownAnswer,
+    UnknownConcept,
+)
 from penelope.flow.looking_up import LookUp
+from penelope.flow.looks import Looks
 from penelope.flow.ports import LedgerWriter
 from penelope.flow.replaying import Difference, differences
 from penelope.flow.resolving import Resolver
@@ -28,6 +39,11 @@ LARGEST_KEPT_BYTES = 256 * 1024
 
 MOST_CORRECTIONS = 10_000
 """Phrases that people may teach, for each registry holds them all."""
+
+IN_FORCE = "in_force"
+"""The status of a correction that was not taken back."""
+
+_NOT_TAUGHT = "nothing that you may see is taught by these words"
 
 _MADE_ANEW = ("at", "notices", "passages")
 """What differs between two answers to the same request without either being wrong."""
@@ -71,11 +87,23 @@ class AnsweredAgain:
         return tuple(sorted({_part(item.path) for item in self.differences}))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn:
+    """A phrase that is taught no more, who took it back and when."""
+
+    phrase: str
+    actor: str
+    at: datetime
+
+
 class AnswerReader(Protocol):
     """Reads what was kept."""
 
     async def answer(self, identifier: str) -> UnitOfWork | None:
         """The unit of an answer."""
+
+    async def correction(self, identifier: str) -> UnitOfWork | None:
+        """The unit of what was taught, also where it was taken back since. Raises Unavailable."""
 
     async def corrections(self) -> Sequence[Correction]:
         """All corrections that are in force, the oldest first. Raises Unavailable."""
@@ -86,7 +114,7 @@ class AnswerDesk:
 
     def __init__(self, resolver: Resolver, ledger: LedgerWriter, reader: AnswerReader) -> None:
         self.resolver = resolver
-        self.look_up = LookUp(resolver)
+        self.looks = Looks(LookUp(resolver), self._saved)
         self._ledger = ledger
         self._reader = reader
 
@@ -94,8 +122,15 @@ class AnswerDesk:
         """Raises AccessBroken where a store gave more than it may, Unavailable and what saving raises where the answer cannot be
         recorded.
         """
-        told = await self.resolver.tell(request)
+        told = await self._told(request)
         return Answered(id=await self._recorded(request, told), told=told)
+
+    async def _told(self, request: Request) -> Told:
+        try:
+            return await self.resolver.tell(request)
+        except AccessBroken as error:
+            # It is no answer that could be kept, for nothing of it may be.
+            raise await self.looks.refused(request.subject, "resolve", error) from error.__cause__
 
     async def _recorded(self, request: Request, told: Told, again_of: str = "") -> str:
         identifier = new_id("ans")
@@ -115,8 +150,7 @@ class AnswerDesk:
         unit = await self._reader.answer(identifier)
         if unit is None:
             raise UnknownAnswer(f"there is no answer {identifier!r}")
-        if hashlib.sha256(canonical(unit.attributes)).hexdigest() != unit.content_hash:
-            raise ChainBroken(f"{identifier} is not what was recorded")
+        _check(unit)
         request = from_data(Request, unit.attributes["request"])
         told: Mapping[str, Json] = unit.attributes["told"]
         return KeptAnswer(id=identifier, actor=request.subject.actor, request=request, told=told)
@@ -128,7 +162,7 @@ class AnswerDesk:
         """
         kept = await self.kept(identifier)
         request = replace(kept.request, subject=subject or kept.request.subject)
-        told = await self.resolver.tell(request)
+        told = await self._told(request)
         again = await self._recorded(request, told, identifier)
         before, now = (_compared(each) for each in (kept.told, _bounded(told)))
         return AnsweredAgain(id=again, kept=kept, told=told, differences=differences(before, now))
@@ -146,12 +180,45 @@ class AnswerDesk:
                 f"{MOST_CORRECTIONS} phrases were taught, and no more are kept",
                 hint="Give the definition a synonym in its data model instead.",
             )
-        definition = await self.look_up.definition(subject, name)
+        definition = await self.looks.known(subject, name, "feedback")
         now = self.resolver.clock.now()
         correction = Correction(phrase=phrase, name=definition.name, actor=subject.actor, at=now)
         await self._saved(_of_correction(correction, answer))
         self.resolver.forget()
         return correction
+
+    async def withdraw(self, phrase: str, subject: Subject, *, any_name: bool = False) -> Withdrawn:
+        """From now on `phrase` means what it did before it was taught; what was taught stays in the ledger.
+
+        Whoever may know of the definition may take it back, and with `any_name` whoever asks. Raises InvalidRequest for a
+        phrase without words, UnknownConcept where nothing that the person may know of is taught, AppendConflict where it was
+        taught anew meanwhile, ChainBroken where what is kept is not what was recorded, Unavailable and what saving raises.
+        """
+        stems = _stems(phrase)
+        try:
+            unit, taught = await self._taught(stems, subject, any_name=any_name)
+        except (UnknownConcept, DependencyError) as error:
+            raise await self.looks.refused(subject, "withdrawal", error) from None
+        now = self.resolver.clock.now()
+        await self._saved(_of_withdrawal(unit, taught, subject.actor))
+        self.resolver.forget()
+        return Withdrawn(phrase=taught.phrase, actor=subject.actor, at=now)
+
+    async def _taught(
+        self, stems: Sequence[str], subject: Subject, *, any_name: bool
+    ) -> tuple[UnitOfWork, Correction]:
+        """What is in force. What may not be known of is as if it were not taught: nor is its definition named."""
+        unit = await self._reader.correction(_correction_id(stems))
+        if unit is None or unit.status != IN_FORCE:
+            raise UnknownConcept(_NOT_TAUGHT)
+        _check(unit)
+        taught = from_data(Correction, unit.attributes)
+        if not any_name:
+            try:
+                await self.looks.bare.definition(subject, taught.name)
+            except UnknownConcept:
+                raise UnknownConcept(_NOT_TAUGHT) from None
+        return unit, taught
 
 
 def _stems(phrase: str) -> tuple[str, ...]:
@@ -223,15 +290,40 @@ def _part(path: str) -> str:
     return name if name in {"definition", "query", "outcome"} else "other"
 
 
+def _correction_id(stems: Sequence[str]) -> str:
+    return f"correction:{digest_id(*stems)}"
+
+
 def _of_correction(correction: Correction, answer: str) -> Change:
     return Change(
-        unit=f"correction:{digest_id(*stems_of(correction.phrase))}",
+        unit=_correction_id(stems_of(correction.phrase)),
         kind="correction",
         incident="",
-        status="in_force",
+        status=IN_FORCE,
         attributes=to_data(correction),
         event="ConceptCorrected",
         actor=correction.actor,
         reason=f"{correction.phrase!r} means {correction.name}",
         details={"phrase": correction.phrase, "name": correction.name, "answer": answer or None},
     )
+
+
+def _of_withdrawal(unit: UnitOfWork, taught: Correction, actor: str) -> Change:
+    return Change(
+        unit=unit.id,
+        kind="correction",
+        incident="",
+        status="withdrawn",
+        attributes=unit.attributes,
+        event="CorrectionWithdrawn",
+        actor=actor,
+        reason=f"{taught.phrase!r} means {taught.name} no more",
+        details={"phrase": taught.phrase, "name": taught.name, "taught_by": taught.actor},
+        # Of what was taught anew since it was read nothing is taken back unseen.
+        version=unit.version,
+    )
+
+
+def _check(unit: UnitOfWork) -> None:
+    if hashlib.sha256(canonical(unit.attributes)).hexdigest() != unit.content_hash:
+        raise ChainBroken(f"{unit.id} is not what was recorded")

@@ -164,7 +164,7 @@ class Eraser:
 
     async def _traces(self, actor: str, reason: str) -> Traces:
         pseudonym = await self._persons.pseudonym(actor)
-        if pseudonym is None or not actor.startswith(("key:", "person:")):
+        if pseudonym is None or not actor.startswith(("key:", "oidc:", "person:")):
             raise InvalidRequest(
                 f"'{actor}' is no person who has acted here, or was erased before",
                 hint="Give the name that the timeline shows, such as key:ada.",

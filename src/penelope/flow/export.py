@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -108,6 +108,17 @@ class Recalled:
     async def _filled(self, page: Sequence[Logged]) -> list[Logged]:
         entries = await self._fill([each.entry for each in page])
         return [Logged(each.place, entry) for each, entry in zip(page, entries, strict=True)]
+
+
+TOLD = frozenset({"answer", "look", "correction"})
+"""Kinds of what the context told somebody under the policy, by which others may not be told it."""
+
+
+def withheld(entry: Entry) -> Entry:
+    """The same entry; without its payload, as if that were erased, if it is of what the context told: every proof still holds."""
+    if entry.kind not in TOLD:
+        return entry
+    return replace(entry, actor="", reason="", details={}, patch=(), salt="")
 
 
 _PAYLOAD = ("actor", "reason", "details", "patch", "salt")

@@ -1,4 +1,4 @@
-"""API keys: made, shown once, kept as a digest, and recognised."""
+"""Who asks: API keys, which are made, shown once, kept as a digest and recognised, and tokens that others vouch for."""
 
 import hashlib
 import hmac
@@ -11,15 +11,18 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from penelope.domain.people import identity_of
+from penelope.domain.people import AGENT, identity_of
 from penelope.errors import Unauthenticated
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+PREFIX = "pnl_"
+"""What every API key begins with, so that scanners find one that leaked."""
+
 _ID_LENGTH = 10
 _SECRET_LENGTH = 43
 """43 characters of 62 are 256 random bits."""
 
-_FORM = re.compile(rf"pnl_([0-9A-Za-z]{{{_ID_LENGTH}}})_([0-9A-Za-z]{{{_SECRET_LENGTH}}})([0-9a-f]{{8}})")
+_FORM = re.compile(rf"{PREFIX}([0-9A-Za-z]{{{_ID_LENGTH}}})_([0-9A-Za-z]{{{_SECRET_LENGTH}}})([0-9a-f]{{8}})")
 
 
 class Scope(StrEnum):
@@ -35,6 +38,39 @@ class Scope(StrEnum):
     BREAK_GLASS = "break_glass"
     DELEGATE = "delegate"
     ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks, by whatever that was proven.
+
+    `actor` is the name in history, `as_agent` the one where the holder turns out to be an AI agent. `holder` is the name
+    that the settings know people and roles by, and `known` says that somebody vouches for it: of those who merely call
+    themselves something, all may be the same person. `role` and `region` are those in which questions of the context are
+    asked where the settings name none for the holder. `described` is for messages.
+    """
+
+    actor: str
+    as_agent: str
+    holder: str
+    known: bool
+    scopes: frozenset[Scope]
+    described: str
+    role: str = ""
+    region: str = ""
+
+    def allows(self, scope: Scope) -> bool:
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+class TokenReader(Protocol):
+    """Reads access tokens of issuers that are trusted."""
+
+    async def read(self, text: str, now: datetime) -> tuple[Caller, datetime]:
+        """Who shows a token, and until when it is good.
+
+        Raises InvalidToken, and Unavailable while nobody can tell because its issuer's keys are not to be had.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +93,18 @@ class Key:
     def holder(self) -> str:
         """The name of whoever speaks with it: its owner or, where none was named, its own name."""
         return self.owner or self.name
+
+    @property
+    def caller(self) -> Caller:
+        """Who speaks with it."""
+        return Caller(
+            actor=f"key:{self.name}",
+            as_agent=f"{AGENT}{self.name}",
+            holder=self.holder,
+            known=self.owner is not None,
+            scopes=self.scopes,
+            described=f"API key {self.id} ({self.name})",
+        )
 
     def allows(self, scope: Scope) -> bool:
         return scope in self.scopes or Scope.ADMIN in self.scopes
@@ -95,7 +143,7 @@ class KeyRing:
     async def create(self, order: Order, now: datetime) -> tuple[Key, str]:
         """A new key, and its text: the only time that it is known."""
         identifier = _random_text(_ID_LENGTH)
-        body = f"pnl_{identifier}_{_random_text(_SECRET_LENGTH)}"
+        body = f"{PREFIX}{identifier}_{_random_text(_SECRET_LENGTH)}"
         text = f"{body}{zlib.crc32(body.encode()):08x}"
         key = Key(
             id=identifier,

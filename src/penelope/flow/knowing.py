@@ -21,7 +21,7 @@ from penelope.flow.sight import Sights
 from penelope.kit.clock import Clock
 from penelope.kit.guard import Guard
 from penelope.kit.recent import Recent
-from penelope.rooms.context.assets import cube_asset
+from penelope.rooms.context.assets import cube_asset, cube_assets
 from penelope.rooms.context.ports import Governor, Graph, Passages, SemanticLayer
 from penelope.rooms.context.registry import BadRegistry, Registry
 from penelope.rooms.context.resolve import Rules
@@ -90,11 +90,10 @@ class Known:
     cubes: dict[str, Asset] = field(default_factory=dict)
 
     def cube(self, name: str) -> Asset:
-        """What the policy is told of a cube; to gather its members means to look at all."""
-        known = self.cubes.get(name)
-        if known is None:
-            known = self.cubes[name] = cube_asset(self.model, name)
-        return known
+        """What the policy is told of a cube; to gather members means to look at all."""
+        if not self.cubes:
+            self.cubes.update(cube_assets(self.model))
+        return self.cubes.get(name) or cube_asset(self.model, name)
 
 
 class Asking(Protocol):
@@ -161,9 +160,9 @@ class Grounds:
             return await asyncio.shield(self._reading)
         except DependencyError:
             asking.missed(Store.SEMANTIC)
-            if known is None:
+            if self._known is None:
                 raise
-            return known
+            return self._known
 
     def _is_fresh(self, known: Known) -> bool:
         return (
@@ -173,7 +172,11 @@ class Grounds:
 
     async def _read(self, last: Known | None, asking: Asking) -> Known:
         at, governor = time.monotonic(), self.stores.governor
-        model = await asking.guarded(Store.SEMANTIC, self.stores.semantic.model)
+        try:
+            model = await asking.guarded(Store.SEMANTIC, self.stores.semantic.model)
+        except DependencyError:
+            await self._retaught(last)
+            raise
         names = await read_names(
             partial(asking.guarded, Store.GRAPH), self.stores.graph, Names() if last is None else last.names
         )
@@ -194,6 +197,18 @@ class Grounds:
         if self._reading is asyncio.current_task():
             self._known = found
         return found
+
+    async def _retaught(self, last: Known | None) -> None:
+        """What people have taught and taken back holds though the model cannot be read again."""
+        if last is None:
+            return
+        corrections = tuple(await self._definitions.corrections())
+        if corrections == last.corrections:
+            return
+        registry = await self._made_of(last.model, last.names.definitions, corrections)
+        sights = await asyncio.to_thread(Sights, registry, self.stores.governor)
+        if self._reading is asyncio.current_task():
+            self._known = replace(last, corrections=corrections, registry=registry, sights=sights)
 
     async def _made_of(
         self, model: Model, names: Sequence[Definition], corrections: Sequence[Correction]

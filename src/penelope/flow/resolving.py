@@ -6,11 +6,14 @@ the start, so that no answer depends on what its asker may not know of.
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
+from penelope.domain.access import Classification
 from penelope.domain.answer import Told
 from penelope.domain.concept import Question, Request
 from penelope.domain.degradation import DegradationMode, Store
 from penelope.domain.semantics import Model, SemanticQuery
+from penelope.errors import DependencyError
 from penelope.flow.knowing import Definitions, Grounds, Limits, Stores
 from penelope.flow.turn import Turn
 from penelope.kit.guard import GuardState
@@ -31,6 +34,17 @@ class Resolver(Grounds):
         finally:
             self.observer.concept_told(told, time.perf_counter() - began)
         return told
+
+    async def warm(self) -> None:
+        """Makes documents be at hand, which takes seconds for a first search: who waits for one would see it fail, and
+        enough of them would open the breaker. So it goes past the guard; what fails now fails again for whoever asks.
+        """
+        vector = None
+        with suppress(DependencyError):
+            if self.stores.embedder is not None:
+                (vector,) = await self.stores.embedder.embed(["warm"])
+        with suppress(DependencyError):
+            await self.stores.passages.search("warm", vector, [kind.value for kind in Classification], 1)
 
     def standing(self) -> tuple[Mapping[Store, GuardState], Mapping[Store, DegradationMode]]:
         """How the stores stand at this moment, and how answers go on without them."""

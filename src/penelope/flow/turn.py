@@ -38,15 +38,15 @@ from penelope.rooms.context.govern import (
     Governed,
     Refusal,
     checked,
+    cubes_of,
     govern,
-    members,
     visible,
     visible_rows,
     why_not,
 )
 from penelope.rooms.context.question_of import node_of
 from penelope.rooms.context.registry import name_alone
-from penelope.rooms.context.resolve import resolve
+from penelope.rooms.context.resolve import Begun, begin, finish
 
 Found = TypeVar("Found")
 
@@ -114,10 +114,9 @@ class Turn:
             known = await grounds.known(self)
         except DependencyError:
             return self._plain(Outcome.UNAVAILABLE, "the definitions cannot be read just now")
-        registry, passages = await asyncio.gather(
-            grounds.registry_for(known, self), self.passages(request.concept, ())
-        )
-        answer = resolve(request, registry, grounds.rules, passages=passages)
+        # The search first, which goes to threads of its own: what was asked is read meanwhile.
+        passages, begun = await asyncio.gather(self.passages(request.concept, ()), self._begun(known))
+        answer = begun if isinstance(begun, Unresolved) else finish(begun, passages)
         match answer:
             case Resolution():
                 return await self._resolved(answer, known, passages)
@@ -131,6 +130,9 @@ class Turn:
                 return replace(
                     self._plain(Outcome.UNRESOLVED, answer.why), choices=nearest, passages=passages
                 )
+
+    async def _begun(self, known: Known) -> Begun | Unresolved:
+        return begin(self.request, await self._grounds.registry_for(known, self), self._grounds.rules)
 
     async def directly(self, question: Question, other: SemanticQuery | None) -> Told:
         if not isinstance(question, SemanticQuery):
@@ -222,9 +224,9 @@ class Turn:
         return replace(told, value=value, compared=compared)
 
     async def _governed(self, query: SemanticQuery, known: Known) -> Governed | Refusal:
-        cubes = sorted({member.partition(".")[0] for member in members(query)})
+        cubes = cubes_of(query, known.model)
         accesses = await self.judged(Verb.READ, [known.cube(cube) for cube in cubes])
-        return govern(query, dict(zip(cubes, accesses, strict=True)), known.model.reads)
+        return govern(query, dict(zip(cubes, accesses, strict=True)), known.model)
 
     async def _value(self, governed: Governed, unit: str) -> Figures | None:
         """The value as it is now; the last one that was told for just this question where it cannot be had."""

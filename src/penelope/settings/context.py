@@ -17,6 +17,9 @@ def _zone(name: str) -> str:
     return name
 
 
+Zone = Annotated[str, AfterValidator(_zone)]
+"""The IANA name of a time zone."""
+
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
 
 
@@ -34,12 +37,13 @@ class Context(Section):
     """How concepts in words are understood."""
 
     roles: dict[Name, Standing] = Field(default_factory=dict)
-    """Which role somebody has by whom the policy judges, by the owner of their key or, where it names none, its name."""
+    """Which role somebody has by whom the policy judges, by the owner of their key or, where it names none, its name; or by
+    the name of their token, such as `oidc:corp:SUBJECT`, before what its groups say."""
 
     default_role: Name = "guest"
     """The role of everybody else."""
 
-    zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    zone: Zone = "UTC"
     """The time zone, by its IANA name, in which "yesterday" is meant where the asker says none."""
 
     fiscal_month: int = Field(default=1, ge=1, le=12)
@@ -54,8 +58,13 @@ class Context(Section):
     too_close: Share = 0.03
     """How near the scores of two definitions may be before a person has to choose."""
 
-    def standing(self, holder: str) -> Standing:
-        """For whom the holder of a key asks, however the name is spelled."""
+    def standing(self, holder: str, role: str = "", region: str = "") -> Standing:
+        """For whom the holder of a key or a token asks, however the name is spelled.
+
+        `role` and `region` are what is said of somebody whom `context.roles` does not name; without a role it is the
+        default one, and the region is left aside.
+        """
         wanted = identity_of(holder)
         found = (who for name, who in self.roles.items() if identity_of(name) == wanted)
-        return next(found, Standing(role=self.default_role))
+        other = Standing(role=role, region=region) if role else Standing(role=self.default_role)
+        return next(found, other)

@@ -54,7 +54,9 @@ def _walk() -> Iterator[Setting]:
         schemas = model.model_json_schema()["properties"]
         for key, field in model.model_fields.items():
             variable = f"{PREFIX}{section}{SEPARATOR}{key}".upper()
-            yield Setting(f"{section}.{key}", variable, schemas[key], field.default)
+            yield Setting(
+                f"{section}.{key}", variable, schemas[key], field.get_default(call_default_factory=True)
+            )
 
 
 SETTINGS: Mapping[str, Setting] = {setting.name: setting for setting in _walk()}

@@ -58,7 +58,9 @@ def _build(given: Mapping[str, Given], folder: Path, mistakes: list[Mistake]) ->
         for detail in error.errors(include_url=False, include_context=False, include_input=False):
             name = ".".join(str(part) for part in detail["loc"][:2])
             message = _NOISE.sub("", detail["msg"])
-            mistakes.append(Mistake(origins.get(name, DEFAULT), f"{name} {message}"))
+            # Names alone: a key that is wrong is called `[key]`, and what holds no names tells itself.
+            inner = [part for part in detail["loc"][2:] if isinstance(part, str) and part.isidentifier()]
+            mistakes.append(Mistake(origins.get(name, DEFAULT), f"{'.'.join([name, *inner])} {message}"))
         return None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from sqlalchemy.engine import make_url
 
 from penelope.settings.known import SETTINGS, Setting, sections
@@ -99,9 +99,14 @@ def _without_passwords(text: str) -> str:
     return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
+def _plain(value: Any) -> Any:
+    """What JSON has no word for. Secrets are stars in either case."""
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
+
+
 def _shown(name: str, value: Any) -> str:
     if name.endswith("url") and value is not None:
         return _without_passwords(value)
     if isinstance(value, str | Path | SecretStr):
         return str(value)
-    return orjson.dumps(value, default=str).decode().removesuffix(".0")
+    return orjson.dumps(value, default=_plain).decode().removesuffix(".0")

@@ -34,6 +34,7 @@ from penelope.settings.scanner import Scanner
 from penelope.settings.secrets import Secrets
 from penelope.settings.section import Count, DatabaseUrl, Days, Location, Seconds, Section, Share, address
 from penelope.settings.semantic import Semantic
+from penelope.settings.tokens import Tokens
 from penelope.settings.twin import Twin
 from penelope.settings.waiting import Waiting
 from penelope.settings.wisdom import Wisdom
@@ -306,6 +307,7 @@ class Settings(Section):
     engine: Engine = Engine()
     api: Api = Api()
     keys: Keys = Keys()
+    tokens: Tokens = Tokens()
     ledger: Ledger = Ledger()
     buffer: Buffer = Buffer()
     intake: Intake = Intake()

@@ -10,7 +10,10 @@ from penelope.domain.access import Classification
 from penelope.domain.passage import Document, Passage
 from penelope.kit.clock import timestamp
 
-FOUND = "p.heading, p.text, d.id, d.kind, d.title, d.source, d.digest, d.classification, d.owner, d.services, d.changed_at"
+DOCUMENT = "d.id, d.kind, d.title, d.source, d.digest, d.classification, d.owner, d.services, d.changed_at"
+"""The columns that `document_from` reads, of documents `d`."""
+
+FOUND = f"p.heading, p.text, {DOCUMENT}"
 """The columns that `passage_from` reads, of passages `p` and documents `d`."""
 
 
@@ -28,10 +31,10 @@ def document_row(document: Document) -> dict[str, Any]:
     }
 
 
-def passage_from(row: Sequence[Any], score: float, by: tuple[str, ...]) -> Passage:
-    """From a row of FOUND."""
-    heading, text, identifier, kind, title, source, digest, classification, owner, services, changed_at = row
-    document = Document(
+def document_from(row: Sequence[Any]) -> Document:
+    """From a row of DOCUMENT."""
+    identifier, kind, title, source, digest, classification, owner, services, changed_at = row
+    return Document(
         id=identifier,
         kind=kind,
         title=title,
@@ -42,4 +45,9 @@ def passage_from(row: Sequence[Any], score: float, by: tuple[str, ...]) -> Passa
         services=tuple(orjson.loads(services)),
         changed_at=None if changed_at is None else datetime.fromisoformat(changed_at),
     )
-    return Passage(document=document, heading=heading, text=text, score=score, by=by)
+
+
+def passage_from(row: Sequence[Any], score: float, by: tuple[str, ...]) -> Passage:
+    """From a row of FOUND."""
+    heading, text, *document = row
+    return Passage(document=document_from(document), heading=heading, text=text, score=score, by=by)

@@ -38,7 +38,7 @@ class SqlPersons:
         query = (
             select(func.count())
             .select_from(_keys)
-            .where(_keys.c.name == actor.removeprefix(_PERSON), _keys.c.revoked_at.is_(None), good)
+            .where(_keys.c.name == _key_of(actor), _keys.c.revoked_at.is_(None), good)
         )
         async with self._reader.connect() as connection:
             return int(await connection.scalar(query) or 0)
@@ -128,7 +128,7 @@ class SqlPersons:
         name = f"erased-{pseudonym}"
         columns = (_decisions.c.actor, _decisions.c.overridden_by, _actors.c.name)
         async with self._writer.begin() as connection:
-            key = _keys.c.name == actor.removeprefix(_PERSON)
+            key = _keys.c.name == _key_of(actor)
             await connection.execute(update(_keys).where(key).values(name=name, owner=None))
             for column in columns:
                 await connection.execute(
@@ -139,6 +139,11 @@ class SqlPersons:
 def _incidents(pseudonym: str) -> Select[tuple[str]]:
     """The incidents that the person had to do with."""
     return select(_entries.c.incident).where(_entries.c.actor_id == pseudonym)
+
+
+def _key_of(actor: str) -> str | None:
+    """The name of the actor's keys; None, which no key has, for whoever acts by other means."""
+    return actor.removeprefix(_PERSON) if actor.startswith(_PERSON) else None
 
 
 def _named(actor: str) -> str:

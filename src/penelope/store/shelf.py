@@ -13,7 +13,7 @@ from penelope.domain.access import Classification
 from penelope.domain.passage import Document, Piece, Shelved
 from penelope.errors import Unavailable
 from penelope.store import rows
-from penelope.store.passage_rows import document_row
+from penelope.store.passage_rows import DOCUMENT, document_from, document_row
 from penelope.store.pgvector import as_literal, lay
 from penelope.store.tables import documents, passages, passages_revision
 
@@ -73,6 +73,15 @@ async def any_documents(reader: AsyncEngine) -> bool:
     with _unavailable():
         async with reader.connect() as connection:
             return (await connection.execute(select(_documents.id).limit(1))).first() is not None
+
+
+async def documents_of(reader: AsyncEngine) -> tuple[Document, ...]:
+    """All that are indexed, by id, without their passages. Raises Unavailable."""
+    query = f"SELECT {DOCUMENT} FROM documents d ORDER BY d.id"  # noqa: S608 - our own names
+    with _unavailable():
+        async with reader.connect() as connection:
+            found = (await connection.exec_driver_sql(query)).all()
+    return tuple(document_from(row) for row in found)
 
 
 @contextmanager

@@ -103,6 +103,14 @@ class Telemetry:
         self._count("penelope_http_requests_total", {"method": method, "route": route, "status": str(status)})
         self._time("penelope_http_request_seconds", {"route": route}, seconds)
 
+    def token_read(self, issuer: str, outcome: str) -> None:
+        """An access token was looked at, said to be of this issuer; empty is one that is not trusted."""
+        self._count("penelope_tokens_total", {"issuer": issuer, "outcome": outcome})
+
+    def issuer_asked(self, issuer: str, outcome: str) -> None:
+        """An issuer was asked for its keys."""
+        self._count("penelope_issuer_requests_total", {"issuer": issuer, "outcome": outcome})
+
     def problem_answered(self, code: str) -> None:
         """A request was answered with problem details."""
         self._count("penelope_problems_total", {"code": code})

@@ -319,6 +319,19 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("penelope_http_request_seconds", "histogram", ("route",), "Time to answer a request.", FAST),
     Metric("penelope_problems_total", "counter", ("code",), "Problem details answered, by error code."),
+    Metric(
+        "penelope_tokens_total",
+        "counter",
+        ("issuer", "outcome"),
+        "Access tokens looked at, by the name of their issuer (empty where it is not trusted): good; unavailable, where its keys are "
+        "not to be had; or what was wrong: form, issuer, type, algorithm, key, signature, expired, early, audience, name.",
+    ),
+    Metric(
+        "penelope_issuer_requests_total",
+        "counter",
+        ("issuer", "outcome"),
+        "Requests for the keys of an issuer of access tokens: good or failed.",
+    ),
 )
 
 # Some labels come from outside; each different value costs memory for as long as the process lives.

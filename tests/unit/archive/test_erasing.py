@@ -220,6 +220,19 @@ def test_an_expired_key_is_no_hindrance(on_empty: Play) -> None:
     on_empty(scene)
 
 
+def test_a_person_of_an_issuer_of_tokens_is_erased_and_keys_of_others_are_left(on_empty: Play) -> None:
+    async def scene(vault: Vault) -> None:
+        keys, now = SqlKeys(vault.writer, vault.reading), vault.clock.now()
+        who = "oidc:corp:7f3c"
+        await vault.ledger.save(approval(now, who))
+        await keys.add(key("k1", who, now))
+        assert (await vault.eraser.erase(who, "request 4711")).payloads == 1
+        assert {each.name for each in await keys.all()} == {who}
+        assert WORDS not in await everything(vault)
+
+    on_empty(scene)
+
+
 def test_whoever_is_no_known_person_is_refused(on_empty: Play) -> None:
     async def scene(vault: Vault) -> None:
         await write_about_ada(vault)

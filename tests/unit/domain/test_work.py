@@ -102,6 +102,8 @@ def test_an_incident_is_done_once_it_has_ended(state: IncidentState) -> None:
         ("keynes", ActorKind.ENGINE),
         ("key:ada", ActorKind.PERSON),
         ("key:worker:x", ActorKind.PERSON),
+        ("oidc:corp:worker:x", ActorKind.PERSON),
+        ("agent:oidc:corp:ada", ActorKind.AGENT),
         ("agent:planner", ActorKind.AGENT),
         ("worker:w-1", ActorKind.WORKER),
     ],

@@ -8,7 +8,7 @@ import pytest
 from penelope.entry.api import access
 from penelope.entry.api.access import REMEMBERED, Acquaintances
 from penelope.errors import Unauthenticated
-from penelope.flow.keys import Key, KeyRing, Order, Scope
+from penelope.flow.keys import Caller, Key, KeyRing, Order, Scope
 from penelope.testing.clock import FakeClock
 
 NOW = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
@@ -47,7 +47,7 @@ class Scene:
         order = Order(name="anna", scopes=frozenset({Scope.READ}), expires_at=expires_at)
         return asyncio.run(self.ring.create(order, NOW))
 
-    def recognise(self, text: str) -> Key:
+    def recognise(self, text: str) -> Caller:
         return asyncio.run(self.acquaintances.recognise(text))
 
 
@@ -58,10 +58,10 @@ def scene() -> Scene:
 
 def test_a_key_is_looked_up_once_in_a_while(scene: Scene) -> None:
     key, text = scene.make()
-    assert [scene.recognise(text) for _ in range(3)] == [key] * 3
+    assert [scene.recognise(text) for _ in range(3)] == [key.caller] * 3
     assert scene.shelf.asked == 1
     scene.clock.advance(REMEMBERED.total_seconds())
-    assert scene.recognise(text) == key
+    assert scene.recognise(text) == key.caller
     assert scene.shelf.asked == 2
 
 
@@ -77,7 +77,7 @@ def test_a_revocation_shows_within_five_seconds(scene: Scene) -> None:
 
 def test_an_expiry_shows_at_its_moment(scene: Scene) -> None:
     key, text = scene.make(expires_at=NOW + timedelta(seconds=1))
-    assert scene.recognise(text) == key
+    assert scene.recognise(text) == key.caller
     scene.clock.advance(1)
     with pytest.raises(Unauthenticated, match="expired"):
         scene.recognise(text)
@@ -113,17 +113,17 @@ def test_those_who_come_with_one_key_at_once_ask_once(scene: Scene) -> None:
     """As they do after each few seconds: else a busy server would stand in its own way for the readers' connections."""
     key, text = scene.make()
 
-    async def crowd() -> list[Key]:
+    async def crowd() -> list[Caller]:
         return await asyncio.gather(*(scene.acquaintances.recognise(text) for _ in range(100)))
 
-    assert asyncio.run(crowd()) == [key] * 100
+    assert asyncio.run(crowd()) == [key.caller] * 100
     assert scene.shelf.asked == 1
 
 
 def test_whoever_hangs_up_leaves_the_others_waiting_for_the_answer(scene: Scene) -> None:
     key, text = scene.make()
 
-    async def crowd() -> tuple[Key, object]:
+    async def crowd() -> tuple[Caller, object]:
         first = asyncio.create_task(scene.acquaintances.recognise(text))
         second = asyncio.create_task(scene.acquaintances.recognise(text))
         await asyncio.sleep(0)
@@ -131,7 +131,7 @@ def test_whoever_hangs_up_leaves_the_others_waiting_for_the_answer(scene: Scene)
         return await second, (await asyncio.gather(first, return_exceptions=True))[0]
 
     found, hung_up = asyncio.run(crowd())
-    assert found == key
+    assert found == key.caller
     assert isinstance(hung_up, asyncio.CancelledError)
 
 

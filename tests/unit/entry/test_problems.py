@@ -53,9 +53,9 @@ def test_what_the_caller_can_mend_is_a_4xx_and_all_else_a_5xx() -> None:
         assert (status < 500) == (issubclass(kind, errors.InputError) or kind is errors.AppendConflict)
 
 
-def test_only_a_missing_key_is_challenged() -> None:
+def test_only_who_shows_nothing_good_is_challenged() -> None:
     challenged = [kind for kind in LEAVES if problems.problem_of(kind("x")).headers]
-    assert challenged == [errors.Unauthenticated]
+    assert challenged == [errors.Unauthenticated, errors.InvalidToken]
 
 
 def test_a_class_without_a_status_is_an_error_of_the_server() -> None:

@@ -24,7 +24,7 @@ from penelope.domain.semantics import (
 )
 from penelope.errors import AccessBroken
 from penelope.rooms.context.assets import classification_of, cube_asset, document_asset
-from penelope.rooms.context.govern import Governed, Refusal, checked, govern, govern_rows, visible
+from penelope.rooms.context.govern import Governed, Refusal, checked, cubes_of, govern, visible
 from penelope.rooms.context.rows import meets
 
 KEY = b"a key of the tests"
@@ -39,17 +39,18 @@ READS = {
     "orders.paid": frozenset({"orders.status"}),
     "orders.domain": frozenset({"orders.email"}),
 }
+MODEL = Model(members=(), reads=READS)
 NO = Access(allow=False, reasons=("this role may not know of it",))
 
 
 def governed(query: SemanticQuery, **accesses: Access) -> Governed:
-    found = govern(query, accesses or {"orders": ACCESS}, READS)
+    found = govern(query, accesses or {"orders": ACCESS}, MODEL)
     assert isinstance(found, Governed), found
     return found
 
 
 def refused(query: SemanticQuery, **accesses: Access) -> str:
-    found = govern(query, accesses or {"orders": ACCESS}, READS)
+    found = govern(query, accesses or {"orders": ACCESS}, MODEL)
     assert isinstance(found, Refusal), found
     return "; ".join(found.reasons)
 
@@ -121,11 +122,101 @@ def test_all_that_a_question_touches_must_be_allowed() -> None:
     assert "denies" in refused(SemanticQuery())
 
 
+SALES = Model(
+    members=(),
+    views=frozenset({"sales", "elsewhere"}),
+    behind={
+        "sales.mail": "orders.email",
+        "sales.region": "orders.region",
+        "sales.revenue": "orders.revenue",
+        "sales.last_email": "orders.last_email",
+        "elsewhere.mail": "orders.email",
+        "elsewhere.count": "orders.count",
+    },
+    reads={
+        **READS,
+        "sales.revenue": frozenset({"orders.amount"}),
+        "sales.last_email": frozenset({"orders.email", "sales.mail", "elsewhere.mail"}),
+        "elsewhere.count": frozenset[str](),
+        "visits.of_buyers": frozenset({"orders.email", "visits.buyer"}),
+    },
+)
+OPEN = Access(allow=True)
+
+
+def test_the_policy_is_asked_about_all_that_a_query_takes_from() -> None:
+    assert cubes_of(SemanticQuery(measures=("orders.count",)), SALES) == ("orders",)
+    assert cubes_of(SemanticQuery(dimensions=("sales.mail",)), SALES) == ("orders", "sales")
+    assert cubes_of(SemanticQuery(measures=("visits.of_buyers",)), SALES) == ("orders", "visits")
+    # Another view may show the same column: the query has nothing to do with it.
+    assert cubes_of(SemanticQuery(measures=("sales.last_email",)), SALES) == ("orders", "sales")
+    assert cubes_of(SemanticQuery(), SALES) == ()
+
+
+def on_sales(query: SemanticQuery, orders: Access, **others: Access) -> Governed | Refusal:
+    return govern(query, {"sales": OPEN, "orders": orders, **others}, SALES)
+
+
 def test_masks_of_the_cubes_behind_a_view_count() -> None:
-    query = SemanticQuery(measures=("sales.last_email",))
-    reads = {"sales.last_email": frozenset({"orders.email"})}
-    found = govern(query, {"sales": Access(allow=True), "orders": ACCESS}, reads)
+    hidden = Access(allow=True, masks={"orders.email": Masking.HASH})
+    assert isinstance(on_sales(SemanticQuery(measures=("sales.last_email",)), hidden), Refusal)
+    by_mail = Filter(member="sales.mail", operator=Operator.STARTS_WITH, values=("a",))
+    assert isinstance(
+        on_sales(SemanticQuery(measures=("sales.revenue",), filters=(by_mail,)), hidden), Refusal
+    )
+    ordered = SemanticQuery(dimensions=("sales.mail",), order=(("sales.mail", True),))
+    assert isinstance(on_sales(ordered, hidden), Refusal)
+    shown = on_sales(SemanticQuery(measures=("sales.revenue",), dimensions=("sales.mail",)), hidden)
+    assert isinstance(shown, Governed)
+    assert shown.masks == {"sales.mail": Masking.HASH}
+
+
+def test_of_a_mask_of_the_view_and_one_of_its_cube_the_stricter_holds() -> None:
+    query = SemanticQuery(measures=("sales.revenue",), dimensions=("sales.mail",))
+    for one, other in ((Masking.PARTIAL, Masking.HASH), (Masking.HASH, Masking.PARTIAL)):
+        found = govern(
+            query,
+            {
+                "sales": Access(allow=True, masks={"sales.mail": one}),
+                "orders": Access(allow=True, masks={"orders.email": other}),
+            },
+            SALES,
+        )
+        assert isinstance(found, Governed)
+        assert found.masks == {"sales.mail": Masking.HASH}
+
+
+def test_whoever_may_not_read_a_cube_does_not_read_it_through_a_view() -> None:
+    assert isinstance(on_sales(SemanticQuery(measures=("sales.revenue",)), NO), Refusal)
+    assert isinstance(govern(SemanticQuery(measures=("sales.revenue",)), {"sales": OPEN}, SALES), Refusal)
+
+
+def test_a_formula_reads_other_cubes_under_their_own_policy() -> None:
+    query = SemanticQuery(measures=("visits.of_buyers",))
+    hidden = Access(allow=True, masks={"orders.email": Masking.HASH})
+    assert isinstance(govern(query, {"visits": OPEN, "orders": NO}, SALES), Refusal)
+    assert isinstance(govern(query, {"visits": OPEN, "orders": hidden}, SALES), Refusal)
+    bound = govern(query, {"visits": OPEN, "orders": Access(allow=True, row_filters=(ONLY_APAC,))}, SALES)
+    assert isinstance(bound, Governed)
+    assert bound.query.filters == (ONLY_APAC,)
+
+
+def test_rows_that_are_left_out_of_a_cube_are_left_out_of_its_view() -> None:
+    query = SemanticQuery(measures=("sales.revenue",))
+    on_view = Filter(member="sales.region", operator=Operator.EQUALS, values=("APAC",))
+    open_or = AnyOf(parts=(ONLY_APAC, AllOf(parts=(ONLY_APAC,))))
+    for given, expected in ((ONLY_APAC, on_view), (open_or, AnyOf(parts=(on_view, AllOf(parts=(on_view,)))))):
+        found = on_sales(query, Access(allow=True, row_filters=(given,)))
+        assert isinstance(found, Governed)
+        assert found.query.filters == found.row_filters == (expected,)
+
+
+def test_a_view_without_the_column_that_a_row_filter_needs_tells_nothing() -> None:
+    bound = Access(allow=True, row_filters=(ONLY_APAC,))
+    query = SemanticQuery(measures=("elsewhere.count",))
+    found = govern(query, {"elsewhere": OPEN, "orders": bound}, SALES)
     assert isinstance(found, Refusal)
+    assert "the view does not show" in found.reasons[0]
 
 
 def test_a_row_filter_on_a_measure_filters_no_rows_and_so_denies() -> None:
@@ -201,22 +292,6 @@ def test_texts_that_would_have_to_be_masked_stay_away() -> None:
     assert visible(["a", "b", "c", "d"], accesses) == ["a"]
     with pytest.raises(ValueError, match="zip"):
         visible(["a"], [])
-
-
-def test_rows_of_a_graph_are_filtered_and_masked() -> None:
-    access = Access(
-        allow=True,
-        row_filters=(Filter(member="region", operator=Operator.EQUALS, values=("APAC",)),),
-        masks={"email": Masking.HASH, "salary": Masking.NULL},
-    )
-    rows = [
-        {"region": "APAC", "email": "ann@x.example", "salary": 5},
-        {"region": "EMEA", "email": "bob@x.example", "salary": 6},
-        {"email": "eve@x.example", "salary": 7},
-    ]
-    [row] = govern_rows(rows, access, KEY)
-    assert row == {"region": "APAC", "email": mask("ann@x.example", Masking.HASH, KEY), "salary": None}
-    assert govern_rows(rows, NO, KEY) == []
 
 
 @pytest.mark.parametrize(

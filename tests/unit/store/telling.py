@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,6 +58,13 @@ class Knowing:
         )
 
 
+class Anything:
+    """Knows whatever definition it is asked for."""
+
+    async def definition(self, _: Any, name: str) -> Any:
+        return replace(REVENUE, name=name)
+
+
 class Mortal:
     """A ledger's writer whose process dies `before` or `after` it has written."""
 
@@ -84,8 +92,28 @@ async def told(url: str, dies: str) -> str:
     return (await desk(writer, reading, Knowing(), dies).answer(REQUEST)).id
 
 
+async def looked_up(url: str, dies: str) -> str:
+    writer, reading = open_engine(parse_url(url)), open_reader(parse_url(url))
+    answers: Any = desk(writer, reading, Knowing(), dies)
+    answers.looks.bare = Anything()
+    look = await answers.looks.definition(ANN, REVENUE.name)
+    return str(look.id)
+
+
+async def withdrawn(url: str, dies: str) -> str:
+    writer, reading = open_engine(parse_url(url)), open_reader(parse_url(url))
+    teaching: Any = desk(writer, reading, Knowing())
+    withdrawing: Any = desk(writer, reading, Knowing(), dies)
+    teaching.looks.bare = withdrawing.looks.bare = Anything()
+    await teaching.correct("takings", REVENUE.name, ANN)
+    gone = await withdrawing.withdraw("takings", ANN)
+    return str(gone.phrase)
+
+
+TELLING = {"answer": told, "look": looked_up, "withdrawal": withdrawn}
+
 if __name__ == "__main__":
     # Whatever is printed was told: only then does the process outlive the answer.
-    print(asyncio.run(told(*sys.argv[1:])))
+    print(asyncio.run(TELLING[sys.argv[1]](*sys.argv[2:])))
     sys.stdout.flush()
     os._exit(0)

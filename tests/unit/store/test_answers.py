@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from stores import Store
-from telling import ANN, REQUEST, REVENUE, Knowing, desk
+from telling import ANN, REQUEST, Anything, Knowing, desk
 
-from penelope.errors import ChainBroken, Unavailable, UnknownAnswer
+from penelope.errors import ChainBroken, Unavailable, UnknownAnswer, UnknownConcept
 from penelope.flow.answers import LARGEST_KEPT_BYTES
 from penelope.store.answers import SqlAnswers
 
@@ -86,17 +86,17 @@ def test_nothing_is_told_that_the_database_does_not_take(on_stores: OnStores) ->
     on_stores(scene)
 
 
+def run(*told: str) -> subprocess.CompletedProcess[bytes]:
+    script = str(Path(__file__).with_name("telling.py"))
+    return subprocess.run([sys.executable, script, *told], capture_output=True, check=False, timeout=60)
+
+
 @pytest.mark.parametrize("dies", ["before", "after"])
 def test_who_dies_in_between_has_told_nothing_that_is_not_kept(
     databases: tuple[str, str], on_stores: OnStores, dies: str
 ) -> None:
-    def run(how: str) -> subprocess.CompletedProcess[bytes]:
-        script = str(Path(__file__).with_name("telling.py"))
-        command = [sys.executable, script, databases[0], how]
-        return subprocess.run(command, capture_output=True, check=False, timeout=60)
-
     async def scene(store: Store) -> None:
-        died, lived = await asyncio.to_thread(run, dies), await asyncio.to_thread(run, "")
+        died, lived = [await asyncio.to_thread(run, "answer", databases[0], how) for how in (dies, "")]
         assert (died.returncode, died.stdout) == (9, b"")
         assert lived.returncode == 0, lived.stderr
         told = lived.stdout.decode().strip()
@@ -109,17 +109,65 @@ def test_who_dies_in_between_has_told_nothing_that_is_not_kept(
     on_stores(scene)
 
 
-class Anything:
-    """Knows whatever it is asked for."""
+@pytest.mark.parametrize("dies", ["before", "after"])
+def test_who_dies_while_a_look_is_recorded_has_told_nothing_that_is_not(
+    databases: tuple[str, str], on_stores: OnStores, dies: str
+) -> None:
+    async def scene(store: Store) -> None:
+        died = await asyncio.to_thread(run, "look", databases[0], dies)
+        assert (died.returncode, died.stdout) == (9, b"")
+        counting = text("SELECT count(*) FROM units_of_work WHERE kind = 'look'")
+        async with store.reading.connect() as connection:
+            assert (await connection.execute(counting)).scalar_one() == {"before": 0, "after": 1}[dies]
 
-    async def definition(self, _: Any, name: str) -> Any:
-        return replace(REVENUE, name=name)
+    on_stores(scene)
+
+
+@pytest.mark.parametrize("dies", ["before", "after"])
+def test_a_correction_is_taken_back_or_is_not_wherever_the_process_dies(
+    databases: tuple[str, str], on_stores: OnStores, dies: str
+) -> None:
+    async def scene(store: Store) -> None:
+        died = await asyncio.to_thread(run, "withdrawal", databases[0], dies)
+        assert (died.returncode, died.stdout) == (9, b"")
+        answers: Any = desk(store.writer, store.reading, Knowing())
+        answers.looks.bare = Anything()
+        kept = await SqlAnswers(store.reading).corrections()
+        assert len(kept) == {"before": 1, "after": 0}[dies]
+        # Whoever never heard tries again, and it is gone either way.
+        if dies == "before":
+            assert (await answers.withdraw("takings", ANN)).phrase == "takings"
+        else:
+            with pytest.raises(UnknownConcept):
+                await answers.withdraw("takings", ANN)
+        assert await SqlAnswers(store.reading).corrections() == []
+
+    on_stores(scene)
+
+
+def test_a_correction_that_was_altered_is_not_taken_back_unseen(on_stores: OnStores) -> None:
+    async def scene(store: Store) -> None:
+        answers: Any = desk(store.writer, store.reading, Knowing())
+        answers.looks.bare = Anything()
+        await answers.correct("takings", "a", ANN)
+        async with store.writer.begin() as connection:
+            kind = "text" if store.writer.dialect.name == "sqlite" else "jsonb"
+            await connection.execute(
+                text(
+                    "UPDATE units_of_work SET attributes = "
+                    f"CAST(replace(CAST(attributes AS text), '2026', '2025') AS {kind})"
+                )
+            )
+        with pytest.raises(ChainBroken):
+            await answers.withdraw("takings", ANN)
+
+    on_stores(scene)
 
 
 def test_corrections_are_found_in_order_by_their_index(on_stores: OnStores) -> None:
     async def scene(store: Store) -> None:
         answers: Any = desk(store.writer, store.reading, Knowing())
-        answers.look_up = Anything()
+        answers.looks.bare = Anything()
         for phrase, name in (("takings", "a"), ("income", "b"), ("Takings", "c")):
             await answers.correct(phrase, name, ANN)
         kept = await SqlAnswers(store.reading).corrections()

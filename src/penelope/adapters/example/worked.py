@@ -10,13 +10,10 @@ from typing import Any
 
 import duckdb
 
-from penelope.adapters.example import MODELS
+from penelope.adapters.example import GRAPH
 from penelope.adapters.yaml_source import read
 from penelope.domain.access import Subject
 from penelope.domain.answer import Outcome
-
-EXAMPLE = MODELS.parent
-DOCUMENTS, GRAPH = EXAMPLE / "documents", EXAMPLE / "graph.yaml"
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 """When the questions are asked: on the last day of which the warehouse knows."""

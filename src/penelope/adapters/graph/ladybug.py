@@ -23,7 +23,32 @@ from penelope.kit.canonical import Json
 _READERS = 4
 """Queries under way at once; others wait, and their waiting counts as time to answer."""
 
+_PAGES = (200, 1000, 20_000)
+"""The numbers of rows that are asked for: up to the default, up to the most, and all names."""
+
+_MOST_PLANS = 8
+"""Different texts that a connection is asked: it keeps the plan of each, in some 2 MB and up to 10 of all that there are."""
+
 _BUILD_PATIENCE_SECONDS = 30.0
+
+
+class _Reader:
+    """A connection, and the texts that it has been asked."""
+
+    def __init__(self, database: Any) -> None:
+        # One thread a query: to hand pieces of one to several takes longer than these queries do.
+        self.connection: Any = ladybug.Connection(database, num_threads=1)
+        self._asked: set[str] = set()
+
+    def rows(self, text: str, parameters: Mapping[str, Json]) -> list[Any]:
+        self._asked.add(text)
+        found: list[Any] = self.connection.execute(text, dict(parameters)).get_all()
+        return found
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it keeps as many plans as it may; a new connection takes 0.05 ms, and a plan 2 ms."""
+        return len(self._asked) >= _MOST_PLANS
 
 
 class _Shelf:
@@ -32,27 +57,26 @@ class _Shelf:
     def __init__(self, name: str, file: Path) -> None:
         self.name = name
         self._database = ladybug_file.opened(file, read_only=True)
-        self._idle: list[Any] = []
+        self._idle: list[_Reader] = []
         self._readers = 0
         self._retired = False
 
-    def take(self) -> Any:
+    def take(self) -> _Reader:
         self._readers += 1
-        # One thread a query: to hand pieces of one to several takes longer than these queries do.
-        return self._idle.pop() if self._idle else ladybug.Connection(self._database, num_threads=1)
+        return self._idle.pop() if self._idle else _Reader(self._database)
 
-    def give_back(self, connection: Any, *, sound: bool) -> None:
+    def give_back(self, reader: _Reader, *, sound: bool) -> None:
         self._readers -= 1
-        if sound and not self._retired:
-            self._idle.append(connection)
+        if sound and not self._retired and not reader.is_full:
+            self._idle.append(reader)
         else:
-            connection.close()
+            reader.connection.close()
         self._close_if_done()
 
     def retire(self) -> None:
         self._retired = True
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop().connection.close()
         self._close_if_done()
 
     def _close_if_done(self) -> None:
@@ -83,6 +107,21 @@ class _Call:
             self.stopped = True
             if self._connection is not None:
                 self._connection.interrupt()
+
+
+def _paged(query: NamedQuery, bound: Mapping[str, Json]) -> tuple[str, Mapping[str, Json], int | None]:
+    """The text with its number of rows rounded up and written in, the other parameters, and the number; None where the query
+    has its own.
+
+    Where that number is a parameter the store plans for any, and takes four times as long (docs/graph.md). Each text is a
+    plan that a connection keeps.
+    """
+    text, limit = query.text_for(bound), bound.get("limit")
+    if not isinstance(limit, int):
+        return text, bound, None
+    page = next(size for size in _PAGES if size >= limit)
+    left = {name: value for name, value in bound.items() if name != "limit"}
+    return text.replace("$limit", str(page)), left, limit
 
 
 class LadybugGraph:
@@ -130,50 +169,54 @@ class LadybugGraph:
         """Lets go of the file, after the queries under way."""
         self._closed = True
         await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
-        with self._guard:
-            if self._shelf is not None:
-                self._shelf.retire()
-                self._shelf = None
+        self._let_go()
 
     def _answer(self, query: NamedQuery, bound: Mapping[str, Json], call: _Call) -> list[dict[str, Json]]:
-        with self._reading(call) as connection:
-            if connection is None:
+        with self._reading(call) as reader:
+            if reader is None:
                 return []
+            text, given, limit = _paged(query, bound)
             try:
-                found = connection.execute(
-                    query.text_for(bound), with_generation(bound, ladybug_file.GENERATION)
-                ).get_all()
+                found = reader.rows(text, with_generation(given, ladybug_file.GENERATION))
             except RuntimeError as error:
                 if "Interrupted" in str(error):
                     raise Timeout(f"the graph takes too long to answer {query.name}") from error
                 if "Buffer manager" in str(error):
+                    self._let_go()
                     # Not that the graph is unavailable: to ask the same again would fail the same.
                     raise InvalidQuery(
                         f"{query.name} would need too much memory here", hint="Ask with a smaller depth."
                     ) from error
                 raise Unavailable(f"the embedded graph cannot answer {query.name}") from error
-        return rows_of(query, found)
+        return rows_of(query, found[:limit])
+
+    def _let_go(self) -> None:
+        """Opens the file anew for who asks next: what a query held that was refused memory would be refused to that one."""
+        with self._guard:
+            if self._shelf is not None:
+                self._shelf.retire()
+                self._shelf = None
 
     @contextmanager
-    def _reading(self, call: _Call) -> Iterator[Any]:
+    def _reading(self, call: _Call) -> Iterator[_Reader | None]:
         """A connection to the graph that counts, None where there is no graph yet."""
         with self._guard:
             shelf = self._current()
-            connection: Any = None if shelf is None else shelf.take()
-        if shelf is None:
+            reader = None if shelf is None else shelf.take()
+        if shelf is None or reader is None:
             yield None
             return
         sound = False
         try:
-            call.begin(connection)
-            connection.set_query_timeout(max(1, round(self._timeout_seconds * 1000)))
-            yield connection
+            call.begin(reader.connection)
+            reader.connection.set_query_timeout(max(1, round(self._timeout_seconds * 1000)))
+            yield reader
             sound = True
         finally:
             call.end()
             with self._guard:
                 # One that was told to stop might stop its next query instead.
-                shelf.give_back(connection, sound=sound and not call.stopped)
+                shelf.give_back(reader, sound=sound and not call.stopped)
 
     def _current(self) -> _Shelf | None:
         """The open file of the graph that counts. Raises Unavailable."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import regorus
 
 from penelope.adapters.policy.access_document import access_of, batches, denied, document
+from penelope.adapters.policy.evaluator import evaluator, sources_of
 from penelope.adapters.policy.load import files_required
 from penelope.adapters.policy.rego import ASKED, engine_of, read_rego
 from penelope.adapters.policy.sight import Sight, sight_of
@@ -43,30 +43,22 @@ class EmbeddedGovernor:
     """Fulfils Discerning. A policy that is undefined, breaks, is slow or answers in another shape denies.
 
     Answers are remembered by what the policy can tell apart of a question: it reads nothing else (see the lint), and files
-    are read once. `sources` are names and texts of files. Each thread gets an evaluator of its own, for one of regorus
-    belongs to the thread that made it. `counted` is told how many answers of a batch were remembered, and how many
-    were not.
+    are read once. `counted` is told how many answers of a batch were remembered, and how many were not.
     """
 
     def __init__(self, sources: Sequence[tuple[str, str]], sight: Sight | None = None) -> None:
         self._sources = tuple(sources)
         self._sight = sight or Sight()
-        self._mine = threading.local()
         self._turn = threading.Lock()
         self._known: OrderedDict[Hashable, Access] = OrderedDict()
         self.counted: Callable[[int, int], None] = _uncounted
 
-    def close(self) -> None:
-        """Lets this thread's evaluator go: it must be dropped by the thread that made it, and not by whichever thread
-        happens to collect garbage. Whoever asks here afterwards gets a new one.
-        """
-        self._mine.__dict__.clear()
-
     async def judge(self, questions: Sequence[AccessQuestion]) -> Sequence[Access]:
         answers: list[Access] = []
-        for batch in batches(questions, _AT_ONCE, _COLUMNS_AT_ONCE):
+        for number, batch in enumerate(batches(questions, _AT_ONCE, _COLUMNS_AT_ONCE)):
+            if number:
+                await asyncio.sleep(0)
             answers += self._judged(batch)
-            await asyncio.sleep(0)
         return answers
 
     def alike(self, asset: Asset) -> Hashable:
@@ -118,18 +110,9 @@ class EmbeddedGovernor:
                     self._known.popitem(last=False)
         return access
 
-    def _engine(self) -> regorus.Engine:
-        engine = getattr(self._mine, "engine", None)
-        if engine is None:
-            engine = regorus.Engine()
-            for name, text in self._sources:
-                engine.add_policy(name, text)
-            self._mine.engine = engine
-        return engine
-
     def decisions(self, documents: Sequence[Json]) -> Sequence[Json | Access]:
         """What the policy says to documents, each as JSON: None where nothing, an Access that says why where it failed."""
-        engine = self._engine()
+        engine = evaluator(self._sources)
         began = time.thread_time()
         try:
             engine.set_input_json(json.dumps({"questions": list(documents)}))
@@ -154,10 +137,6 @@ def _limit_seconds(document: Json) -> float:
     asset = document.get("asset") if isinstance(document, dict) else None
     columns = asset.get("columns") if isinstance(asset, dict) else None
     return SLOWEST_SECONDS + SLOWEST_COLUMN_SECONDS * (len(columns) if isinstance(columns, dict) else 0)
-
-
-def _sources(trees: Sequence[Any]) -> list[tuple[str, str]]:
-    return [(tree["source"]["file"], tree["source"]["contents"]) for tree in trees]
 
 
 def said(found: Json, count: int) -> Sequence[Json]:
@@ -198,11 +177,11 @@ def read_governor(files: Sequence[Path]) -> tuple[EmbeddedGovernor | None, list[
     if not problems and PACKAGE not in packages:
         where = str(files[0]) if files else str(batch)
         problems = [Problem(where, 1, 1, f"none of the files is of the package {PACKAGE[5:]}")]
-    governor = EmbeddedGovernor([])
+    governor = EmbeddedGovernor(())
     if not problems:
         trees = json.loads(engine.get_ast_as_json())
         theirs = [tree for tree in trees if tree["source"]["file"] != str(batch)]
-        governor = EmbeddedGovernor(_sources(trees), sight_of(theirs))
+        governor = EmbeddedGovernor(sources_of(engine), sight_of(theirs))
     if not problems:
         problems = _tried(governor, next(str(file) for file in files))
     return (None if problems else governor), sorted(problems)

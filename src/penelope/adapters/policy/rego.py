@@ -9,6 +9,7 @@ from pathlib import Path
 import regorus
 
 from penelope.adapters.policy.cel import EXAMPLE, LARGEST
+from penelope.adapters.policy.evaluator import Sources, evaluator, sources_of
 from penelope.adapters.policy.load import files_required
 from penelope.adapters.policy.rego_alike import read_differently
 from penelope.adapters.policy.rego_calls import forbidden
@@ -32,8 +33,8 @@ _ERROR = re.compile(r"^error: (.*)$", re.MULTILINE)
 class Rego:
     """Fulfils Policies: a package that does not allow refuses, and so does one that is undefined, breaks or is slow."""
 
-    def __init__(self, engine: regorus.Engine, packages: Sequence[str]) -> None:
-        self._engine = engine
+    def __init__(self, sources: Sources, packages: Sequence[str]) -> None:
+        self._sources = sources
         self._packages = tuple(packages)
 
     def __len__(self) -> int:
@@ -41,22 +42,23 @@ class Rego:
 
     def objections(self, facts: Facts) -> Sequence[Objection]:
         began = time.thread_time()
-        self._engine.set_input_json(json.dumps(document(facts)))
+        engine = evaluator(self._sources)
+        engine.set_input_json(json.dumps(document(facts)))
         found: list[Objection] = []
         for package in self._packages:
-            found += self._asked(package)
+            found += self._asked(engine, package)
             if time.thread_time() - began > SLOWEST_SECONDS:
                 slow = f"took longer than {SLOWEST_SECONDS * 1000:g} ms"
                 return [*found, _refusal(package, slow, broken="slow")]
         return found
 
-    def _asked(self, package: str) -> Iterator[Objection]:
+    def _asked(self, engine: regorus.Engine, package: str) -> Iterator[Objection]:
         try:
-            allowed = json.loads(self._engine.eval_rule_as_json(f"{package}.allow"))
+            allowed = json.loads(engine.eval_rule_as_json(f"{package}.allow"))
             # What is undefined reads as the text "<undefined>": only `true` itself is a yes.
             if allowed is True:
                 return
-            reasons = json.loads(self._engine.eval_rule_as_json(f"{package}.reasons"))
+            reasons = json.loads(engine.eval_rule_as_json(f"{package}.reasons"))
         except (RuntimeError, ValueError) as error:
             yield _refusal(package, "could not be judged, so it denies", broken=type(error).__name__)
             return
@@ -83,7 +85,7 @@ def read_rego(files: Sequence[Path]) -> tuple[Rego | None, list[Problem]]:
         problems.append(
             Problem(str(files[0]), 1, 1, f"only packages below {ASKED.removesuffix('.')} are asked")
         )
-    rego = Rego(engine, asked)
+    rego = Rego(() if problems else sources_of(engine), asked)
     if not problems:
         problems += _tried(rego, str(files[0]) if files else "")
     return (None if problems else rego), sorted(problems)

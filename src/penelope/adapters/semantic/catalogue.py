@@ -21,6 +21,11 @@ def catalogue(shape: Shape) -> Model:
             for name, item in shape.exposed.items()
         ),
         views=frozenset(shape.routes),
+        behind={
+            name: item.definition.full_name
+            for name, item in shape.exposed.items()
+            if name != item.definition.full_name
+        },
         joins={
             name: tuple(join.target for join in cube.joins)
             for name, cube in shape.cubes.items()

@@ -141,6 +141,7 @@ def offered(body: bytes) -> Offered:
         members=tuple(members.values()),
         views=frozenset(cube.name for cube in cubes if cube.type == "view"),
         joins={cube.name: tuple(each.name for each in cube.joins) for cube in cubes if cube.joins},
+        behind=behind,
         reads=reads(sql, behind),
     )
     renewed = _renewed(cubes, members)

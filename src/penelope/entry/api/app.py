@@ -44,7 +44,8 @@ from penelope.settings import Settings
 _DESCRIPTION = """\
 A remediation control plane: turns a signal into a verified, reversible, audited fix, or a well-prepared escalation.
 
-Every error answers with problem details (`application/problem+json`); match on their `code`. Every answer has an
+Every error answers with problem details (`application/problem+json`); match on their `code`. A 401 says
+`unauthenticated` of an API key, and `invalid_token` of an access token. Every answer has an
 `X-Request-Id`: the one that you sent, if it is at most 64 letters, digits, `.`, `_` and `-`, or a new one."""
 
 
@@ -57,7 +58,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with bootstrap.application(settings, clock) as running:
-            app.state.acquaintances = Acquaintances(running.keys, running.parts.clock)
+            app.state.acquaintances = Acquaintances(running.keys, running.parts.clock, running.tokens)
             app.state.running = running
             try:
                 yield

@@ -36,7 +36,7 @@ from penelope.errors import (
     UnknownReview,
 )
 from penelope.flow.approvals import Word, shown
-from penelope.flow.keys import Key, Scope
+from penelope.flow.keys import Caller, Scope
 from penelope.kit.codec import from_data, to_data
 
 _FORM = r"^[A-Za-z0-9_-]{1,64}$"
@@ -51,26 +51,26 @@ router = APIRouter(
 _ANSWERED = documented(UnknownApproval, AlreadyDecided, AppendConflict, TooLarge)
 
 
-def voter_of(application: Application, key: Key) -> Voter:
-    """Who speaks with a key: whose it is, and not what it is called, says whose vote it casts.
+def voter_of(application: Application, caller: Caller) -> Voter:
+    """Who speaks: whose a key or a token is, and not what it is called, says whose vote is cast.
 
     Keys without an owner, with names that approval.people does not know, may all be one person's; so they count as one.
     """
     people = application.words.people
-    voter = people.voter(key.holder, f"key:{key.name}")
+    voter = people.voter(caller.holder, caller.actor)
     if voter.machine:
-        return replace(voter, actor=f"agent:{key.name}")
-    if key.owner is None and people.find(key.name) is None:
+        return replace(voter, actor=caller.as_agent)
+    if not caller.known and people.find(caller.holder) is None:
         return replace(voter, identity=NOBODY_KNOWN)
     return voter
 
 
-async def _approver(application: Running, key: Annotated[Key, requires(Scope.APPROVE)]) -> Voter:
-    return voter_of(application, key)
+async def _approver(application: Running, caller: Annotated[Caller, requires(Scope.APPROVE)]) -> Voter:
+    return voter_of(application, caller)
 
 
-async def _breaker(application: Running, key: Annotated[Key, requires(Scope.BREAK_GLASS)]) -> Voter:
-    return voter_of(application, key)
+async def _breaker(application: Running, caller: Annotated[Caller, requires(Scope.BREAK_GLASS)]) -> Voter:
+    return voter_of(application, caller)
 
 
 Approver = Annotated[Voter, Depends(_approver)]

@@ -22,7 +22,7 @@ from penelope.errors import (
     UnknownService,
 )
 from penelope.flow.benchmark_desk import Order
-from penelope.flow.keys import Key, Scope
+from penelope.flow.keys import Caller, Scope
 
 Name = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]*$")]
 
@@ -170,10 +170,10 @@ async def get_benchmarks(
 
 @router.post("/runs", responses=documented(AppendConflict, TooLarge))
 async def run_benchmarks(
-    application: Running, key: Annotated[Key, requires(Scope.WRITE)], wanted: WantedRun
+    application: Running, caller: Annotated[Caller, requires(Scope.WRITE)], wanted: WantedRun
 ) -> BenchmarkRun:
     """Runs a suite of a service now; nothing follows from what it finds. Needs the scope `write`."""
-    made = await application.benchmarks.run(wanted.service, wanted.suite, f"key:{key.name}")
+    made = await application.benchmarks.run(wanted.service, wanted.suite, caller.actor)
     return BenchmarkRun.model_validate(made)
 
 

@@ -10,6 +10,7 @@ from penelope.domain.answer import Outcome
 from penelope.domain.concept import LONGEST_CONCEPT, DefinitionKind
 from penelope.domain.degradation import DegradationMode, Store
 from penelope.kit.call_breaker import BreakerState
+from penelope.settings.context import Zone
 
 _DESCRIBED = ConfigDict(use_attribute_docstrings=True)
 _WANTED = ConfigDict(use_attribute_docstrings=True, extra="forbid")
@@ -30,8 +31,8 @@ class UserContext(BaseModel):
     """The region that the person is bound to; by default that of the caller's key."""
     purpose: Short = ""
     """To which end it is asked, such as `fraud-review`."""
-    zone: Short = ""
-    """The time zone in which "yesterday" is meant, such as `Europe/Berlin`."""
+    zone: Zone | None = None
+    """The time zone in which "yesterday" is meant, such as `Europe/Berlin`; by default that of the settings."""
 
 
 class WantedAnswer(BaseModel):
@@ -69,6 +70,16 @@ class WantedCorrection(BaseModel):
     """The name of the definition that they mean, such as `orders.revenue`."""
     id: Annotated[str, StringConstraints(pattern=r"^ans_[a-z0-9]{1,40}$")] | None = None
     """The id of the answer that is corrected."""
+    user_context: UserContext = UserContext()
+
+
+class WantedWithdrawal(BaseModel):
+    """Words that shall mean again what they did before they were taught."""
+
+    model_config = _WANTED
+
+    phrase: Concept
+    """The words, such as "takings"."""
     user_context: UserContext = UserContext()
 
 
@@ -197,14 +208,31 @@ class Told(BaseModel):
 class Found(BaseModel):
     """What a search found, the best first."""
 
+    model_config = _DESCRIBED
+
+    look: str
+    """The id under which the ledger has that it was told."""
     definitions: list[Choice]
     documents: list[Excerpt]
     notices: list[Notice]
 
 
+class Asset(Definition):
+    """One definition."""
+
+    model_config = _DESCRIBED
+
+    look: str
+    """The id under which the ledger has that it was told."""
+
+
 class Assets(BaseModel):
     """Definitions by name. Send `next` as `after` for those that follow."""
 
+    model_config = _DESCRIBED
+
+    look: str
+    """The id under which the ledger has that it was told."""
     assets: list[Definition]
     next: str | None
     notices: list[Notice]
@@ -215,6 +243,8 @@ class Lineage(BaseModel):
 
     model_config = _DESCRIBED
 
+    look: str
+    """The id under which the ledger has that it was told."""
     name: str
     up: list[dict[str, Any]]
     """What it is made of, the nearest first."""
@@ -228,6 +258,8 @@ class Explanation(BaseModel):
 
     model_config = _DESCRIBED
 
+    look: str
+    """The id under which the ledger has that it was told."""
     concept: str
     outcome: Outcome
     why: str
@@ -248,6 +280,14 @@ class Correction(BaseModel):
 
     phrase: str
     name: str
+    actor: str
+    at: datetime
+
+
+class Withdrawal(BaseModel):
+    """A phrase that is taught no more, by whose word."""
+
+    phrase: str
     actor: str
     at: datetime
 

@@ -36,7 +36,7 @@ from penelope.errors import (
     UnknownService,
 )
 from penelope.flow.deployments import DeploymentDesk, NewDeployment, Word
-from penelope.flow.keys import Key, Scope
+from penelope.flow.keys import Caller, Scope
 from penelope.rooms.rollout.look import Kept
 
 _FORM = r"^[A-Za-z0-9_-]{1,64}$"
@@ -51,12 +51,12 @@ router = APIRouter(
 )
 
 
-async def _speaker(application: Running, key: Annotated[Key, requires(Scope.WRITE)]) -> str:
-    return voter_of(application, key).actor
+async def _speaker(application: Running, caller: Annotated[Caller, requires(Scope.WRITE)]) -> str:
+    return voter_of(application, caller).actor
 
 
-async def _mover(application: Running, key: Annotated[Key, requires(Scope.APPROVE)]) -> str:
-    return voter_of(application, key).actor
+async def _mover(application: Running, caller: Annotated[Caller, requires(Scope.APPROVE)]) -> str:
+    return voter_of(application, caller).actor
 
 
 Speaker = Annotated[str, Depends(_speaker)]
@@ -159,7 +159,7 @@ async def start_deployment(application: Running, speaker: Mover, wanted: WantedD
 @router.post("/{id}/words", responses={**_CHANGED, **documented(UnknownDeployment)})
 async def tell_deployment(
     application: Running,
-    key: Annotated[Key, requires(Scope.WRITE)],
+    caller: Annotated[Caller, requires(Scope.WRITE)],
     id: Identifier,  # noqa: A002 - its name in the path
     wanted: WantedWord,
 ) -> Deployment:
@@ -167,11 +167,11 @@ async def tell_deployment(
 
     Needs the scope `write`; and `approve` for what may bring it more traffic (`resume`, `step`, `promote`).
     """
-    if wanted.order in _MORE_TRAFFIC and not key.allows(Scope.APPROVE):
-        raise Forbidden(f"the key lacks the scope 'approve', which {wanted.order.value!r} needs")
+    if wanted.order in _MORE_TRAFFIC and not caller.allows(Scope.APPROVE):
+        raise Forbidden(f"{caller.described} lacks the scope 'approve', which {wanted.order.value!r} needs")
     said = Word(
         order=wanted.order,
-        actor=voter_of(application, key).actor,
+        actor=voter_of(application, caller).actor,
         reason=wanted.reason,
         stage=wanted.stage,
     )

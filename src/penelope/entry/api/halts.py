@@ -23,7 +23,7 @@ from penelope.errors import (
     UnknownService,
 )
 from penelope.flow.halting import UNREADABLE, Brakes, breaker_from, scope_of
-from penelope.flow.keys import Key
+from penelope.flow.keys import Caller
 from penelope.flow.keys import Scope as KeyScope
 from penelope.flow.switching import Order
 
@@ -165,7 +165,7 @@ Label = Annotated[
         examples=["service:shop"],
     ),
 ]
-Approver = Annotated[Key, requires(KeyScope.APPROVE)]
+Approver = Annotated[Caller, requires(KeyScope.APPROVE)]
 _PROBLEMS = documented(AppendConflict, ChainBroken)
 
 
@@ -188,12 +188,12 @@ def _shown(unit: UnitOfWork, brakes: Brakes, now: datetime) -> Halt:
 
 
 @router.post("/{scope}/open", responses=documented(UnknownService, UnknownPlaybook) | _PROBLEMS)
-async def open_halt(application: Running, key: Approver, scope: Label, body: Stop) -> Halt:
+async def open_halt(application: Running, caller: Approver, scope: Label, body: Stop) -> Halt:
     """Stops healing at once, for every worker: no action is begun after the answer. Needs the scope `approve`.
 
     Actions under way run to their end; what their interventions did is then taken back.
     """
-    order = Order(scope=_scope(scope), actor=f"key:{key.name}", reason=body.reason)
+    order = Order(scope=_scope(scope), actor=caller.actor, reason=body.reason)
     return Halt.of(await application.switch.open(order, body.seconds), application.parts.clock.now())
 
 

@@ -26,7 +26,7 @@ from penelope.errors import (
     UnknownIncident,
 )
 from penelope.flow.commands import Answer
-from penelope.flow.keys import Key, Scope
+from penelope.flow.keys import Caller, Scope
 from penelope.flow.ports import Reader
 from penelope.kit.codec import to_data
 
@@ -130,7 +130,7 @@ _ANSWER_BODY = {
     }
 }
 
-Approver = Annotated[Key, requires(Scope.APPROVE)]
+Approver = Annotated[Caller, requires(Scope.APPROVE)]
 
 
 class _Word(msgspec.Struct, forbid_unknown_fields=True):
@@ -141,29 +141,29 @@ class _Word(msgspec.Struct, forbid_unknown_fields=True):
 async def approve_incident(
     request: Request,
     application: Running,
-    key: Approver,
+    caller: Approver,
     id: Identifier,  # noqa: A002 - its name in the path
 ) -> Approval:
     """Agrees to the plan that the incident waits with. Needs the scope `approve`."""
-    return await _answer(request, application, _said(application, key, id, approve=True))
+    return await _answer(request, application, _said(application, caller, id, approve=True))
 
 
 @router.post("/{id}/reject", responses=_ANSWER_PROBLEMS, openapi_extra=_ANSWER_BODY)
 async def reject_incident(
     request: Request,
     application: Running,
-    key: Approver,
+    caller: Approver,
     id: Identifier,  # noqa: A002 - its name in the path
 ) -> Approval:
     """Refuses the plan that the incident waits with, which is then escalated; the comment says why and must be there.
 
     Needs the scope `approve`.
     """
-    return await _answer(request, application, _said(application, key, id, approve=False))
+    return await _answer(request, application, _said(application, caller, id, approve=False))
 
 
-def _said(application: Application, key: Key, incident: str, *, approve: bool) -> Answer:
-    voter = voter_of(application, key)
+def _said(application: Application, caller: Caller, incident: str, *, approve: bool) -> Answer:
+    voter = voter_of(application, caller)
     return Answer(incident=incident, actor=voter.actor, approve=approve, voter=voter)
 
 

@@ -19,8 +19,8 @@ from penelope.errors import (
     Unavailable,
     UnknownIncident,
 )
-from penelope.flow.export import Condition, Logged, Wanted, line
-from penelope.flow.keys import Scope
+from penelope.flow.export import Condition, Logged, Wanted, line, withheld
+from penelope.flow.keys import Caller, Scope
 from penelope.flow.proving import Prover
 from penelope.ledger import receipt
 from penelope.ledger.notes import Signature, add_signatures
@@ -87,6 +87,7 @@ async def _last(application: Application) -> LastCheckpoint | None:
 )
 async def export_ledger(
     application: Running,
+    caller: Annotated[Caller, requires(Scope.READ)],
     since: Annotated[Moment | None, Query(description="Recorded then or later.")] = None,
     until: Annotated[Moment | None, Query(description="Recorded before; by default until now.")] = None,
     where: Annotated[
@@ -100,17 +101,26 @@ async def export_ledger(
 ) -> Response:
     """Streams entries in order of time, a JSON object a line, with their places in the log.
 
-    What retention has erased is null. Needs the scope `read`.
+    What retention has erased is null, and so is what the context told somebody, but for those with the scope `admin`: the policy
+    said it of that person. Needs the scope `read`.
     """
     wanted = Wanted(
         since=since,
         until=until or application.parts.clock.now(),  # else it would run after what is being written
         where=[Condition.parse(text) for text in where or ()],
     )
-    pages = application.history.export(wanted)
+    pages = _shown(application.history.export(wanted), caller)
     # The first page is read before anything is sent, so that what goes wrong is still told as a problem.
     first = await anext(pages, None)
     return StreamingResponse(_lines(first or (), pages), media_type=_LINES)
+
+
+async def _shown(pages: AsyncIterator[Sequence[Logged]], caller: Caller) -> AsyncIterator[Sequence[Logged]]:
+    async for page in pages:
+        if caller.allows(Scope.ADMIN):
+            yield page
+        else:
+            yield [Logged(each.place, withheld(each.entry)) for each in page]
 
 
 async def _lines(first: Sequence[Logged], rest: AsyncIterator[Sequence[Logged]]) -> AsyncIterator[bytes]:

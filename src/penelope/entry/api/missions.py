@@ -22,7 +22,7 @@ from penelope.errors import (
     UnknownIncident,
     UnknownMission,
 )
-from penelope.flow.keys import Key, Scope
+from penelope.flow.keys import Caller, Scope
 from penelope.flow.missions import NewMission, Said
 
 _FORM = r"^[A-Za-z0-9_-]{1,64}$"
@@ -168,8 +168,8 @@ class WhyClosed(BaseModel):
     """It is kept in history."""
 
 
-async def _speaker(application: Running, key: Annotated[Key, requires(Scope.WRITE)]) -> str:
-    return voter_of(application, key).actor
+async def _speaker(application: Running, caller: Annotated[Caller, requires(Scope.WRITE)]) -> str:
+    return voter_of(application, caller).actor
 
 
 Speaker = Annotated[str, Depends(_speaker)]

@@ -23,6 +23,7 @@ STATUS: Mapping[type[errors.PenelopeError], int] = {
     errors.InvalidSignal: 400,
     errors.BadSettings: 400,
     errors.Unauthenticated: 401,
+    errors.InvalidToken: 401,
     errors.Forbidden: 403,
     errors.UnknownIncident: 404,
     errors.UnknownPlaybook: 404,
@@ -113,16 +114,27 @@ def problem_of(error: Exception) -> Problem:
 
 def _of_ours(error: errors.PenelopeError) -> Problem:
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), _UNEXPECTED)
-    challenge = {"WWW-Authenticate": 'Bearer realm="penelope"'}
     return Problem(
         status=status,
         code=error.code,
         detail=error.message,
         hint=error.advice,
         retryable=error.retryable,
-        headers=challenge if isinstance(error, errors.Unauthenticated) else {},
+        headers=_challenge(error),
         members=error.members,
     )
+
+
+def _challenge(error: errors.PenelopeError) -> dict[str, str]:
+    """What RFC 6750 has a caller told whom nobody recognised."""
+    match error:
+        case errors.Unauthenticated():
+            more = ""
+        case errors.InvalidToken():
+            more = f', error="invalid_token", error_description="{error.message}"'
+        case _:
+            return {}
+    return {"WWW-Authenticate": f'Bearer realm="penelope"{more}'}
 
 
 def _worded(mistake: Mapping[str, Any]) -> str:

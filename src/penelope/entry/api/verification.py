@@ -20,7 +20,8 @@ from penelope.errors import (
     Unavailable,
     UnknownIncident,
 )
-from penelope.flow.keys import Scope
+from penelope.flow.export import withheld
+from penelope.flow.keys import Caller, Scope
 from penelope.ledger.notes import LARGEST_NOTE_BYTES, Checkpoint, open_checkpoint
 
 router = APIRouter(
@@ -127,15 +128,20 @@ async def get_unit_state(application: Running, id: Unit) -> State:  # noqa: A002
 @router.get("/units/{id}/history", responses=documented(UnknownIncident))
 async def get_unit_history(
     application: Running,
+    caller: Annotated[Caller, requires(Scope.READ)],
     id: Unit,  # noqa: A002 - its name in the path
     after: Annotated[int, Query(ge=0, le=2**31 - 1, description="`next` of the page before this one.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> History:
-    """Tells every change of a unit of work, oldest first; what was archived is read back. Needs the scope `read`."""
+    """Tells every change of a unit of work, oldest first; what was archived is read back.
+
+    Of what the context told somebody the payload is shown to those with the scope `admin` alone. Needs the scope `read`.
+    """
     found = await application.recall.filled(await application.reader.history(id, after, limit))
     if not found and not after:
         raise _unknown(id)
-    entries = [HistoryEntry.model_validate(entry, from_attributes=True) for entry in found]
+    shown = found if caller.allows(Scope.ADMIN) else [withheld(entry) for entry in found]
+    entries = [HistoryEntry.model_validate(entry, from_attributes=True) for entry in shown]
     return History(entries=entries, next=entries[-1].version if len(entries) == limit else None)
 
 

@@ -22,7 +22,7 @@ from penelope.errors import (
     Unavailable,
     UnknownIncident,
 )
-from penelope.flow.keys import Key, Scope
+from penelope.flow.keys import Caller, Scope
 
 _MOST_MISTAKES = 20
 """Mistakes that are told; who made more made the same one again and again."""
@@ -120,14 +120,14 @@ _BODY: dict[str, Any] = {
     }
 }
 
-Writer = Annotated[Key, requires(Scope.WRITE)]
+Writer = Annotated[Caller, requires(Scope.WRITE)]
 
 
 @router.post("/import", responses=documented(AppendConflict, TooLarge), openapi_extra=_BODY)
 async def import_past_cases(
     request: Request,
     application: Running,
-    key: Writer,
+    caller: Writer,
     wanted: Annotated[models.WantedImport, Query()],
 ) -> models.ImportedCases:
     """Takes past incidents in, one JSON object a line (docs/reference/past-case.schema.json). All or none of them.
@@ -145,7 +145,7 @@ async def import_past_cases(
         return models.ImportedCases(
             new=different - known, known=len(cases) - different + known, dry_run=True, digest=digest
         )
-    result = await application.case_import.take(cases, digest, f"key:{key.name}")
+    result = await application.case_import.take(cases, digest, caller.actor)
     return models.ImportedCases(new=result.new, known=len(cases) - result.new, dry_run=False, digest=digest)
 
 

@@ -14,7 +14,7 @@ from penelope.domain.access import Classification
 from penelope.entry.cli import screens
 from penelope.entry.cli.options import moment_of, settings_of
 from penelope.entry.cli.words import visible
-from penelope.errors import BadSettings, InvalidQuery
+from penelope.errors import InvalidQuery
 
 if TYPE_CHECKING:
     from penelope.adapters.graph.cypher import NamedQuery
@@ -63,35 +63,39 @@ def draw(
     context: typer.Context,
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="Nodes and edges; by default the file of graph.source."),
+        typer.Argument(metavar="[FILE]", help="Nodes and edges drawn by hand; by default graph.source."),
     ] = None,
     *,
     example: Annotated[
-        bool, typer.Option("--example", help="Load the shop that ships as an example.")
+        bool, typer.Option("--example", help="Draw the shop that ships as an example, and nothing else.")
     ] = False,
 ) -> None:
-    """Make a file's nodes and edges all that the graph holds. Who asks meanwhile sees the old graph or the new one."""
-    from penelope.adapters import graph as package  # noqa: PLC0415 - so that `--help` is there at once
-    from penelope.adapters.graph import file as reading  # noqa: PLC0415 - as above
+    """Draw the graph anew: the catalogue, the data models, the playbooks, the indexed documents, and what a file adds.
+
+    Who asks meanwhile sees the old graph or the new one.
+    """
+    from penelope.adapters.example import GRAPH  # noqa: PLC0415 - so that `--help` is there at once
+    from penelope.adapters.graph.file import load_graph  # noqa: PLC0415 - see above
+    from penelope.bootstrap.drawing import gathered  # noqa: PLC0415 - see above
+    from penelope.rooms.context.graph_of import graph_of  # noqa: PLC0415 - see above
 
     settings = settings_of(context)
-    shipped = Path(package.__file__).parents[1] / "example" / "graph.yaml"
-    source = shipped if example else file or settings.graph.source
-    if source is None:
-        raise BadSettings(
-            "there is no file to load", hint="Name one, set graph.source, or load the shop with --example."
-        )
-    nodes, edges = reading.load_graph(source)
 
-    async def run() -> None:
+    async def run() -> tuple[int, int]:
+        found = (
+            load_graph(GRAPH)
+            if example
+            else graph_of(await gathered(settings, file or settings.graph.source))
+        )
         store = await _opened(settings)
         try:
-            await store.replace(nodes, edges)
+            await store.replace(*found)
         finally:
             await store.close()
+        return len(found[0]), len(found[1])
 
-    asyncio.run(run())
-    screens.show(Text(f"{len(nodes)} nodes and {len(edges)} edges are in the graph", "green"))
+    nodes, edges = asyncio.run(run())
+    screens.show(Text(f"{nodes} nodes and {edges} edges are in the graph", "green"))
 
 
 async def _ask(

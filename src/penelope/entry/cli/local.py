@@ -15,6 +15,7 @@ from penelope.entry.cli.options import settings_of
 from penelope.entry.cli.words import visible
 from penelope.errors import BadSettings, InvalidRequest
 from penelope.flow.keys import Key, KeyRing, Order, Scope
+from penelope.kit.lasting import lasting
 
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 _OWNER = re.compile(r"(agent:)?[A-Za-z0-9._@+-]{1,128}")
@@ -27,7 +28,8 @@ def serve(
     port: Annotated[int | None, typer.Option(help="TCP port to listen on, instead of api.port.")] = None,
 ) -> None:
     """Run the server until it is told to stop."""
-    from penelope.entry.cli import serving  # noqa: PLC0415 - so that `--help` is there at once
+    with lasting():
+        from penelope.entry.cli import serving  # noqa: PLC0415 - so that `--help` is there at once
 
     given = {"api.host": host, "api.port": port}
     serving.serve(

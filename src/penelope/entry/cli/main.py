@@ -15,6 +15,7 @@ from penelope.entry.cli import (
     benchmarks,
     constitution,
     context,
+    context_correct,
     context_demo,
     context_graph,
     context_index,
@@ -217,6 +218,8 @@ app.add_typer(_policy, name="policy")
 
 context.context.command("resolve")(context_resolve.resolve)
 context.context.command("replay")(context_replay.replay)
+context.context.command("correct")(context_correct.correct)
+context.context.command("withdraw")(context_correct.withdraw)
 context.context.command("index")(context_index.index)
 context.context.command("search")(context_index.search)
 context.context.command("graph")(context_graph.graph)
@@ -242,5 +245,5 @@ app.add_typer(_database, name="database")
 
 
 def main() -> None:
-    """The entry point that the package installs."""
+    """Runs the command."""
     app()

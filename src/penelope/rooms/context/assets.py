@@ -1,5 +1,6 @@
 """What a policy is told of the things that can be found."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 from penelope.domain.access import Asset, Classification
@@ -29,11 +30,24 @@ def classification_of(told: Json) -> Classification:
 
 def cube_asset(model: Model, cube: str) -> Asset:
     """A cube or view with its members as columns. It is as harmful as the least harmful of them: the others are masked."""
-    members = [member for member in model.members if member.name.partition(".")[0] == cube]
+    unknown = Asset(name=cube, kind="cube", classification=Classification.CONFIDENTIAL)
+    return cube_assets(model).get(cube, unknown)
+
+
+def cube_assets(model: Model) -> dict[str, Asset]:
+    """`cube_asset` of all that have members, by name."""
+    members: defaultdict[str, list[Member]] = defaultdict(list)
+    for member in model.members:
+        members[member.name.partition(".")[0]].append(member)
+    return {
+        cube: _cube(cube, its, "view" if cube in model.views else "cube") for cube, its in members.items()
+    }
+
+
+def _cube(name: str, members: list[Member], kind: str) -> Asset:
     columns = {member.name: classification_of(member.meta.get("classification")) for member in members}
-    least = min(columns.values(), key=_HARM.index, default=Classification.CONFIDENTIAL)
-    kind = "view" if cube in model.views else "cube"
-    return Asset(name=cube, kind=kind, classification=least, owner=_owner(members), columns=columns)
+    least = min(columns.values(), key=_HARM.index)
+    return Asset(name=name, kind=kind, classification=least, owner=_owner(members), columns=columns)
 
 
 def _owner(members: list[Member]) -> str:

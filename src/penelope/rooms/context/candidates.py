@@ -60,8 +60,8 @@ class Match:
     places: frozenset[int]
 
 
-def matches(reading: Reading, registry: Registry, passages: Sequence[Passage] = ()) -> tuple[Match, ...]:
-    """Every definition that is named in full or in part, and the documents that a search has found."""
+def defined(reading: Reading, registry: Registry) -> tuple[Match, ...]:
+    """Every definition that is named in full or in part."""
     found: dict[str, Match] = {}
     for span in reading.spans:
         if span not in reading.grouped:
@@ -69,7 +69,7 @@ def matches(reading: Reading, registry: Registry, passages: Sequence[Passage] = 
                 _keep(found, registry, naming.name, naming.weight, frozenset(span.places))
     _in_part(found, reading, registry)
     ordered = sorted(found.values(), key=lambda match: (-match.named, match.definition.name))
-    return (*ordered[:_MOST_CANDIDATES], *_documents(reading, registry, passages))
+    return tuple(ordered[:_MOST_CANDIDATES])
 
 
 def _in_part(found: dict[str, Match], reading: Reading, registry: Registry) -> None:
@@ -79,26 +79,20 @@ def _in_part(found: dict[str, Match], reading: Reading, registry: Registry) -> N
         frozenset(span.places) for span in reading.spans if span.namings and span not in reading.grouped
     ]
     best: dict[str, tuple[float, Shared]] = {}
-    seen: set[int] = set()
-    for item in registry.sharing(said):
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        telling = item.telling
-        share = 0.0
-        for stem in said:
-            if stem in telling:
-                share += telling[stem]
-        share /= item.whole or 1.0
-        if share >= _LEAST_SHARE:
-            name = item.naming.name
+    # Hundreds of names share the same few words of the question.
+    counts: dict[tuple[str, ...], float] = {}
+    for item, share in registry.sharing(said, _LEAST_SHARE):
+        held = tuple([stem for stem in said if stem in item.telling]) if longer else ()
+        if held not in counts:
             # Words of a name that stand apart name it a little less than the name itself, and least those that stand in
             # a longer name: the volume in "refund volume" is not the one of what was sold.
-            inside = bool(longer) and any(_places(reading, item.telling) < places for places in longer)
-            named = (_INSIDE if inside else 0.98) * share * item.naming.weight
-            before = best.get(name)
-            if before is None or named > before[0]:
-                best[name] = (named, item)
+            places = _places(reading, item.telling)
+            counts[held] = _INSIDE if any(places < whole for whole in longer) else 0.98
+        name = item.naming.name
+        named = counts[held] * share * item.naming.weight
+        before = best.get(name)
+        if before is None or named > before[0]:
+            best[name] = (named, item)
     better = ((-named, name) for name, (named, _) in best.items() if _named(found, name) < named)
     for less, name in nsmallest(_MOST_CANDIDATES, better):
         _keep(found, registry, name, -less, _places(reading, best[name][1].telling))
@@ -121,8 +115,11 @@ def _keep(
         found[name] = Match(definition, named, places)
 
 
-def _documents(reading: Reading, registry: Registry, passages: Sequence[Passage]) -> Iterable[Match]:
-    """Documents whose words the question shares: a search by meaning always finds something, and so proves nothing."""
+def documents(reading: Reading, registry: Registry, passages: Sequence[Passage]) -> Iterable[Match]:
+    """Of the documents that a search has found those whose words the question shares.
+
+    A search by meaning always finds something, and so proves nothing.
+    """
     if _is_of_things(reading.parsed):
         return ()
     whole = sum(registry.weight(reading.stems[at]) for at in reading.content)

@@ -6,16 +6,13 @@ from typing import TypeVar
 
 from penelope.domain.access import Access, Masking
 from penelope.domain.concept import Definition
-from penelope.domain.masking import HASH_CHARACTERS, PARTIAL_CHARACTERS, PARTIAL_SIGN, mask
-from penelope.domain.semantics import Condition, Filter, SemanticQuery, Table
+from penelope.domain.masking import HASH_CHARACTERS, PARTIAL_CHARACTERS, PARTIAL_SIGN
+from penelope.domain.semantics import Condition, Filter, Model, SemanticQuery, Table
 from penelope.errors import AccessBroken
 from penelope.kit.canonical import Json
 from penelope.rooms.context.rows import meets
 
 Found = TypeVar("Found")
-
-Reads = Mapping[str, frozenset[str]]
-"""By measure and segment (and a dimension that is made of others): the members that its formula reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,36 +36,77 @@ class Governed:
     nulls: frozenset[str] = frozenset()
 
 
-def govern(query: SemanticQuery, accesses: Mapping[str, Access], reads: Reads) -> Governed | Refusal:
+def cubes_of(query: SemanticQuery, model: Model) -> tuple[str, ...]:
+    """All that is to be decided on before a query: the cubes and views that it names, the cubes behind what it names of
+    views, and the cubes that its formulas read.
+    """
+    named = set(members(query))
+    shown = {model.behind[name] for name in named if name in model.behind}
+    read = {name for each in named for name in model.reads.get(each, ())}
+    # A column may be shown by views that the query has nothing to do with.
+    return tuple(
+        sorted({_cube(name) for name in named | shown} | ({_cube(name) for name in read} - model.views))
+    )
+
+
+def govern(query: SemanticQuery, accesses: Mapping[str, Access], model: Model) -> Governed | Refusal:
     """The question as it may be asked, or why it may not.
 
-    `accesses` are by cube or view: of all that the query names, and of the cubes behind its views. A measure or a segment
-    that `reads` says nothing of is taken to read every column of its cube.
+    `accesses` are by cube or view, of all `cubes_of` the query. A member of a view is masked as the member that it shows,
+    and rows that are to be left out of the cube are left out of the view. A measure or a segment whose formula `model`
+    does not tell is taken to read every column of its cube.
     """
-    cubes = dict.fromkeys(_cube(member) for member in members(query))
+    cubes = cubes_of(query, model)
     if any(cube not in accesses for cube in cubes):
         return Refusal(reasons=("nothing was decided about a part of the question, so it is denied",))
     denials = [access for access in accesses.values() if not access.allow]
     if denials or not cubes:
         reasons = dict.fromkeys(reason for access in denials for reason in access.reasons)
         return Refusal(reasons=tuple(reasons) or ("the policy denies it",))
-    masks = _merged(accesses.values())
-    computed = {*query.measures, *query.segments}
-    touched = sorted(
-        member
-        for member in {
-            *_used(query),
-            *(name for name in query.dimensions if name in reads and name not in masks),
-        }
-        if _is_masked(member, masks, reads, computed)
-    )
-    if touched:
+    masks = _merged(accesses.values(), model)
+    if touched := sorted(_touched(query, masks, model)):
         told = ", ".join(touched)
         return Refusal(reasons=(f"masked for you, and so not to filter, order or calculate with: {told}",))
-    filters = tuple(item for cube in cubes for item in accesses[cube].row_filters)
-    if any(member in reads for item in filters for member in _of(item)):
+    filters = tuple(dict.fromkeys(item for cube in cubes for item in accesses[cube].row_filters))
+    if any(member in model.reads for item in filters for member in _of(item)):
         return Refusal(reasons=("a row filter of the policy is on what is no column, so it is denied",))
+    if _views(query, model):
+        found = [_on_view(item, query, model) for item in filters]
+        filters = tuple(dict.fromkeys(item for item in found if item is not None))
+        if None in found:
+            return Refusal(
+                reasons=("a row filter of the policy is on what the view does not show, so it is denied",)
+            )
     return _asked(query, masks, filters)
+
+
+def _touched(query: SemanticQuery, masks: Mapping[str, Masking], model: Model) -> set[str]:
+    """What the query uses, more than to show it, that is masked or made from what is masked."""
+    computed = {*query.measures, *query.segments}
+    made = (name for name in query.dimensions if name in model.reads and name not in masks)
+    return {name for name in {*_used(query), *made} if _is_masked(name, masks, model, computed)}
+
+
+def _views(query: SemanticQuery, model: Model) -> set[str]:
+    return {_cube(name) for name in members(query)} & model.views
+
+
+def _on_view(condition: Condition, query: SemanticQuery, model: Model) -> Condition | None:
+    """A row filter by the names that the query's views give its members; None where they do not show one of them."""
+    if not isinstance(condition, Filter):
+        parts = [_on_view(part, query, model) for part in condition.parts]
+        return (
+            None
+            if None in parts
+            else replace(condition, parts=tuple(part for part in parts if part is not None))
+        )
+    views = _views(query, model)
+    if _cube(condition.member) in views:
+        return condition
+    shown = sorted(
+        name for name, member in model.behind.items() if member == condition.member and _cube(name) in views
+    )
+    return replace(condition, member=shown[0]) if shown else None
 
 
 def _asked(
@@ -179,23 +217,6 @@ def why_not(definition: Definition, access: Access) -> str:
     return f"{definition.title}{owner}: {'; '.join(access.reasons) or 'the policy denies it'}"
 
 
-def govern_rows(rows: Sequence[Mapping[str, Json]], access: Access, key: bytes) -> list[dict[str, Json]]:
-    """Rows of a graph as they may be seen: none without leave, those that surely meet the row filters, cells masked.
-
-    `key` is that of `domain.masking`.
-    """
-    if not access.allow:
-        return []
-    return [
-        {
-            name: mask(value, access.masks[name], key) if name in access.masks else value
-            for name, value in row.items()
-        }
-        for row in rows
-        if all(meets(row, condition) is True for condition in access.row_filters)
-    ]
-
-
 def _cube(member: str) -> str:
     return member.partition(".")[0]
 
@@ -228,18 +249,24 @@ def _columns(query: SemanticQuery) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*query.dimensions, *times, *query.measures)))
 
 
-def _is_masked(member: str, masks: Mapping[str, Masking], reads: Reads, computed: set[str]) -> bool:
+def _is_masked(member: str, masks: Mapping[str, Masking], model: Model, computed: set[str]) -> bool:
     if member in masks:
         return True
-    if member in reads:
-        return any(name in masks for name in reads[member])
+    if member in model.reads:
+        return any(name in masks for name in model.reads[member])
     return member in computed and any(_cube(name) == _cube(member) for name in masks)
 
 
-def _merged(accesses: Iterable[Access]) -> dict[str, Masking]:
-    strictest = (Masking.PARTIAL, Masking.HASH, Masking.NULL)
+def _merged(accesses: Iterable[Access], model: Model) -> dict[str, Masking]:
+    """The strictest of what was said of each member, and of the member that it shows."""
     masks: dict[str, Masking] = {}
     for access in accesses:
         for name, masking in access.masks.items():
-            masks[name] = max(masks.get(name, masking), masking, key=strictest.index)
+            masks[name] = max(masks.get(name, masking), masking, key=_STRICTNESS.index)
+    for name, member in model.behind.items():
+        if member in masks:
+            masks[name] = max(masks.get(name, masks[member]), masks[member], key=_STRICTNESS.index)
     return masks
+
+
+_STRICTNESS = (Masking.PARTIAL, Masking.HASH, Masking.NULL)

@@ -1,10 +1,10 @@
 """Puts the definitions that may be meant in order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from penelope.domain.concept import Candidate
 from penelope.domain.passage import Passage
-from penelope.rooms.context.candidates import features, matches
+from penelope.rooms.context.candidates import Match, defined, documents, features
 from penelope.rooms.context.parse import Reading
 from penelope.rooms.context.registry import Registry
 
@@ -32,13 +32,36 @@ def rank(
     region: str = "",
     passages: Sequence[Passage] = (),
 ) -> tuple[Candidate, ...]:
-    """The best first; of equals by name, so that the same question has the same answer."""
+    """What may be meant, the best first."""
+    return with_documents(weighed(reading, registry, region), reading, registry, region, passages)
+
+
+def weighed(reading: Reading, registry: Registry, region: str) -> tuple[Candidate, ...]:
+    """The definitions that may be meant, in no order: what can be known before the documents were searched."""
+    return _weighed(defined(reading, registry), reading, registry, region)
+
+
+def with_documents(
+    weighed: tuple[Candidate, ...],
+    reading: Reading,
+    registry: Registry,
+    region: str,
+    passages: Sequence[Passage],
+) -> tuple[Candidate, ...]:
+    """Definitions and documents, the best first; of equals by name, so that the same question has the same answer."""
+    found = _weighed(documents(reading, registry, passages), reading, registry, region)
+    return tuple(sorted((*weighed, *found), key=lambda item: (-item.score, item.definition.name)))
+
+
+def _weighed(
+    matches: Iterable[Match], reading: Reading, registry: Registry, region: str
+) -> tuple[Candidate, ...]:
     found = []
-    for match in matches(reading, registry, passages):
+    for match in matches:
         scores = features(match, reading, registry, region)
         score = sum(weight * scores[name] for name, weight in IMPORTANCE.items())
         found.append(Candidate(definition=match.definition, score=score, scores=scores))
-    return tuple(sorted(found, key=lambda item: (-item.score, item.definition.name)))
+    return tuple(found)
 
 
 def lead(ranked: Sequence[Candidate]) -> float:

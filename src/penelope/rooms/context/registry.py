@@ -5,11 +5,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
 
+import numpy as np
+from numpy.typing import NDArray
+
 from penelope.domain.concept import Correction, Definition
 from penelope.rooms.context.intents import FILLING
 from penelope.rooms.context.words import words_of
 
 Stems = tuple[str, ...]
+Numbers = NDArray[np.int64]
 
 MOST_DEFINITIONS = 100_000
 """Definitions of one registry."""
@@ -85,7 +89,11 @@ class Registry:
         self._values: dict[Stems, tuple[tuple[str, str], ...]] = {}
         sharing = self._index()
         self._weights = self._weigh()
-        self._sharing: dict[str, tuple[Shared, ...]] = self._share(sharing)
+        self._shared, self._sharing = self._share(sharing)
+        self._wholes = np.array([item.whole or 1.0 for item in self._shared])
+        self._telling = _numbers(
+            (stem, number) for number, item in enumerate(self._shared) for stem in item.telling
+        )
         self._typos = _typos(self._weights)
 
     def without(self, hidden: Collection[str], unread: Collection[str] = ()) -> "Registry":
@@ -140,15 +148,26 @@ class Registry:
         """Pairs of a dimension and one of its values that bear exactly that name."""
         return self._values.get(phrase, ())
 
-    def sharing(self, stems: Iterable[str]) -> Iterator[Shared]:
-        """Names that share a word with those, by way of the rarest of them."""
+    def sharing(self, stems: Sequence[str], least: float) -> Iterator[tuple[Shared, float]]:
+        """Names that share words with those, by way of the rarest of them, and the share of their weight: at least so much."""
         known = sorted((len(self._sharing[stem]), stem) for stem in set(stems) if stem in self._sharing)
-        for _, stem in known[:_RAREST]:
-            yield from self._sharing[stem]
+        if not known:
+            return
+        told = np.zeros(len(self._shared))
+        for stem in stems:
+            if stem in self._telling:
+                told[self._telling[stem]] += self.weight(stem)
+        reached = np.concatenate([self._sharing[stem] for _, stem in known[:_RAREST]])
+        # Each once, where it came first.
+        reached = reached[np.sort(np.unique(reached, return_index=True)[1])]
+        shares = told[reached] / self._wholes[reached]
+        enough = shares >= least
+        for number, share in zip(reached[enough].tolist(), shares[enough].tolist(), strict=True):
+            yield self._shared[number], share
 
     def headed(self, stem: str) -> tuple[Naming, ...]:
         """Names that end with that word, as "traffic source" does with "source"."""
-        shared = self._sharing.get(stem, ())
+        shared = [self._shared[number] for number in self._sharing.get(stem, ())]
         return tuple(item.naming for item in shared if item.naming.phrase[-1] == stem)
 
     def weight(self, stem: str) -> float:
@@ -202,17 +221,19 @@ class Registry:
         self._values = {phrase: tuple(found) for phrase, found in values.items()}
         return sharing
 
-    def _share(self, sharing: Mapping[str, Sequence[Naming]]) -> dict[str, tuple[Shared, ...]]:
-        made: dict[Naming, Shared] = {}
+    def _share(self, sharing: Mapping[str, Sequence[Naming]]) -> tuple[list[Shared], dict[str, Numbers]]:
+        """The names that are found by a word of theirs and, by each word, their numbers in that list."""
+        made: dict[Naming, int] = {}
+        shared: list[Shared] = []
         for namings in sharing.values():
             for naming in namings[:_MOST_SHARING]:
                 if naming not in made:
+                    made[naming] = len(shared)
                     telling = {stem: self.weight(stem) for stem in naming.phrase if stem not in FILLING}
-                    made[naming] = Shared(naming, telling, sum(telling.values()))
-        return {
-            stem: tuple(made[naming] for naming in namings[:_MOST_SHARING])
-            for stem, namings in sharing.items()
-        }
+                    shared.append(Shared(naming, telling, sum(telling.values())))
+        return shared, _numbers(
+            (stem, made[naming]) for stem, namings in sharing.items() for naming in namings[:_MOST_SHARING]
+        )
 
     def _weigh(self) -> dict[str, float]:
         """Weights by how many definitions are told by a word; words of values and of what was taught are known, too."""
@@ -221,6 +242,13 @@ class Registry:
             count.update(dict.fromkeys(phrase, 0))
         whole = log(len(self.definitions) + 1) or 1.0
         return {stem: max(0.25, 1 - log(max(1, number)) / whole) for stem, number in count.items()}
+
+
+def _numbers(pairs: Iterable[tuple[str, int]]) -> dict[str, Numbers]:
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    for stem, number in pairs:
+        found[stem].append(number)
+    return {stem: np.array(numbers, dtype=np.int64) for stem, numbers in found.items()}
 
 
 def name_alone(definition: Definition) -> Definition:

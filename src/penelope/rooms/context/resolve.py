@@ -19,7 +19,7 @@ from penelope.rooms.context.calendar import Calendar
 from penelope.rooms.context.confidence import confidence_of
 from penelope.rooms.context.parse import Reading, read
 from penelope.rooms.context.question_of import question_of
-from penelope.rooms.context.rank import lead, rank
+from penelope.rooms.context.rank import lead, weighed, with_documents
 from penelope.rooms.context.registry import Registry
 from penelope.rooms.context.words import BadConcept
 
@@ -49,12 +49,35 @@ def resolve(
     """Never raises for what somebody asks. The registry holds only what the asker may know of (`Registry.without`), and the
     answer depends on nothing else. `passages` are what a search of the documents found for the same words, if there was one.
     """
+    begun = begin(request, registry, rules)
+    return begun if isinstance(begun, Unresolved) else finish(begun, passages)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A concept as it was understood, and the definitions that it may mean, before the documents are known."""
+
+    request: Request
+    registry: Registry
+    rules: Rules
+    reading: Reading
+    defined: tuple[Candidate, ...]
+
+
+def begin(request: Request, registry: Registry, rules: Rules) -> Begun | Unresolved:
+    """The first half of `resolve`, which needs no passages: it can be done while somebody searches for them."""
     try:
         reading = understood(request, registry, rules)
     except BadConcept as error:
         return Unresolved(why=str(error))
-    region = request.subject.region
-    ranked = rank(reading, registry, region=region, passages=passages)
+    defined = weighed(reading, registry, request.subject.region)
+    return Begun(request=request, registry=registry, rules=rules, reading=reading, defined=defined)
+
+
+def finish(begun: Begun, passages: Sequence[Passage]) -> Answer:
+    """The second half of `resolve`."""
+    request, registry, rules, reading = begun.request, begun.registry, begun.rules, begun.reading
+    ranked = with_documents(begun.defined, reading, registry, request.subject.region, passages)
     if not ranked:
         return Unresolved(why=_nothing(reading.parsed), parsed=reading.parsed)
     best = ranked[0]
