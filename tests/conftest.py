@@ -74,8 +74,10 @@ def valkey_server() -> Iterator[str]:
 
 @pytest.fixture
 def valkey(valkey_server: str) -> str:
-    """The URL of an empty one."""
+    """The URL of an empty one, without the limits of memory that a test before may have set."""
     with redis.Redis.from_url(valkey_server) as client:
+        client.config_set("maxmemory", 0)
+        client.config_set("maxmemory-policy", "noeviction")
         client.flushall()
     return valkey_server
 

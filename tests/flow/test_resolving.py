@@ -283,6 +283,28 @@ def test_without_the_semantic_layer_the_last_value_is_told_as_such(shop: Path) -
     play(shop, scene)
 
 
+def test_a_value_of_now_by_definitions_of_before_is_not_called_approximate(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unread() -> Model:
+        raise Unavailable("the model cannot be read again")
+
+    async def scene(house: House) -> None:
+        await house.ask("APAC revenue last quarter")
+        monkeypatch.setattr(house.semantic, "model", unread, raising=False)
+        house.resolver.forget()
+        told = await house.ask("APAC revenue last quarter")
+        assert told.value is not None
+        assert told.value.kept_at is None
+        assert modes(told) == {Store.SEMANTIC: DegradationMode.STALE}
+        house.semantic.down = True
+        never = await house.ask("number of orders yesterday")
+        assert never.value is None
+        assert modes(never) == {Store.SEMANTIC: DegradationMode.APPROXIMATE}
+
+    play(shop, scene)
+
+
 def test_a_kept_value_is_told_to_nobody_who_may_see_other_rows(shop: Path) -> None:
     async def scene(house: House) -> None:
         await house.ask("number of customers by region")

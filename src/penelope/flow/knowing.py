@@ -107,8 +107,8 @@ class Asking(Protocol):
     async def judged(self, verb: Verb, assets: Sequence[Asset]) -> Sequence[Access]:
         """Asks the policy."""
 
-    def missed(self, store: Store) -> None:
-        """Notes that a store could not be asked."""
+    def missed(self, store: Store, *, last_known: bool = False) -> None:
+        """Notes that a store could not be asked, and whether what was known of it before is told instead."""
 
 
 class Grounds:
@@ -159,7 +159,7 @@ class Grounds:
             # Shielded: who asked first may go, and others still wait.
             return await asyncio.shield(self._reading)
         except DependencyError:
-            asking.missed(Store.SEMANTIC)
+            asking.missed(Store.SEMANTIC, last_known=self._known is not None)
             if self._known is None:
                 raise
             return self._known

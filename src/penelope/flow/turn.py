@@ -64,7 +64,8 @@ class Turn:
         most = grounds.limits.deadline_seconds
         self._deadline = time.monotonic() + (most if seconds is None else min(most, seconds))
         self._failed: set[Store] = set()
-        self._stale = False
+        self._last_known = self._missing = False
+        """Whether something of the semantic layer is told as it was known last, and whether something of it is not told."""
 
     # --- asking ---------------------------------------------------------------------------------------------
 
@@ -77,8 +78,9 @@ class Turn:
             self.missed(store)
             raise
 
-    def missed(self, store: Store) -> None:
+    def missed(self, store: Store, *, last_known: bool = False) -> None:
         self._failed.add(store)
+        self._last_known |= last_known
 
     async def judged(self, verb: Verb, assets: Sequence[Asset]) -> Sequence[Access]:
         """Judged now. Whatever goes wrong is a no."""
@@ -105,7 +107,7 @@ class Turn:
     def notices(self) -> tuple[Notice, ...]:
         """What is told of the stores that this turn has had to do without."""
         guards = {store: guard.state() for store, guard in self._grounds.guards.items()}
-        found = modes(guards, self._failed, last_known=self._stale)
+        found = modes(guards, self._failed, last_known=self._last_known and not self._missing)
         return tuple(notices(found, guards, self._grounds.clock.now()))
 
     async def _answered(self) -> Told:
@@ -240,7 +242,8 @@ class Turn:
             self._grounds.observer.cache_asked(
                 "last_value", hits=int(kept is not None), misses=int(kept is None)
             )
-            self._stale = self._stale or kept is not None
+            self._last_known |= kept is not None
+            self._missing |= kept is None
             return kept
         table = checked(found, governed)
         now = self._grounds.clock.now()

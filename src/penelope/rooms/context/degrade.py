@@ -20,7 +20,7 @@ _TOLD: Mapping[tuple[Store, DegradationMode], str] = {
     (
         Store.SEMANTIC,
         DegradationMode.STALE,
-    ): "The semantic layer cannot be asked: values are the last known ones.",
+    ): "The semantic layer cannot be asked: this is what was last known of it.",
     (Store.SEMANTIC, DegradationMode.APPROXIMATE): (
         "The semantic layer cannot be asked: values are approximate, or missing."
     ),
@@ -40,8 +40,8 @@ def modes(
 ) -> dict[Store, DegradationMode]:
     """How answers go on, for every store: without those whose breaker is not closed, and those that `failed` just now.
 
-    A store without a guard is part of this process, and is there. `last_known` says that a value of the semantic layer was
-    kept for this question.
+    A store without a guard is part of this process, and is there. `last_known` says that all that this answer lacks of the
+    semantic layer, definitions or values, was kept from before.
     """
     return {
         store: _without(store, last_known=last_known)
