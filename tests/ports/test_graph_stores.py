@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 from graph_oracle import HOSTILE, Oracle, graph
+from neo4j.exceptions import TransientError
 
+from penelope.adapters.graph import neo4j
 from penelope.adapters.graph.ladybug import LadybugGraph
 from penelope.adapters.graph.library import library
 from penelope.adapters.graph.neo4j import Neo4jGraph
@@ -282,6 +284,31 @@ def test_of_two_replacements_at_once_one_counts_and_is_whole(opening: Opening) -
     assert len({row["name"] for row in rows}) == 1
     assert None in done
     assert all(item is None or isinstance(item, Unavailable) for item in done)
+
+
+def test_a_batch_that_met_another_in_a_deadlock_is_written_again_and_once(
+    bolt_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, left = neo4j._rows, ["CREATE (n", "CREATE (a"]
+
+    async def unlucky(transaction: Any, text: str, parameters: Any) -> Any:
+        found = await honest(transaction, text, parameters)
+        if left and left[0] in text:
+            del left[0]
+            raise TransientError("of two transactions that wait for each other the server ends one")
+        return found
+
+    async def run() -> Sequence[Any]:
+        monkeypatch.setattr(neo4j, "_rows", unlucky)
+        async with over_bolt(bolt_server)() as store:
+            await store.replace(
+                [Node(id=f"service:{name}", label="Service", name="v") for name in "ab"],
+                [Edge(type="DEPENDS_ON", start="service:a", end="service:b")],
+            )
+            return await store.ask("things_like", {"name": "v", "allowed": ALL})
+
+    assert len(asyncio.run(run())) == 2
+    assert left == []
 
 
 def dense() -> tuple[list[Node], list[Edge]]:

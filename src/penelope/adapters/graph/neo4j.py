@@ -28,7 +28,11 @@ _BATCH = 1000
 _TURNS = 3
 _CONNECTIONS = 16
 _WRITE_SECONDS = 30.0
-"""How long one batch of a replacement may take."""
+"""How long one batch of a replacement may take, with all its tries."""
+
+_RETRY_SECONDS = 10.0
+"""For so long a batch that met another in a deadlock is tried again, by the driver. One that was kept before its answer was
+lost is then there twice, and the count at the end says so."""
 
 _TIMED_OUT = "TransactionTimedOut"
 
@@ -84,7 +88,6 @@ class Neo4jGraph:
             max_connection_pool_size=_CONNECTIONS,
             connection_timeout=timeout_seconds,
             connection_acquisition_timeout=timeout_seconds,
-            max_transaction_retry_time=0,  # whoever asks decides whether and when to ask again
             warn_notification_severity=neo4j.NotificationMinimumSeverity.OFF,
             user_agent="penelope",
         )
@@ -163,15 +166,16 @@ class Neo4jGraph:
         async def work(transaction: neo4j.AsyncManagedTransaction) -> list[_Row]:
             return await _rows(transaction, text, parameters)
 
-        async with self._answering("be replaced", _WRITE_SECONDS), self._session() as session:
+        async with self._answering("be replaced", _WRITE_SECONDS), self._session(_RETRY_SECONDS) as session:
             return await session.execute_write(work)
 
-    def _session(self) -> neo4j.AsyncSession:
+    def _session(self, retry_seconds: float = 0) -> neo4j.AsyncSession:
+        """Without a second try unless so many seconds are given: whoever asks decides whether and when to ask again."""
         if self._closed:
             # A driver that was opened anew would be closed by nobody.
             raise Unavailable("the graph was closed")
         driver = self._driver = self._driver or self._open()  # type: ignore[no-untyped-call]  # the driver's
-        return driver.session(database=self._database)
+        return driver.session(database=self._database, max_transaction_retry_time=retry_seconds)
 
     @asynccontextmanager
     async def _answering(self, what: str, seconds: float) -> AsyncIterator[None]:
