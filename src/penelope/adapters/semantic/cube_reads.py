@@ -1,10 +1,10 @@
 """Which dimensions Cube's measures and segments are made from, by the SQL that Cube tells of them."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
-from penelope.adapters.semantic.cube_sql import WHOLE_ROW, Column, CubeSql
+from penelope.adapters.semantic.columns import ByColumn, Column
+from penelope.adapters.semantic.cube_sql import CubeSql
 from penelope.domain.semantics import MemberKind
 
 MOST_MEMBERS: Final = 200
@@ -20,18 +20,12 @@ def reads(sql: CubeSql, views: Mapping[str, str]) -> Mapping[str, frozenset[str]
     `views` are the cubes' members behind those of views. Where Cube does not tell of something in a formula, as of a member
     that is not public, the formula reads every dimension that there is.
     """
-    dimensions = [name for name, member in sql.members.items() if member.kind is MemberKind.DIMENSION]
-    everything = frozenset(dimensions)
-    by_column: defaultdict[Column, set[str]] = defaultdict(set)
-    by_cube: defaultdict[str, set[str]] = defaultdict(set)
-    unknown: set[str] = set()
-    for name in dimensions:
-        columns = _columns(sql, views.get(name, name))
-        if columns is None:
-            unknown.add(name)
-        for column in columns or ():
-            by_column[column].add(name)
-            by_cube[column[0]].add(name)
+    everything = frozenset(
+        name for name, member in sql.members.items() if member.kind is MemberKind.DIMENSION
+    )
+    columns_of = {name: _columns(sql, views.get(name, name)) for name in everything}
+    unknown = {name for name, columns in columns_of.items() if columns is None}
+    dimensions = ByColumn({name: columns or () for name, columns in columns_of.items()})
     found: dict[str, frozenset[str]] = {}
     names = 0
     for name, member in sql.members.items():
@@ -40,7 +34,7 @@ def reads(sql: CubeSql, views: Mapping[str, str]) -> Mapping[str, frozenset[str]
             if columns is None:
                 found[name] = everything
                 continue
-            shared = _sharing(columns, by_column, by_cube)
+            shared = dimensions.sharing(columns)
             found[name] = shared | unknown if columns else shared
             names += len(found[name])
     return found
@@ -51,17 +45,3 @@ def _columns(sql: CubeSql, name: str) -> frozenset[Column] | None:
     made = sql.behind([name], measures=True, most=MOST_MEMBERS)
     known = len(made.members) <= MOST_MEMBERS
     return made.columns if known and all(sql.tells(each) for each in made.members) else None
-
-
-def _sharing(
-    columns: frozenset[Column], by_column: Mapping[Column, set[str]], by_cube: Mapping[str, set[str]]
-) -> frozenset[str]:
-    """A whole row has every column of its cube."""
-    found: set[str] = set()
-    for column in columns:
-        cube, name = column
-        if name == WHOLE_ROW:
-            found |= by_cube.get(cube, set())
-        else:
-            found |= by_column.get(column, set()) | by_column.get((cube, WHOLE_ROW), set())
-    return frozenset(found)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from penelope.adapters.semantic.columns import WHOLE_ROW, Column
 from penelope.domain.semantics import Member, MemberKind
 
 # Possessive, and from word to word: a text of any kind is read in time that grows with its length alone.
@@ -30,10 +31,6 @@ _KINDS = (
 _SOFT: Final = frozenset(_KINDS.split())
 """Types and units, which may name a column too: they do where a member is made from nothing else."""
 _CURRENT = "CUBE"
-WHOLE_ROW: Final = "*"
-
-Column = tuple[str, str]
-"""``(cube, column)``; the column is ``*`` where a whole row is named."""
 
 
 @dataclass(frozen=True, slots=True)

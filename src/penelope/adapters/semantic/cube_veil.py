@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from penelope.adapters.semantic.cube_sql import WHOLE_ROW, Column, CubeSql
+from penelope.adapters.semantic.columns import WHOLE_ROW, Column
+from penelope.adapters.semantic.cube_sql import CubeSql
 from penelope.domain.access import Masking
 from penelope.domain.semantics import MemberKind
 

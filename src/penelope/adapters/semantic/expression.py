@@ -9,6 +9,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from penelope.adapters.semantic.columns import WHOLE_ROW
+
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 DIALECT = "duckdb"
@@ -21,7 +23,6 @@ _CONTEXT = frozenset(
     {"FILTER_PARAMS", "FILTER_GROUP", "SECURITY_CONTEXT", "USER_CONTEXT", "COMPILE_CONTEXT", "SQL_UTILS"}
 )
 _MOST_REFERENCES = 200
-WHOLE_ROW = "*"
 
 
 @dataclass(frozen=True, slots=True)

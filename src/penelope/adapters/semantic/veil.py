@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from penelope.adapters.semantic.expression import WHOLE_ROW, Expression
+from penelope.adapters.semantic.columns import WHOLE_ROW, Column
+from penelope.adapters.semantic.expression import Expression
 from penelope.adapters.semantic.shape import Definition, Exposed, Path, Shape
 from penelope.adapters.semantic.targets import target, targets
 from penelope.domain.access import Masking
@@ -13,8 +14,6 @@ _FOLDS_MANY = frozenset({"count", "count_distinct", "count_distinct_approx", "su
 """Measures that show no single value. The others do: the largest e-mail address is an e-mail address."""
 
 _STRICTEST = (Masking.NULL, Masking.PARTIAL, Masking.HASH)
-
-Column = tuple[str, str]
 
 
 class Veil:
