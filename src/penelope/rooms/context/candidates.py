@@ -4,10 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 
+import numpy as np
+from numpy.typing import NDArray
+
 from penelope.domain.concept import Asking, Definition, DefinitionKind, Parsed
 from penelope.domain.passage import Passage
 from penelope.rooms.context.parse import Reading, Span
-from penelope.rooms.context.registry import Registry, Shared, stems_of
+from penelope.rooms.context.registry import Registry, Shared, Sharing, stems_of
 
 _LEAST_SHARE = 0.3
 """Of a name so much must be said, by the weight of its words, to be thought of."""
@@ -17,6 +20,9 @@ _WHOLE = 0.9
 
 _INSIDE = 0.85
 """What a name counts that was only said as a part of a longer name."""
+
+_APART = 0.98
+"""What a name counts of which words were said, and not the whole."""
 
 _READ = frozenset({DefinitionKind.RUNBOOK, DefinitionKind.DOCUMENT})
 _MOST_CANDIDATES = 50
@@ -74,28 +80,41 @@ def defined(reading: Reading, registry: Registry) -> tuple[Match, ...]:
 
 def _in_part(found: dict[str, Match], reading: Reading, registry: Registry) -> None:
     """Only those that can come among the first are made matches of: a common word leads to hundreds."""
-    said = tuple(dict.fromkeys(reading.stems[at] for at in reading.content))
+    sharing = registry.sharing(
+        tuple(dict.fromkeys(reading.stems[at] for at in reading.content)), _LEAST_SHARE
+    )
+    all_named = _counts(sharing, reading) * sharing.shares * sharing.weights
+    best: dict[str, tuple[float, Shared]] = {}
+    last = 0.0
+    for place in np.argsort(-all_named, kind="stable").tolist():
+        named = float(all_named[place])
+        if len(best) >= _MOST_CANDIDATES and named < last:
+            break
+        item = sharing.shared[sharing.numbers[place]]
+        name = item.naming.name
+        if name not in best and _named(found, name) < named:
+            best[name] = (named, item)
+            last = named
+    for less, name in nsmallest(_MOST_CANDIDATES, ((-named, name) for name, (named, _) in best.items())):
+        _keep(found, registry, name, -less, _places(reading, best[name][1].telling))
+
+
+def _counts(sharing: Sharing, reading: Reading) -> NDArray[np.float64]:
+    """What a name counts of which only words were said, by which of them.
+
+    Words of a name that stand apart name it a little less than the name itself, and least those that stand in a longer name:
+    the volume in "refund volume" is not the one of what was sold.
+    """
     longer = [
         frozenset(span.places) for span in reading.spans if span.namings and span not in reading.grouped
     ]
-    best: dict[str, tuple[float, Shared]] = {}
     # Hundreds of names share the same few words of the question.
-    counts: dict[tuple[str, ...], float] = {}
-    for item, share in registry.sharing(said, _LEAST_SHARE):
-        held = tuple([stem for stem in said if stem in item.telling]) if longer else ()
-        if held not in counts:
-            # Words of a name that stand apart name it a little less than the name itself, and least those that stand in
-            # a longer name: the volume in "refund volume" is not the one of what was sold.
-            places = _places(reading, item.telling)
-            counts[held] = _INSIDE if any(places < whole for whole in longer) else 0.98
-        name = item.naming.name
-        named = counts[held] * share * item.naming.weight
-        before = best.get(name)
-        if before is None or named > before[0]:
-            best[name] = (named, item)
-    better = ((-named, name) for name, (named, _) in best.items() if _named(found, name) < named)
-    for less, name in nsmallest(_MOST_CANDIDATES, better):
-        _keep(found, registry, name, -less, _places(reading, best[name][1].telling))
+    _, firsts, which = np.unique(sharing.held, return_index=True, return_inverse=True)
+    counts = []
+    for first in firsts.tolist():
+        places = _places(reading, sharing.shared[sharing.numbers[first]].telling)
+        counts.append(_INSIDE if any(places < whole for whole in longer) else _APART)
+    return np.array(counts)[which]
 
 
 def _places(reading: Reading, telling: Mapping[str, float]) -> frozenset[int]:

@@ -14,6 +14,7 @@ from penelope.rooms.context.words import words_of
 
 Stems = tuple[str, ...]
 Numbers = NDArray[np.int64]
+_NONE: Numbers = np.zeros(0, dtype=np.int64)
 
 MOST_DEFINITIONS = 100_000
 """Definitions of one registry."""
@@ -51,6 +52,19 @@ class Shared:
     naming: Naming
     telling: Mapping[str, float]
     whole: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """Names that share words with a question, each at its place: its number in `shared`, the share of its weight that was
+    said, how well it names, and which of the words it holds, a bit for each.
+    """
+
+    shared: Sequence[Shared]
+    numbers: Numbers
+    shares: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    held: Numbers
 
 
 class Registry:
@@ -91,6 +105,7 @@ class Registry:
         self._weights = self._weigh()
         self._shared, self._sharing = self._share(sharing)
         self._wholes = np.array([item.whole or 1.0 for item in self._shared])
+        self._naming_weights = np.array([item.naming.weight for item in self._shared])
         self._telling = _numbers(
             (stem, number) for number, item in enumerate(self._shared) for stem in item.telling
         )
@@ -148,22 +163,27 @@ class Registry:
         """Pairs of a dimension and one of its values that bear exactly that name."""
         return self._values.get(phrase, ())
 
-    def sharing(self, stems: Sequence[str], least: float) -> Iterator[tuple[Shared, float]]:
-        """Names that share words with those, by way of the rarest of them, and the share of their weight: at least so much."""
-        known = sorted((len(self._sharing[stem]), stem) for stem in set(stems) if stem in self._sharing)
-        if not known:
-            return
+    def sharing(self, stems: Sequence[str], least: float) -> "Sharing":
+        """Names that share words with those different ones, by way of the rarest of them, and at least so much of their weight."""
+        known = sorted((len(self._sharing[stem]), stem) for stem in stems if stem in self._sharing)
         told = np.zeros(len(self._shared))
-        for stem in stems:
+        held = np.zeros(len(self._shared), dtype=np.int64)
+        for bit, stem in enumerate(stems):
             if stem in self._telling:
                 told[self._telling[stem]] += self.weight(stem)
-        reached = np.concatenate([self._sharing[stem] for _, stem in known[:_RAREST]])
+                held[self._telling[stem]] |= 1 << bit
+        reached = np.concatenate([_NONE, *(self._sharing[stem] for _, stem in known[:_RAREST])])
         # Each once, where it came first.
         reached = reached[np.sort(np.unique(reached, return_index=True)[1])]
         shares = told[reached] / self._wholes[reached]
-        enough = shares >= least
-        for number, share in zip(reached[enough].tolist(), shares[enough].tolist(), strict=True):
-            yield self._shared[number], share
+        enough = reached[shares >= least]
+        return Sharing(
+            shared=self._shared,
+            numbers=enough,
+            shares=shares[shares >= least],
+            weights=self._naming_weights[enough],
+            held=held[enough],
+        )
 
     def headed(self, stem: str) -> tuple[Naming, ...]:
         """Names that end with that word, as "traffic source" does with "source"."""
