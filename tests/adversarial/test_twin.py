@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from penelope.adapters.twin.capabilities import look
 from penelope.adapters.twin.copies import Bounds, copied
@@ -94,7 +95,9 @@ def _isolation_is_there() -> None:
 
 def test_attacks_are_contained() -> None:
     before = traces()
-    results = asyncio.run(attacking.all_attacks())
+    # On the event loop that `penelope serve` runs on, which closes nothing for its children; below it is the other one.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        results = runner.run(attacking.all_attacks())
     show(f"as user {os.geteuid()}", results)
     judged(results)
     assert gone(), crowd()

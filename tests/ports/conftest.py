@@ -162,9 +162,10 @@ def bolt_server() -> Iterator[BoltServer]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _the_servers_event_loop() -> Iterator[None]:
-    """Adapters are held to their promises on the event loop that `penelope serve` runs on."""
+    """Adapters are held to their promises on the event loop that `penelope serve` runs on; tests of other folders, which
+    another worker may hand to this one, on their own."""
     before = asyncio.get_event_loop_policy()
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     yield

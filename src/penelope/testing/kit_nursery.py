@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from penelope.errors import Unavailable
+from penelope.kit.spawn import spawn
 
 
 class Nursery:
@@ -23,7 +24,7 @@ class Nursery:
     async def start(self) -> None:
         path = os.pathsep.join(item for item in sys.path if item)
         with self._log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
+            self._process = await spawn(
                 sys.executable,
                 "-m",
                 "penelope.testing.kit_worker",

@@ -22,6 +22,7 @@ import httpx
 from penelope.domain.service import Service, Target
 from penelope.errors import Unavailable
 from penelope.kit.canonical import Json
+from penelope.kit.spawn import spawn
 from penelope.testing.worlds import World
 
 WANTED = 2
@@ -120,7 +121,7 @@ class MigrationWorld(World):
     async def open(self, folder: Path) -> None:
         self._database = Database(folder / "orders.db")
         self._database.make_old()
-        self._process = await asyncio.create_subprocess_exec(
+        self._process = await spawn(
             sys.executable, "-m", "penelope.testing.world_migration", str(folder), start_new_session=True
         )
         self._url = f"http://127.0.0.1:{await _port(folder / 'port')}"

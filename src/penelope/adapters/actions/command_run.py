@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from penelope.errors import Unavailable
+from penelope.kit.spawn import spawn
 
 _GUARD = Path(__file__).with_name("command_guard.py")
 _GRACE_SECONDS = 5.0
@@ -66,7 +67,7 @@ async def run(order: Order) -> Answer:
     Raises Unavailable where its guard cannot be started, or dies.
     """
     try:
-        guard = await asyncio.create_subprocess_exec(
+        guard = await spawn(
             sys.executable,
             "-I",
             "-S",

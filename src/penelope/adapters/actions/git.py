@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from penelope.errors import Timeout, Unavailable
+from penelope.kit.spawn import spawn
 
 _COMPLAINT_CHARACTERS = 300
 _CONFIG = (
@@ -81,7 +82,7 @@ class Repository:
             with tempfile.TemporaryFile() as source:
                 source.write(stdin)
                 source.seek(0)
-                process = await asyncio.create_subprocess_exec(
+                process = await spawn(
                     "git",
                     "--literal-pathspecs",
                     "-C",

@@ -25,6 +25,7 @@ from penelope.errors import (
 )
 from penelope.kit.canonical import Json
 from penelope.kit.codec import from_data, to_data
+from penelope.kit.spawn import spawn
 
 _UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.@-]{0,199}\.(?:service|timer|socket|path|target)")
 _PROPERTIES = ("LoadState", "ActiveState", "SubState", "InvocationID", "MainPID", "NRestarts", "Result")
@@ -254,7 +255,7 @@ async def _systemctl(action: Action, timeout_seconds: float, verb: str, *flags: 
     scope = ("--user",) if options.user else ()
     argv = [*options.systemctl, *scope, "--no-pager", "--no-ask-password", verb, *flags, "--", options.unit]
     try:
-        process = await asyncio.create_subprocess_exec(
+        process = await spawn(
             *argv,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

@@ -10,6 +10,7 @@ from penelope.adapters.twin import cgroups, layout
 from penelope.adapters.twin.limits import Limits
 from penelope.adapters.twin.sandbox import Job, Sandbox, bubblewrap
 from penelope.errors import PenelopeError
+from penelope.kit.spawn import spawn
 
 _PROCESSES = 12
 _LOOK = """
@@ -121,7 +122,7 @@ async def user_namespaces() -> str:
     """Why an ordinary user's sandbox cannot be made here; nothing where it can."""
     try:
         program = bubblewrap()
-        process = await asyncio.create_subprocess_exec(
+        process = await spawn(
             str(program), "--unshare-user", "--ro-bind", "/", "/", "--", "/bin/true",
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip

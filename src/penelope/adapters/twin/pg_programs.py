@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from penelope.kit.spawn import spawn
+
 NEEDED = ("initdb", "pg_dump", "pg_restore", "postgres", "psql")
 OLDEST = 15
 """The first version in which an ordinary role may be allowed to load rows without firing triggers."""
@@ -62,7 +64,7 @@ async def _tried(folder: Path) -> Programs | None:
 async def _version(program: Path) -> int:
     """0 for one that does not tell."""
     try:
-        process = await asyncio.create_subprocess_exec(
+        process = await spawn(
             str(program), "--version", stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip

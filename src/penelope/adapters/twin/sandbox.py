@@ -17,6 +17,7 @@ from penelope.adapters.twin import calls, cgroups, layout, watch
 from penelope.adapters.twin.layout import Place
 from penelope.adapters.twin.limits import Limits, Stopped
 from penelope.errors import Unavailable
+from penelope.kit.spawn import spawn
 
 _FIRST_IDENTITY, _IDENTITIES = 1_900_000_000, 1 << 20
 _LOOK_SECONDS = 0.05
@@ -125,7 +126,7 @@ class Sandbox:
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         argv = self._argv(job, mark, status.fileno())
         try:
-            process = await asyncio.create_subprocess_exec(
+            process = await spawn(
                 *_through(group, argv),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -150,6 +151,7 @@ class Sandbox:
         places = self._places(job)
         order = {
             "argv": list(job.argv),
+            "handed": list(job.handed),
             "folder": job.folder,
             "identity": (job.identity or new_identity()) if as_root else None,
             "alias": None if as_root else job.identity,

@@ -25,6 +25,7 @@ from penelope.domain.action import Action, Snapshot, Tier
 from penelope.domain.plan import Node, NodeKind, Plan
 from penelope.domain.rehearsal import Check, Rehearsal, RehearsalOutcome
 from penelope.domain.service import Service, Target, TwinCheck, TwinReplay, TwinServe, TwinSpec
+from penelope.kit.spawn import spawn
 from penelope.testing.gate import planned
 
 PYTHON = "python3"
@@ -395,7 +396,7 @@ async def test_workshop_of_a_killed_process_is_swept() -> None:
         "async def main():\n async with workshop() as folder:\n  print(folder.parent, flush=True)\n"
         "  (folder / 'x').mkdir(mode=0o500)\n  await asyncio.sleep(100)\nasyncio.run(main())"
     )
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=subprocess.PIPE)
+    process = await spawn(sys.executable, "-c", script, stdout=subprocess.PIPE)
     assert process.stdout is not None
     folder = Path((await process.stdout.readline()).decode().strip())
     sweep()
