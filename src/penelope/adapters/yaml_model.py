@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     GetCoreSchemaHandler,
@@ -20,6 +19,7 @@ from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_sc
 
 from penelope.adapters.yaml_source import Document, Problem, Where
 from penelope.kit.canonical import Json
+from penelope.kit.described import Described
 
 Model = TypeVar("Model", bound="Part")
 
@@ -41,14 +41,13 @@ _PLAIN_WORDS = (
 )
 
 
-class Part(BaseModel):
+class Part(Described):
     """A mapping with known keys; the docstring under each key is its description in the schema."""
 
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
         frozen=True,
-        use_attribute_docstrings=True,
         model_title_generator=lambda model: model.__name__.removesuffix("Rule"),
     )
 

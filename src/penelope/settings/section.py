@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
     Strict,
@@ -15,6 +14,8 @@ from pydantic import (
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+
+from penelope.kit.described import Described
 
 LONGEST_SECONDS = 1e9
 """Some thirty years: what is longer cannot be added to every moment, and nobody waits for it."""
@@ -77,7 +78,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
 
 
-class Section(BaseModel):
+class Section(Described):
     """What all sections have in common: nothing unknown, nothing guessed, nothing changed later."""
 
     model_config = ConfigDict(
@@ -87,7 +88,6 @@ class Section(BaseModel):
         allow_inf_nan=False,
         validate_default=True,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
     )
 
     @field_validator("*")

@@ -3,21 +3,20 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from penelope.domain.break_glass import ReviewStatus
 from penelope.entry.api.models import Approval
+from penelope.kit.described import Described
 
 Reason = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"\S")]
 Remark = Annotated[str, Field(max_length=4096)]
 
-_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+_STRICT = ConfigDict(extra="forbid")
 
 
-class Vote(BaseModel):
+class Vote(Described):
     """One word of a person or a machine."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     voter: str
     """The identity that counts; two keys of one owner are one."""
@@ -32,7 +31,7 @@ class Vote(BaseModel):
     """Who delegated the seat."""
 
 
-class Comment(BaseModel):
+class Comment(Described):
     """A remark without a vote."""
 
     actor: str
@@ -40,7 +39,7 @@ class Comment(BaseModel):
     at: datetime
 
 
-class Delegation(BaseModel):
+class Delegation(Described):
     """A seat that was handed on."""
 
     owner: str
@@ -51,7 +50,7 @@ class Delegation(BaseModel):
     at: datetime
 
 
-class Bench(BaseModel):
+class Bench(Described):
     """Seats of one role, of which `needed` must say yes."""
 
     role: str
@@ -75,17 +74,15 @@ class ApprovalDetail(Approval):
     delegations: list[Delegation]
 
 
-class ApprovalPage(BaseModel):
+class ApprovalPage(Described):
     """Requests, the one that changed last first."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     approvals: list[ApprovalDetail]
     next: str | None
     """What to send as `before` for the next page; null on the last one."""
 
 
-class Review(BaseModel):
+class Review(Described):
     """What somebody who looked at a broken glass had to say."""
 
     reviewer: str
@@ -94,10 +91,8 @@ class Review(BaseModel):
     at: datetime
 
 
-class BrokenGlass(BaseModel):
+class BrokenGlass(Described):
     """A plan that was run at once, over refusals and unanswered questions."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     id: str
     incident: str
@@ -116,13 +111,13 @@ class BrokenGlass(BaseModel):
     reviews: list[Review]
 
 
-class ReviewList(BaseModel):
+class ReviewList(Described):
     """Broken glasses, the one that changed last first."""
 
     reviews: list[BrokenGlass]
 
 
-class Approve(BaseModel):
+class Approve(Described):
     """A yes."""
 
     model_config = _STRICT
@@ -130,7 +125,7 @@ class Approve(BaseModel):
     reason: Remark = ""
 
 
-class Reject(BaseModel):
+class Reject(Described):
     """A no, which needs a reason."""
 
     model_config = _STRICT
@@ -138,7 +133,7 @@ class Reject(BaseModel):
     reason: Reason
 
 
-class WithReason(BaseModel):
+class WithReason(Described):
     """Something that needs to say why."""
 
     model_config = _STRICT
@@ -146,7 +141,7 @@ class WithReason(BaseModel):
     reason: Reason
 
 
-class NewComment(BaseModel):
+class NewComment(Described):
     """A remark."""
 
     model_config = _STRICT
@@ -154,7 +149,7 @@ class NewComment(BaseModel):
     text: Reason
 
 
-class NewDelegation(BaseModel):
+class NewDelegation(Described):
     """To whom a seat is handed: a person or a role, and not both."""
 
     model_config = _STRICT
@@ -164,7 +159,7 @@ class NewDelegation(BaseModel):
     reason: Remark = ""
 
 
-class NewReview(BaseModel):
+class NewReview(Described):
     """What a reviewer found."""
 
     model_config = _STRICT

@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, model_validator
 
 from penelope.domain.decision import Judgement
 from penelope.entry.api.wisdom_models import LeanedOn
+from penelope.kit.described import Described
 
 _INCIDENT = "inc_01k9vd3q7w8r2n5tbxyz"
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -30,16 +31,17 @@ Risk = Annotated[float, Field(ge=0, le=1)]
 Cursor = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,256}$")]
 
 _QUESTION = ConfigDict(use_attribute_docstrings=True, extra="forbid")
+"""FastAPI takes the parameters of a query apart, and each one's description from its field."""
 
 
 def _with(**example: Any) -> ConfigDict:
-    return ConfigDict(use_attribute_docstrings=True, json_schema_extra={"examples": [example]})
+    return ConfigDict(json_schema_extra={"examples": [example]})
 
 
 # --- questions --------------------------------------------------------------------------------------------
 
 
-class Stretch(BaseModel):
+class Stretch(Described):
     """A stretch of time."""
 
     model_config = _QUESTION
@@ -94,7 +96,7 @@ class WantedFile(Wanted):
     format: Literal["json", "csv"] = "json"
 
 
-class WantedRisks(BaseModel):
+class WantedRisks(Described):
     """A page of risky decisions."""
 
     model_config = _QUESTION
@@ -113,7 +115,7 @@ class WantedFigures(Stretch):
     service: Name | None = None
 
 
-class WantedPrecedents(BaseModel):
+class WantedPrecedents(Described):
     """Which decision about an incident is meant."""
 
     model_config = _QUESTION
@@ -142,7 +144,7 @@ _DECISION = {
 }
 
 
-class Decision(BaseModel):
+class Decision(Described):
     """One decision; an incident that was judged anew has several."""
 
     model_config = _with(**_DECISION)
@@ -167,17 +169,15 @@ class Decision(BaseModel):
     overridden_at: datetime | None
 
 
-class DecisionPage(BaseModel):
+class DecisionPage(Described):
     """Decisions, in the order that was asked for."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     decisions: list[Decision]
     next: str | None
     """What to send as `cursor` for the next page; null on the last one."""
 
 
-class RiskPercentiles(BaseModel):
+class RiskPercentiles(Described):
     """Risks that so many per cent of the decisions do not exceed."""
 
     p50: float
@@ -185,7 +185,7 @@ class RiskPercentiles(BaseModel):
     p99: float
 
 
-class DecisionStatistics(BaseModel):
+class DecisionStatistics(Described):
     """Figures of a stretch of time. Rates are 0 to 1, and null where there was no decision."""
 
     model_config = _with(
@@ -211,7 +211,7 @@ class DecisionStatistics(BaseModel):
     """The share of decisions whose plan a person refused."""
 
 
-class PrecedentCase(BaseModel):
+class PrecedentCase(Described):
     """An earlier incident that the playbook acted upon."""
 
     incident: str
@@ -220,10 +220,8 @@ class PrecedentCase(BaseModel):
     ended_at: datetime
 
 
-class Precedent(BaseModel):
+class Precedent(Described):
     """What earlier uses of a playbook on a service had come to when it was decided."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     playbook: str
     service: str
@@ -233,10 +231,8 @@ class Precedent(BaseModel):
     """The newest of them, 50 at most."""
 
 
-class DecisionPrecedents(BaseModel):
+class DecisionPrecedents(Described):
     """A decision and what it rested on."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     decision: Decision
     precedents: list[Precedent]

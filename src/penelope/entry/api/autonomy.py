@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from penelope.domain.autonomy import Comparison, Level, Standing
 from penelope.entry.api.access import Running, requires
@@ -27,6 +27,7 @@ from penelope.errors import (
 from penelope.flow.autonomy import Word
 from penelope.flow.keys import Scope
 from penelope.flow.reporting import Report
+from penelope.kit.described import Described
 from penelope.rooms.learn.autonomy import Policy, bounds, hindrance
 
 Text = Annotated[str, Field(max_length=4096)]
@@ -40,10 +41,8 @@ router = APIRouter(
 )
 
 
-class Earned(BaseModel):
+class Earned(Described):
     """Where a playbook stands on a service."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     playbook: str
     service: str
@@ -71,10 +70,8 @@ class Earned(BaseModel):
     since: datetime
 
 
-class Earnings(BaseModel):
+class Earnings(Described):
     """Where playbooks stand."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     start: Level
     """Where a playbook begins on a service that is not listed here."""
@@ -83,10 +80,10 @@ class Earnings(BaseModel):
     """Ask again with it as `after` for the next page; null on the last one."""
 
 
-class Placing(BaseModel):
+class Placing(Described):
     """The level on which a person puts a playbook on a service, and why."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
     playbook: Name
     service: Name
@@ -95,12 +92,11 @@ class Placing(BaseModel):
     """It is kept in history."""
 
 
-class Told(BaseModel):
+class Told(Described):
     """What people did about an incident."""
 
     model_config = ConfigDict(
         extra="forbid",
-        use_attribute_docstrings=True,
         json_schema_extra={"examples": [{"did": "restart-instance", "comment": "by hand, at the console"}]},
     )
 
@@ -109,10 +105,10 @@ class Told(BaseModel):
     comment: Text = ""
 
 
-class Compared(BaseModel):
+class Compared(Described):
     """What a report came to."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
+    model_config = ConfigDict(from_attributes=True)
 
     incident: str
     service: str

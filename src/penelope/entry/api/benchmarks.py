@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from penelope.domain import benchmark as domain
 from penelope.domain.contract import Gravity
@@ -23,6 +23,7 @@ from penelope.errors import (
 )
 from penelope.flow.benchmark_desk import Order
 from penelope.flow.keys import Caller, Scope
+from penelope.kit.described import Described
 
 Name = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]*$")]
 
@@ -33,10 +34,8 @@ router = APIRouter(
 )
 
 
-class BenchmarkProbe(BaseModel):
+class BenchmarkProbe(Described):
     """A figure that is measured; its options stay in the catalogue."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     name: str
     kind: str
@@ -51,10 +50,10 @@ class BenchmarkProbe(BaseModel):
     """What is minor is told, and takes nothing back."""
 
 
-class Baseline(BaseModel):
+class Baseline(Described):
     """What a figure is like in healthy times."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
+    model_config = ConfigDict(from_attributes=True)
 
     probe: str
     middle: float | None
@@ -69,10 +68,10 @@ class Baseline(BaseModel):
     updated_at: datetime | None
 
 
-class Finding(BaseModel):
+class Finding(Described):
     """A figure beside its baseline."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
+    model_config = ConfigDict(from_attributes=True)
 
     probe: str
     standing: domain.Standing
@@ -89,10 +88,10 @@ class Finding(BaseModel):
     note: str
 
 
-class BenchmarkRun(BaseModel):
+class BenchmarkRun(Described):
     """One run of a suite."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
+    model_config = ConfigDict(from_attributes=True)
 
     id: str
     service: str
@@ -106,7 +105,7 @@ class BenchmarkRun(BaseModel):
     ended_at: datetime
 
 
-class Benchmarks(BaseModel):
+class Benchmarks(Described):
     """A service's benchmarks."""
 
     service: str
@@ -115,7 +114,7 @@ class Benchmarks(BaseModel):
     runs: list[BenchmarkRun]
 
 
-class WantedRun(BaseModel):
+class WantedRun(Described):
     """A suite to be run now."""
 
     model_config = ConfigDict(extra="forbid")
@@ -124,10 +123,10 @@ class WantedRun(BaseModel):
     suite: domain.SuiteName = domain.SuiteName.SMOKE
 
 
-class WantedBaseline(BaseModel):
+class WantedBaseline(Described):
     """Baselines that are to take in what is measured now, and why."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
     service: Name
     reason: Annotated[str, Field(max_length=4096, pattern=r"\S")]
@@ -136,10 +135,10 @@ class WantedBaseline(BaseModel):
     """Forget what they held: the service has changed for good."""
 
 
-class UpdatedBaselines(BaseModel):
+class UpdatedBaselines(Described):
     """What became of it."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
+    model_config = ConfigDict(from_attributes=True)
 
     service: str
     taken: dict[str, Baseline]

@@ -5,13 +5,13 @@ from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict
 
 from penelope.domain.constitution import Article
 from penelope.entry.api.access import Running, requires
 from penelope.entry.api.problems import documented
 from penelope.errors import Forbidden, InvalidRequest, Unauthenticated, Unavailable
 from penelope.flow.keys import Scope
+from penelope.kit.described import Described
 from penelope.rooms.learn.compliance import ArticleScore, Compliance
 
 router = APIRouter(
@@ -22,17 +22,15 @@ router = APIRouter(
 )
 
 
-class Band(BaseModel):
+class Band(Described):
     """The ratios that are healthy, both ends included."""
 
     least: float
     most: float
 
 
-class ArticleReport(BaseModel):
+class ArticleReport(Described):
     """How well one article is kept."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     article: Article
     weight: float
@@ -49,7 +47,7 @@ class ArticleReport(BaseModel):
     """How far confidence was from what came true, 0 to 1; 0.25 is what a coin would get."""
 
 
-class Day(BaseModel):
+class Day(Described):
     """One day (UTC) of the trend."""
 
     day: date
@@ -58,10 +56,8 @@ class Day(BaseModel):
     shares: dict[Article, float]
 
 
-class Constitution(BaseModel):
+class Constitution(Described):
     """How well decisions keep the constitution."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     service: str | None
     days: int

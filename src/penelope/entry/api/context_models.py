@@ -3,24 +3,24 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from penelope.domain.access import Classification, Masking
 from penelope.domain.answer import Outcome
 from penelope.domain.concept import LONGEST_CONCEPT, DefinitionKind
 from penelope.domain.degradation import DegradationMode, Store
 from penelope.kit.call_breaker import BreakerState
+from penelope.kit.described import Described
 from penelope.settings.context import Zone
 
-_DESCRIBED = ConfigDict(use_attribute_docstrings=True)
-_WANTED = ConfigDict(use_attribute_docstrings=True, extra="forbid")
+_WANTED = ConfigDict(extra="forbid")
 
 Concept = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_CONCEPT, pattern=r"^[^\x00]*$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 Short = Annotated[str, StringConstraints(max_length=64, pattern=r"^[^\x00]*$")]
 
 
-class UserContext(BaseModel):
+class UserContext(Described):
     """For whom it is asked. Another role or region than the caller's own needs a key with the scope `delegate`."""
 
     model_config = _WANTED
@@ -35,7 +35,7 @@ class UserContext(BaseModel):
     """The time zone in which "yesterday" is meant, such as `Europe/Berlin`; by default that of the settings."""
 
 
-class WantedAnswer(BaseModel):
+class WantedAnswer(Described):
     """A concept in words, such as "APAC revenue last quarter"."""
 
     model_config = _WANTED
@@ -46,20 +46,20 @@ class WantedAnswer(BaseModel):
     """Whether the value is wanted too, and not only what it is."""
 
 
-class WantedSearch(BaseModel):
+class WantedSearch(Described):
     """Words to look for in documents and definitions."""
 
     model_config = _WANTED
 
     query: Concept
-    kinds: Annotated[list[Short], Field(max_length=20)] = []
+    kinds: Annotated[list[Short], Field(max_length=20)] = []  # noqa: RUF012 - pydantic copies it
     """Kinds of documents, such as `runbook`; none is all."""
     limit: Annotated[int, Field(ge=1, le=50)] = 10
     """The most documents."""
     user_context: UserContext = UserContext()
 
 
-class WantedCorrection(BaseModel):
+class WantedCorrection(Described):
     """What somebody means by words that were taken for something else, or for nothing."""
 
     model_config = _WANTED
@@ -73,7 +73,7 @@ class WantedCorrection(BaseModel):
     user_context: UserContext = UserContext()
 
 
-class WantedWithdrawal(BaseModel):
+class WantedWithdrawal(Described):
     """Words that shall mean again what they did before they were taught."""
 
     model_config = _WANTED
@@ -83,7 +83,7 @@ class WantedWithdrawal(BaseModel):
     user_context: UserContext = UserContext()
 
 
-class WantedReplay(BaseModel):
+class WantedReplay(Described):
     """For whom an answer is made again; by default for the caller, or as then if the caller may ask for others."""
 
     model_config = _WANTED
@@ -91,7 +91,7 @@ class WantedReplay(BaseModel):
     user_context: UserContext | None = None
 
 
-class Notice(BaseModel):
+class Notice(Described):
     """What an answer lacks because a store could not be asked."""
 
     store: Store
@@ -100,10 +100,8 @@ class Notice(BaseModel):
     since: datetime
 
 
-class Definition(BaseModel):
+class Definition(Described):
     """What a name means."""
-
-    model_config = _DESCRIBED
 
     name: str
     kind: DefinitionKind
@@ -121,10 +119,8 @@ class Definition(BaseModel):
     """Where it is defined."""
 
 
-class Choice(BaseModel):
+class Choice(Described):
     """A definition that may be meant."""
-
-    model_config = _DESCRIBED
 
     name: str
     title: str
@@ -134,10 +130,8 @@ class Choice(BaseModel):
     """Its features, 0 to 1 each."""
 
 
-class Excerpt(BaseModel):
+class Excerpt(Described):
     """A part of a document."""
-
-    model_config = _DESCRIBED
 
     document: str
     kind: str
@@ -150,10 +144,8 @@ class Excerpt(BaseModel):
     """What found it: `words`, `meaning`, or both."""
 
 
-class Figures(BaseModel):
+class Figures(Described):
     """A table with its unit."""
-
-    model_config = _DESCRIBED
 
     columns: list[str]
     rows: list[list[Any]]
@@ -166,17 +158,15 @@ class Figures(BaseModel):
     """What was asked; values stand beside it."""
 
 
-class Confidence(BaseModel):
+class Confidence(Described):
     """How likely the definition is the one meant, 0 to 1; the contributions add up to its log-odds."""
 
     value: float
     contributions: list[tuple[str, float]]
 
 
-class Told(BaseModel):
+class Told(Described):
     """An answer. It is kept in the ledger under its id."""
-
-    model_config = _DESCRIBED
 
     id: str
     concept: str
@@ -205,10 +195,8 @@ class Told(BaseModel):
     """Things said that the question could not take up; then there is no value."""
 
 
-class Found(BaseModel):
+class Found(Described):
     """What a search found, the best first."""
-
-    model_config = _DESCRIBED
 
     look: str
     """The id under which the ledger has that it was told."""
@@ -220,16 +208,12 @@ class Found(BaseModel):
 class Asset(Definition):
     """One definition."""
 
-    model_config = _DESCRIBED
-
     look: str
     """The id under which the ledger has that it was told."""
 
 
-class Assets(BaseModel):
+class Assets(Described):
     """Definitions by name. Send `next` as `after` for those that follow."""
-
-    model_config = _DESCRIBED
 
     look: str
     """The id under which the ledger has that it was told."""
@@ -238,10 +222,8 @@ class Assets(BaseModel):
     notices: list[Notice]
 
 
-class Lineage(BaseModel):
+class Lineage(Described):
     """What a definition is made of, and what is made of it."""
-
-    model_config = _DESCRIBED
 
     look: str
     """The id under which the ledger has that it was told."""
@@ -253,10 +235,8 @@ class Lineage(BaseModel):
     notices: list[Notice]
 
 
-class Explanation(BaseModel):
+class Explanation(Described):
     """How a concept was understood, without its value."""
-
-    model_config = _DESCRIBED
 
     look: str
     """The id under which the ledger has that it was told."""
@@ -275,7 +255,7 @@ class Explanation(BaseModel):
     notices: list[Notice]
 
 
-class Correction(BaseModel):
+class Correction(Described):
     """A phrase that means a definition from now on."""
 
     phrase: str
@@ -284,7 +264,7 @@ class Correction(BaseModel):
     at: datetime
 
 
-class Withdrawal(BaseModel):
+class Withdrawal(Described):
     """A phrase that is taught no more, by whose word."""
 
     phrase: str
@@ -292,10 +272,8 @@ class Withdrawal(BaseModel):
     at: datetime
 
 
-class KeptAnswer(BaseModel):
+class KeptAnswer(Described):
     """An answer as it was told then."""
-
-    model_config = _DESCRIBED
 
     id: str
     actor: str
@@ -303,7 +281,7 @@ class KeptAnswer(BaseModel):
     told: dict[str, Any]
 
 
-class Difference(BaseModel):
+class Difference(Described):
     """A place (a JSON pointer) at which an answer is another one now; null where it has nothing."""
 
     path: str
@@ -311,10 +289,8 @@ class Difference(BaseModel):
     again: Any
 
 
-class Replay(BaseModel):
+class Replay(Described):
     """An answer that was made again with the stores, definitions and policies of now."""
-
-    model_config = _DESCRIBED
 
     id: str
     again: str
@@ -327,10 +303,8 @@ class Replay(BaseModel):
     notices: list[Notice]
 
 
-class Standing(BaseModel):
+class Standing(Described):
     """How answers go on without a store."""
-
-    model_config = _DESCRIBED
 
     store: Store
     mode: DegradationMode
@@ -343,7 +317,7 @@ class Standing(BaseModel):
     waiting: int
 
 
-class Degradation(BaseModel):
+class Degradation(Described):
     """How each store stands."""
 
     stores: list[Standing]

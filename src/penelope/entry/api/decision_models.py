@@ -3,15 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from penelope.domain.decision import Judgement
 from penelope.domain.precedent import Stratum
+from penelope.kit.described import Described
 
-_DESCRIBED = ConfigDict(use_attribute_docstrings=True)
 
-
-class Contribution(BaseModel):
+class Contribution(Described):
     """One named part of a figure."""
 
     name: str
@@ -19,10 +16,8 @@ class Contribution(BaseModel):
     reason: str
 
 
-class Figure(BaseModel):
+class Figure(Described):
     """A figure of 0 to 1 and its parts, which add up to it from first to last."""
-
-    model_config = _DESCRIBED
 
     value: float
     interval: tuple[float, float] | None = None
@@ -30,10 +25,8 @@ class Figure(BaseModel):
     contributions: list[Contribution]
 
 
-class Healing(BaseModel):
+class Healing(Described):
     """How likely the incident was to heal by itself."""
-
-    model_config = _DESCRIBED
 
     probability: float
     interval: tuple[float, float]
@@ -45,7 +38,7 @@ class Healing(BaseModel):
     recheck_seconds: float
 
 
-class Precedent(BaseModel):
+class Precedent(Described):
     """What earlier uses of the playbook on the service came to."""
 
     playbook: str
@@ -54,10 +47,8 @@ class Precedent(BaseModel):
     failures: int
 
 
-class Likeness(BaseModel):
+class Likeness(Described):
     """A past case that the decision leaned on; `/api/v1/wisdom/{id}` shows the case."""
-
-    model_config = _DESCRIBED
 
     incident: str
     similarity: float
@@ -70,10 +61,8 @@ class Likeness(BaseModel):
     """Whether what came of it speaks for the plan; null where it says nothing about it."""
 
 
-class Briefing(BaseModel):
+class Briefing(Described):
     """What a person is told who has to take the incident over."""
-
-    model_config = _DESCRIBED
 
     known: list[str]
     ruled_out: list[str]
@@ -85,10 +74,8 @@ class Briefing(BaseModel):
     next_steps: list[str]
 
 
-class Explanation(BaseModel):
+class Explanation(Described):
     """Why a decision was made: the three questions with their figures."""
-
-    model_config = _DESCRIBED
 
     id: int
     """The decision's number."""
@@ -124,10 +111,8 @@ class Explanation(BaseModel):
     """The version of the judgement that made it; null before inputs were recorded."""
 
 
-class Difference(BaseModel):
+class Difference(Described):
     """A place at which a decision that was made again differs from the recorded one."""
-
-    model_config = _DESCRIBED
 
     path: str
     """A JSON pointer into the decision; below `/listed` into the table of decisions, below `/present` into the
@@ -136,10 +121,8 @@ class Difference(BaseModel):
     again: Any
 
 
-class Replay(BaseModel):
+class Replay(Described):
     """Whether a decision, made again from its recorded inputs, is the recorded one in every field."""
-
-    model_config = _DESCRIBED
 
     id: int
     incident: str
@@ -148,10 +131,8 @@ class Replay(BaseModel):
     differences: list[Difference]
 
 
-class Bin(BaseModel):
+class Bin(Described):
     """Predictions of about the same confidence."""
-
-    model_config = _DESCRIBED
 
     low: float
     high: float
@@ -164,10 +145,8 @@ class Bin(BaseModel):
     """The 95 % interval of that share."""
 
 
-class Calibration(BaseModel):
+class Calibration(Described):
     """How well confidence fits what came of the plans that acted."""
-
-    model_config = _DESCRIBED
 
     since: datetime
     service: str | None

@@ -3,14 +3,15 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from penelope.domain import analysis, traffic
 from penelope.domain import deployment as domain
 from penelope.domain.rollout import RolloutLimits
 from penelope.errors import InvalidRequest
+from penelope.kit.described import Described
 
-_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True, from_attributes=True)
+_STRICT = ConfigDict(extra="forbid", from_attributes=True)
 _LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 _LINES = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"
 
@@ -27,7 +28,7 @@ Ratio = Annotated[float, Field(ge=0, le=1)]
 Token = Annotated[str, Field(pattern=traffic.NAME_FORM)]
 
 
-class Stage(BaseModel):
+class Stage(Described):
     """A weight for the changed arm."""
 
     model_config = _STRICT
@@ -42,7 +43,7 @@ class Stage(BaseModel):
     """Waits for a person's word."""
 
 
-class Limits(BaseModel):
+class Limits(Described):
     """The guard rails of a canary."""
 
     model_config = _STRICT
@@ -56,7 +57,7 @@ class Limits(BaseModel):
     """Fewer on the canary are too few for a promotion."""
 
 
-class Noise(BaseModel):
+class Noise(Described):
     """How many times more a figure scatters than dice would; learned from two slices that are alike."""
 
     model_config = _STRICT
@@ -66,7 +67,7 @@ class Noise(BaseModel):
     """Events a second x share x (1 - share) when it was learned; 0 where that is not known."""
 
 
-class Tempering(BaseModel):
+class Tempering(Described):
     """The noise of errors and of slow requests; where none is named, what was learned of the service is used."""
 
     model_config = _STRICT
@@ -75,7 +76,7 @@ class Tempering(BaseModel):
     latency: Noise = Field(default_factory=Noise)
 
 
-class Thresholds(BaseModel):
+class Thresholds(Described):
     """Scores of Kayenta's judge, 0 to 100."""
 
     model_config = _STRICT
@@ -86,7 +87,7 @@ class Thresholds(BaseModel):
     """Below it the canary goes back."""
 
 
-class Analysis(BaseModel):
+class Analysis(Described):
     """How a canary is judged: docs/rollout-statistics.md."""
 
     model_config = _STRICT
@@ -132,7 +133,7 @@ class Analysis(BaseModel):
             raise InvalidRequest(str(error)) from error
 
 
-class Mirror(BaseModel):
+class Mirror(Described):
     """Copies of requests, whose answers are thrown away."""
 
     model_config = _STRICT
@@ -141,7 +142,7 @@ class Mirror(BaseModel):
     percent: Annotated[int, Field(ge=1, le=domain.WHOLE)]
 
 
-class Pin(BaseModel):
+class Pin(Described):
     """Requests that bear a header, or a cookie, of this value; one of the two is named."""
 
     model_config = _STRICT
@@ -152,7 +153,7 @@ class Pin(BaseModel):
     cookie: Token | Literal[""] = ""
 
 
-class Affinity(BaseModel):
+class Affinity(Described):
     """A cookie by which a client comes back to its arm, until the arm's weight is 0."""
 
     model_config = _STRICT
@@ -161,7 +162,7 @@ class Affinity(BaseModel):
     max_age_seconds: Annotated[int, Field(ge=1, le=traffic.LONGEST_AGE_SECONDS)] = 86_400
 
 
-class Course(BaseModel):
+class Course(Described):
     """How a deployment is to go."""
 
     model_config = _STRICT
@@ -213,10 +214,10 @@ class Course(BaseModel):
         )
 
 
-class Learned(BaseModel):
+class Learned(Described):
     """What a calibration has learned of a service's noise."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
+    model_config = ConfigDict(from_attributes=True)
 
     deployment: str
     """The calibration."""
@@ -231,10 +232,10 @@ class Learned(BaseModel):
     """Whether there was enough to learn the noise of slow requests from."""
 
 
-class Deployment(BaseModel):
+class Deployment(Described):
     """A rollout as it stands."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
+    model_config = ConfigDict(from_attributes=True)
 
     id: str
     service: str
@@ -269,30 +270,24 @@ class Deployment(BaseModel):
     """What was learned by the calibration that it goes by; of a calibration what it has learned itself."""
 
 
-class DeploymentPage(BaseModel):
+class DeploymentPage(Described):
     """Deployments, the one that changed last first."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     deployments: list[Deployment]
     next: str | None
     """Ask again with it as `before` for the next page; null on the last one."""
 
 
-class DeploymentDetail(BaseModel):
+class DeploymentDetail(Described):
     """A deployment, and its last look."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     deployment: Deployment
     look: dict[str, Any] | None
     """Figures, evidence and verdict of the last look, a reason for each metric; null before the first one."""
 
 
-class DeploymentEvent(BaseModel):
+class DeploymentEvent(Described):
     """One entry of a deployment's history."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     version: int
     """Its number in the history of this deployment, from 1."""
@@ -304,18 +299,17 @@ class DeploymentEvent(BaseModel):
     details: dict[str, Any]
 
 
-class DeploymentEvents(BaseModel):
+class DeploymentEvents(Described):
     """What happened to a deployment, in order."""
 
     events: list[DeploymentEvent]
 
 
-class WantedDeployment(BaseModel):
+class WantedDeployment(Described):
     """A rollout that is to begin."""
 
     model_config = ConfigDict(
         extra="forbid",
-        use_attribute_docstrings=True,
         json_schema_extra={
             "examples": [
                 {"service": "shop", "course": {"canary": "shop-b", "control": "shop-a"}, "reason": "v2"}
@@ -334,10 +328,10 @@ class WantedDeployment(BaseModel):
     """Sent again with the same key and by the same caller, it is the same deployment."""
 
 
-class WantedWord(BaseModel):
+class WantedWord(Described):
     """What is said to a deployment."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
     order: domain.Order
     reason: Reason
@@ -345,10 +339,10 @@ class WantedWord(BaseModel):
     """The stage that a `step` is meant for: sent twice it is one step."""
 
 
-class WantedRevision(BaseModel):
+class WantedRevision(Described):
     """A new revision in the changed arm."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
     revision: Annotated[Text, Field(min_length=1)]
     reason: Reason

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from penelope.domain import halt as domain
 from penelope.domain.halt import FailureKind, Scope, ScopeKind
@@ -26,6 +26,7 @@ from penelope.flow.halting import UNREADABLE, Brakes, breaker_from, scope_of
 from penelope.flow.keys import Caller
 from penelope.flow.keys import Scope as KeyScope
 from penelope.flow.switching import Order
+from penelope.kit.described import Described
 
 router = APIRouter(
     prefix="/api/v1/halts",
@@ -36,7 +37,7 @@ router = APIRouter(
 _LONGEST = 366 * 86_400
 
 
-class Failure(BaseModel):
+class Failure(Described):
     """A fix that failed, or that did not last."""
 
     incident: str
@@ -45,11 +46,10 @@ class Failure(BaseModel):
     at: datetime
 
 
-class Halt(BaseModel):
+class Halt(Described):
     """How one breaker stands."""
 
     model_config = ConfigDict(
-        use_attribute_docstrings=True,
         json_schema_extra={
             "examples": [
                 {
@@ -115,7 +115,7 @@ class Halt(BaseModel):
         )
 
 
-class HaltList(BaseModel):
+class HaltList(Described):
     """Every breaker that a failure or a person has touched, without those of problems that closed long ago; all others
     are closed.
     """
@@ -123,7 +123,7 @@ class HaltList(BaseModel):
     halts: list[Halt]
 
 
-class Word(BaseModel):
+class Word(Described):
     """Why a person closes or resets a breaker."""
 
     model_config = ConfigDict(
@@ -138,7 +138,6 @@ class Stop(Word):
 
     model_config = ConfigDict(
         extra="forbid",
-        use_attribute_docstrings=True,
         json_schema_extra={"examples": [{"reason": "the database moves", "seconds": 7200}]},
     )
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from penelope.domain.work import ActorKind
 from penelope.entry.api.access import Running, requires
@@ -12,6 +12,7 @@ from penelope.entry.api.problems import documented
 from penelope.errors import AppendConflict, Forbidden, Unauthenticated, Unavailable
 from penelope.flow.heartbeat import is_alive
 from penelope.flow.keys import Scope
+from penelope.kit.described import Described
 
 router = APIRouter(
     prefix="/api/v1",
@@ -20,11 +21,10 @@ router = APIRouter(
 )
 
 
-class Sweep(BaseModel):
+class Sweep(Described):
     """What a sweep over all stored history found."""
 
     model_config = ConfigDict(
-        use_attribute_docstrings=True,
         json_schema_extra={"example": {"count": 0, "flaws": [], "incident": None}},
     )
 
@@ -37,11 +37,10 @@ class Sweep(BaseModel):
     day (UTC)."""
 
 
-class Actor(BaseModel):
+class Actor(Described):
     """Somebody who does things here."""
 
     model_config = ConfigDict(
-        use_attribute_docstrings=True,
         json_schema_extra={
             "example": {
                 "id": "act_01m7ywp4pc6e3qdmn1vj",

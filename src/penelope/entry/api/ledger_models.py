@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from penelope.entry.api.models import Entry
+from penelope.kit.described import Described
 
 _ROOT = "3d5f0c6e0a7c6f8f5b1f0e3a9d1a4b8c7e2f6a5d4c3b2a190817263544536271"
 _NOTE = """\
@@ -25,10 +26,10 @@ _LAST = {
 
 def _with(**example: Any) -> ConfigDict:
     """Docstrings become descriptions, and the OpenAPI document shows an example."""
-    return ConfigDict(use_attribute_docstrings=True, json_schema_extra={"examples": [example]})
+    return ConfigDict(json_schema_extra={"examples": [example]})
 
 
-class SignedCheckpoint(BaseModel):
+class SignedCheckpoint(Described):
     """The whole log at one moment, signed."""
 
     model_config = _with(size=214, root=_ROOT, note=_NOTE)
@@ -41,10 +42,8 @@ class SignedCheckpoint(BaseModel):
     """The same as a signed note (C2SP tlog-checkpoint), with the cosignatures of witnesses."""
 
 
-class ProvenEntry(BaseModel):
+class ProvenEntry(Described):
     """An entry with the proof that it is in the log."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     index: int
     """Its place in the log, from 0."""
@@ -67,10 +66,8 @@ class HistoryEntry(Entry):
     """Whether its payload is gone for good: `actor`, `reason` and `details` are empty then, and say nothing."""
 
 
-class Receipt(BaseModel):
+class Receipt(Described):
     """The whole story of one incident, which `penelope ledger check` verifies without a server."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     format: str
     """Always `penelope.dev/receipt/v1`."""
@@ -80,7 +77,7 @@ class Receipt(BaseModel):
     entries: list[ProvenEntry]
 
 
-class LastCheckpoint(BaseModel):
+class LastCheckpoint(Described):
     """The newest checkpoint."""
 
     model_config = _with(**_LAST)
@@ -92,7 +89,7 @@ class LastCheckpoint(BaseModel):
     """Who has cosigned it."""
 
 
-class Statistics(BaseModel):
+class Statistics(Described):
     """How much history there is, and how the log stands."""
 
     model_config = _with(

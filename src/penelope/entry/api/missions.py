@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from penelope.domain import mission as domain
 from penelope.entry.api.access import Running, requires
@@ -24,6 +24,7 @@ from penelope.errors import (
 )
 from penelope.flow.keys import Caller, Scope
 from penelope.flow.missions import NewMission, Said
+from penelope.kit.described import Described
 
 _FORM = r"^[A-Za-z0-9_-]{1,64}$"
 _LINE = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
@@ -40,10 +41,10 @@ router = APIRouter(
 )
 
 
-class Mission(BaseModel):
+class Mission(Described):
     """A group of incidents and actions with one goal."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
+    model_config = ConfigDict(from_attributes=True)
 
     id: str
     name: str
@@ -58,30 +59,28 @@ class Mission(BaseModel):
     closed_at: datetime | None
 
 
-class MissionPage(BaseModel):
+class MissionPage(Described):
     """Missions, the one that changed last first."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     missions: list[Mission]
     next: str | None
     """Ask again with it as `before` for the next page; null on the last one."""
 
 
-class Block(BaseModel):
+class Block(Described):
     """An obstacle."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
+    model_config = ConfigDict(from_attributes=True)
 
     by: domain.BlockedBy
     of: str
     """The approval, the scope of the halt, or the incident."""
 
 
-class MissionMember(BaseModel):
+class MissionMember(Described):
     """How far an incident or action is."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
+    model_config = ConfigDict(from_attributes=True)
 
     id: str
     kind: str
@@ -96,10 +95,8 @@ class MissionMember(BaseModel):
     """What keeps it from going on."""
 
 
-class MissionProgress(BaseModel):
+class MissionProgress(Described):
     """How far a mission is."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     percent: int
     """Of all pieces of work; 100 says that nothing is left."""
@@ -112,14 +109,14 @@ class MissionProgress(BaseModel):
     members: list[MissionMember]
 
 
-class MissionDetail(BaseModel):
+class MissionDetail(Described):
     """A mission and how far it is."""
 
     mission: Mission
     progress: MissionProgress
 
 
-class NewMembers(BaseModel):
+class NewMembers(Described):
     """Ids of incidents and of actions."""
 
     model_config = ConfigDict(extra="forbid")
@@ -138,7 +135,6 @@ class WantedMission(NewMembers):
 
     model_config = ConfigDict(
         extra="forbid",
-        use_attribute_docstrings=True,
         json_schema_extra={"examples": [{"name": "Calm the shop", "goal": "no errors before the sale"}]},
     )
 
@@ -148,10 +144,10 @@ class WantedMission(NewMembers):
     """Sent again with the same key and by the same caller, it is the same mission."""
 
 
-class ChangedMembers(BaseModel):
+class ChangedMembers(Described):
     """Members that come and go, and why."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
     add: NewMembers = Field(default_factory=NewMembers)
     remove: NewMembers = Field(default_factory=NewMembers)
@@ -159,10 +155,10 @@ class ChangedMembers(BaseModel):
     """It is kept in history."""
 
 
-class WhyClosed(BaseModel):
+class WhyClosed(Described):
     """Why a mission ends."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
     reason: Reason
     """It is kept in history."""

@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from penelope.domain.approval import ApprovalStatus
 from penelope.domain.incident import IncidentState
 from penelope.domain.signal import Severity
 from penelope.entry.api.decision_models import Briefing
+from penelope.kit.described import Described
 
 _INCIDENT = "inc_01k9vd3q7w8r2n5tbxyz"
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -16,10 +17,10 @@ _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 def _with(**example: Any) -> ConfigDict:
     """Docstrings become descriptions, and the OpenAPI document shows an example."""
-    return ConfigDict(use_attribute_docstrings=True, json_schema_extra={"examples": [example]})
+    return ConfigDict(json_schema_extra={"examples": [example]})
 
 
-class Problem(BaseModel):
+class Problem(Described):
     """Problem details (RFC 9457). Match on `code`, never on the texts."""
 
     model_config = _with(
@@ -48,7 +49,7 @@ class Problem(BaseModel):
     """Stands in the server's log, too."""
 
 
-class Received(BaseModel):
+class Received(Described):
     """What became of the signals of one request."""
 
     model_config = _with(accepted=2, duplicates=1, incidents=[_INCIDENT], opened=[_INCIDENT])
@@ -63,7 +64,7 @@ class Received(BaseModel):
     """Those of them that did not exist before."""
 
 
-class Incident(BaseModel):
+class Incident(Described):
     """One problem of one service, from its first signal to its outcome."""
 
     model_config = _with(
@@ -104,17 +105,15 @@ class Incident(BaseModel):
     """Whether it was handed to people so long ago that the same problem would be a new incident."""
 
 
-class IncidentPage(BaseModel):
+class IncidentPage(Described):
     """Incidents, newest first."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     incidents: list[Incident]
     next: str | None
     """What to send as `before` for the next page; null on the last one."""
 
 
-class Unit(BaseModel):
+class Unit(Described):
     """One unit of work of an incident: a decision, plan, gate verdict, action, verdict, approval, rollout or outcome."""
 
     model_config = _with(
@@ -136,10 +135,8 @@ class Unit(BaseModel):
     """Its present state; the fields depend on the kind."""
 
 
-class IncidentDetail(BaseModel):
+class IncidentDetail(Described):
     """An incident and everything that was done about it, in order of creation."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     incident: Incident
     units: list[Unit]
@@ -147,7 +144,7 @@ class IncidentDetail(BaseModel):
     """What its latest decision prepared for whoever has to take it over."""
 
 
-class Entry(BaseModel):
+class Entry(Described):
     """One line of the ledger."""
 
     model_config = _with(
@@ -188,17 +185,15 @@ class Entry(BaseModel):
     hash: str
 
 
-class Timeline(BaseModel):
+class Timeline(Described):
     """What happened to an incident, in order."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     entries: list[Entry]
     next: int
     """What to send as `after` to go on from here, now or later."""
 
 
-class Approval(BaseModel):
+class Approval(Described):
     """A request to agree to a plan, and the answer."""
 
     model_config = _with(
@@ -227,7 +222,7 @@ class Approval(BaseModel):
     comment: str
 
 
-class Flaw(BaseModel):
+class Flaw(Described):
     """Something about stored history that does not fit."""
 
     model_config = _with(
@@ -242,7 +237,7 @@ class Flaw(BaseModel):
     """The line of history that it is about; 0 if none."""
 
 
-class Verification(BaseModel):
+class Verification(Described):
     """Whether all stored history hashes to what was recorded."""
 
     model_config = _with(ok=True, size=214, root=_DIGEST, flaws=[])
@@ -254,7 +249,7 @@ class Verification(BaseModel):
     """The first flaws that were found, at most 100."""
 
 
-class ServiceSummary(BaseModel):
+class ServiceSummary(Described):
     """A service of the catalogue."""
 
     name: str
@@ -263,7 +258,7 @@ class ServiceSummary(BaseModel):
     """From 1, the most critical, to 4."""
 
 
-class Status(BaseModel):
+class Status(Described):
     """What this server is and what it has to do."""
 
     model_config = _with(
@@ -281,7 +276,7 @@ class Status(BaseModel):
     """The playbooks in force, in order of preference."""
 
 
-class PlaybookSummary(BaseModel):
+class PlaybookSummary(Described):
     """A playbook in force."""
 
     model_config = _with(
@@ -315,13 +310,13 @@ class PlaybookSummary(BaseModel):
     """Whether traffic moves to the changed arm in steps."""
 
 
-class PlaybookList(BaseModel):
+class PlaybookList(Described):
     """The playbooks in force, in order of preference."""
 
     playbooks: list[PlaybookSummary]
 
 
-class Health(BaseModel):
+class Health(Described):
     """The answer of a healthy server."""
 
     model_config = _with(status="ok")

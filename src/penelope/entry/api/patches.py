@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi import Path as InPath
-from pydantic import BaseModel, ConfigDict
 
 from penelope.adapters.actions import git_history
 from penelope.adapters.actions.git_patch import GitOptions
@@ -30,6 +29,7 @@ from penelope.errors import (
 )
 from penelope.flow.keys import Scope
 from penelope.kit.canonical import canonical
+from penelope.kit.described import Described
 
 router = APIRouter(
     prefix="/api/v1",
@@ -40,10 +40,8 @@ router = APIRouter(
 Name = Annotated[str, InPath(min_length=1, max_length=256, pattern=r"^[^\x00]*$")]
 
 
-class PatchVersion(BaseModel):
+class PatchVersion(Described):
     """A commit that Penelope made: version control of who changed what, why, and how it went."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     commit: str
     at: datetime

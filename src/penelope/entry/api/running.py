@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from penelope.domain.lease import Lease
 from penelope.domain.work import UnitOfWork
@@ -11,6 +11,7 @@ from penelope.entry.api.access import Running, requires
 from penelope.entry.api.problems import documented
 from penelope.errors import Forbidden, Unauthenticated, Unavailable
 from penelope.flow.keys import Scope
+from penelope.kit.described import Described
 
 router = APIRouter(
     prefix="/api/v1",
@@ -19,11 +20,10 @@ router = APIRouter(
 )
 
 
-class RunningAction(BaseModel):
+class RunningAction(Described):
     """A target that an action holds."""
 
     model_config = ConfigDict(
-        use_attribute_docstrings=True,
         json_schema_extra={
             "example": {
                 "target": "shop/instance-b",

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from penelope.bootstrap import Application
 from penelope.entry.api.access import Running, requires
@@ -22,6 +22,7 @@ from penelope.errors import (
 )
 from penelope.flow.export import withheld
 from penelope.flow.keys import Caller, Scope
+from penelope.kit.described import Described
 from penelope.ledger.notes import LARGEST_NOTE_BYTES, Checkpoint, open_checkpoint
 
 router = APIRouter(
@@ -42,11 +43,10 @@ Unit = Annotated[
 ]
 
 
-class State(BaseModel):
+class State(Described):
     """How the stored state of a unit of work compares with its history."""
 
     model_config = ConfigDict(
-        use_attribute_docstrings=True,
         json_schema_extra={
             "example": {
                 "unit": "inc_1:decision",
@@ -74,10 +74,8 @@ class State(BaseModel):
     flaws: list[Flaw]
 
 
-class History(BaseModel):
+class History(Described):
     """Entries of one unit of work, in order."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     entries: list[HistoryEntry]
     next: int | None

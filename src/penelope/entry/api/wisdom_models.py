@@ -3,19 +3,21 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from penelope.domain.outcome import OutcomeKind
 from penelope.domain.signal import Severity
+from penelope.kit.described import Described
 
 
 def _with(**example: Any) -> ConfigDict:
-    return ConfigDict(use_attribute_docstrings=True, json_schema_extra={"examples": [example]})
+    return ConfigDict(json_schema_extra={"examples": [example]})
 
 
-class WantedImport(BaseModel):
+class WantedImport(Described):
     """How an import is to be taken."""
 
+    # Of the parameters of a query FastAPI takes the descriptions from the fields.
     model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid")
 
     dry_run: bool = False
@@ -24,7 +26,7 @@ class WantedImport(BaseModel):
     """The number that mistakes in the first line are told with, where a file is sent in pieces."""
 
 
-class PastCase(BaseModel):
+class PastCase(Described):
     """An incident that has ended, as later decisions look back on it."""
 
     model_config = _with(
@@ -66,10 +68,8 @@ class PastCase(BaseModel):
     ended_at: datetime
 
 
-class FoundCase(BaseModel):
+class FoundCase(Described):
     """A past case that a search found."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     case: PastCase
     likeness: float | None
@@ -78,20 +78,16 @@ class FoundCase(BaseModel):
     """What it was found by."""
 
 
-class CasesFound(BaseModel):
+class CasesFound(Described):
     """Past cases, those that are most like the question first; without a question the newest."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     found: list[FoundCase]
     degraded: str
     """Why the search went by words alone; empty where it went by meaning too."""
 
 
-class LeanedOn(BaseModel):
+class LeanedOn(Described):
     """A past case that a decision leaned on."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     incident: str
     similarity: float
@@ -106,7 +102,7 @@ class LeanedOn(BaseModel):
     """The case itself; null where it is not kept any more."""
 
 
-class ImportedCases(BaseModel):
+class ImportedCases(Described):
     """What became of an import; all of its incidents were taken."""
 
     model_config = _with(
