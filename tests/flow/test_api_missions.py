@@ -175,7 +175,9 @@ def test_missions_are_listed_in_pages(door: Doorstep) -> None:
     assert [item["id"] for item in first["missions"]] == [made[2], made[1]]
     second = door.get(PATH, params={"limit": 2, "before": first["next"]})
     assert second["missions"][0]["id"] == made[0]
+    door.ask("POST", f"{PATH}/{made[1]}/close", json={"reason": "over"})
     closed = door.get(PATH, params={"status": "closed"})["missions"]
+    assert made[1] in {item["id"] for item in closed}
     assert {item["status"] for item in closed} == {"closed"}
     door.problem(400, "invalid_request", lambda: door.ask("GET", PATH, params={"status": "lost"}))
     assert "number 2" in shown(cli._table, first)

@@ -78,7 +78,8 @@ def test_a_person_halts_and_resumes(server: Server) -> None:
     assert server.run("halt", "--all", "--reason", "enough").stdout == "fleet: open until resumed\n"
     shown = server.run("halts").stdout
     assert re.search(r"fleet +open +resumed +\d +key:anna: enough", shown)
-    assert re.search(r"service:shop +open +\d{4}-\d\d-\d\d +\d +key:anna: the", shown)
+    # The time of day is below its date where others need the width.
+    assert re.search(r"service:shop +open +\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)? +\d +key:anna: the", shown)
     assert server.run("resume", "--all", "--reason", "all is well").stdout == "fleet: closed\n"
     assert server.run("resume", "shop", "--reset", "--reason", "moved").stdout == "service:shop: closed\n"
     found = {item["scope"]: item for item in json.loads(server.run("halts", "--json").stdout)["halts"]}
