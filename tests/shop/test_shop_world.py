@@ -37,7 +37,7 @@ def eventually(condition, seconds=15.0):
 def world(tmp_path_factory):
     world = World(tmp_path_factory.mktemp("world of 100 %"))
     began = time.monotonic()
-    with HTTP, world:
+    with world:
         world.started_in = time.monotonic() - began
         yield world
     assert _alive(world.directory) == []

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from penelope.domain.decision import Judgement
 from penelope.entry.api.wisdom_models import LeanedOn
@@ -30,8 +30,8 @@ Name = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]*$")
 Risk = Annotated[float, Field(ge=0, le=1)]
 Cursor = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,256}$")]
 
-_QUESTION = ConfigDict(use_attribute_docstrings=True, extra="forbid")
-"""FastAPI takes the parameters of a query apart, and each one's description from its field."""
+_QUESTION = ConfigDict(extra="forbid")
+"""Of what comes in a query; FastAPI takes it apart, and the description of each parameter from its field."""
 
 
 def _with(**example: Any) -> ConfigDict:
@@ -41,15 +41,17 @@ def _with(**example: Any) -> ConfigDict:
 # --- questions --------------------------------------------------------------------------------------------
 
 
-class Stretch(Described):
+class Stretch(BaseModel):
     """A stretch of time."""
 
     model_config = _QUESTION
 
-    since: Moment | None = None
-    """The first moment that counts, with its time zone."""
-    until: Moment | None = None
-    """The first moment that does not count any more."""
+    since: Annotated[
+        Moment | None, Field(description="The first moment that counts, with its time zone.")
+    ] = None
+    until: Annotated[Moment | None, Field(description="The first moment that does not count any more.")] = (
+        None
+    )
 
     @model_validator(mode="after")
     def _runs_forward(self) -> Self:
@@ -62,18 +64,18 @@ class Wanted(Stretch):
     """Which decisions are wanted; all that is asked for must hold."""
 
     service: Name | None = None
-    judgement: Judgement | None = None
-    """What was decided."""
-    risk_min: Risk | None = None
-    """The lowest risk that counts, 0 to 1."""
-    risk_max: Risk | None = None
-    """The highest risk that counts, 0 to 1."""
-    actor: Name | None = None
-    """Who decided."""
+    judgement: Annotated[Judgement | None, Field(description="What was decided.")] = None
+    risk_min: Annotated[Risk | None, Field(description="The lowest risk that counts, 0 to 1.")] = None
+    risk_max: Annotated[Risk | None, Field(description="The highest risk that counts, 0 to 1.")] = None
+    actor: Annotated[Name | None, Field(description="Who decided.")] = None
     playbook: Name | None = None
     incident: Name | None = None
-    text: Annotated[str, Field(max_length=256, pattern=r"^[^\x00]*$"), AfterValidator(_wordy)] | None = None
-    """Words that must all occur in the rationale or in the names of service and playbook, whatever their case."""
+    text: Annotated[
+        Annotated[str, Field(max_length=256, pattern=r"^[^\x00]*$"), AfterValidator(_wordy)] | None,
+        Field(
+            description="Words that must all occur in the rationale or in the names of service and playbook, whatever their case."
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _spans_risks(self) -> Self:
@@ -85,8 +87,7 @@ class Wanted(Stretch):
 class WantedPage(Wanted):
     """A page of decisions."""
 
-    cursor: Cursor | None = None
-    """`next` of the page before this one."""
+    cursor: Annotated[Cursor | None, Field(description="`next` of the page before this one.")] = None
     limit: Annotated[int, Field(ge=1, le=500)] = 50
 
 
@@ -96,16 +97,19 @@ class WantedFile(Wanted):
     format: Literal["json", "csv"] = "json"
 
 
-class WantedRisks(Described):
+class WantedRisks(BaseModel):
     """A page of risky decisions."""
 
     model_config = _QUESTION
 
-    risk_min: Risk | None = None
-    """The lowest risk that counts; by default the highest at which Penelope acts without asking."""
+    risk_min: Annotated[
+        Risk | None,
+        Field(
+            description="The lowest risk that counts; by default the highest at which Penelope acts without asking."
+        ),
+    ] = None
     service: Name | None = None
-    cursor: Cursor | None = None
-    """`next` of the page before this one."""
+    cursor: Annotated[Cursor | None, Field(description="`next` of the page before this one.")] = None
     limit: Annotated[int, Field(ge=1, le=500)] = 50
 
 
@@ -115,13 +119,15 @@ class WantedFigures(Stretch):
     service: Name | None = None
 
 
-class WantedPrecedents(Described):
+class WantedPrecedents(BaseModel):
     """Which decision about an incident is meant."""
 
     model_config = _QUESTION
 
-    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    """Which of the decisions about the incident, from 1 on; by default the latest."""
+    version: Annotated[
+        Annotated[int, Field(ge=1, le=2**31 - 1)] | None,
+        Field(description="Which of the decisions about the incident, from 1 on; by default the latest."),
+    ] = None
 
 
 # --- answers ----------------------------------------------------------------------------------------------

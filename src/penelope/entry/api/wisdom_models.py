@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from penelope.domain.outcome import OutcomeKind
 from penelope.domain.signal import Severity
@@ -14,16 +14,18 @@ def _with(**example: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [example]})
 
 
-class WantedImport(Described):
+class WantedImport(BaseModel):
     """How an import is to be taken."""
 
-    # Of the parameters of a query FastAPI takes the descriptions from the fields.
-    model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
-    dry_run: bool = False
-    """Whether to look only, and keep nothing."""
-    first_line: Annotated[int, Field(ge=1, le=2**31)] = 1
-    """The number that mistakes in the first line are told with, where a file is sent in pieces."""
+    dry_run: Annotated[bool, Field(description="Whether to look only, and keep nothing.")] = False
+    first_line: Annotated[
+        Annotated[int, Field(ge=1, le=2**31)],
+        Field(
+            description="The number that mistakes in the first line are told with, where a file is sent in pieces."
+        ),
+    ] = 1
 
 
 class PastCase(Described):
