@@ -18,6 +18,7 @@ from penelope.bootstrap import Application, keyring
 from penelope.domain.work import Entry
 from penelope.entry.api.app import create_app
 from penelope.flow.keys import Order, Scope
+from penelope.kit.spawn import spawn
 
 RATE, SECONDS = 50, 30
 PORT = 18422
@@ -129,7 +130,7 @@ async def main() -> int:
 async def measure(application: Application, key: str) -> int:
     stopwatch = Stopwatch(application.telemetry.entry_recorded)
     application.telemetry.entry_recorded = stopwatch  # type: ignore[method-assign]  # a clock put in its place
-    sender = await asyncio.create_subprocess_exec(
+    sender = await spawn(
         sys.executable, "-c", _SENDER, str(PORT), key, str(RATE), str(SECONDS), str(ONE_IN),
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
